@@ -1,0 +1,47 @@
+/**
+ * What the API server asks of the agent; app/ implements it. Every method rejects with AgentError: E_NOT_FOUND (with the
+ * nearest names in context.nearest: string[]), E_INVALID, E_USAGE. A FILTER argument is a filter name, an interface,
+ * "namespace/pod[/vnic]" or a VM name.
+ */
+import type {
+  AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, FilterStatView, FilterView, FlowStream, FlowView, HealthView,
+  ObjectView, RulesView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
+} from '../model/views.js';
+import type { WorkloadReference } from '../model/objects.js';
+
+export interface FlowsRequest { filter?: string; all?: boolean; ruleId?: number; format: 'text' | 'json' }
+export interface AttachRequest { workload: WorkloadReference; vnic: string; interface: string; mac?: string; addresses: string[] }
+/** One manifest document as the user wrote it: parsed YAML/JSON, or the text of a *.rules file. */
+export type ManifestInput = { readonly document: unknown } | { readonly rulesText: string; readonly name: string };
+
+export interface AgentApi {
+  getFilters(): Promise<FilterView[]>;
+  getRules(filter: string, stats: boolean): Promise<RulesView>;
+  getAddressSets(filter: string): Promise<AddressSetsView>;
+  /** Text chunks are lines in the NSX column order; JSON chunks are FlowView objects joined by ",\n". */
+  getFlows(request: FlowsRequest, signal: AbortSignal): Promise<FlowStream>;
+  /** Emits flow changes until the signal fires: new and ended connections of the filter (or of all). */
+  watchFlows(request: FlowsRequest, signal: AbortSignal): AsyncIterable<{ event: 'new' | 'end'; flow: FlowView }>;
+  getFilterStat(filter: string): Promise<FilterStatView>;
+  getConnCount(filter?: string): Promise<ConnCountView>;
+  trace(request: TraceRequest): Promise<TraceView>;
+  get(kind: string, namespace?: string, name?: string): Promise<ObjectView[]>;
+  apply(documents: ManifestInput[], options: { dryRun: boolean }): Promise<ChangeView[]>;
+  deleteObjects(objects: { kind: string; namespace?: string; name: string }[]): Promise<ChangeView[]>;
+  attach(request: AttachRequest): Promise<ChangeView>;
+  /** By filter. */
+  detach(filter: string): Promise<ChangeView>;
+  sync(timeoutMs: number): Promise<SyncView>;
+  getTrafficControl(): Promise<TrafficControlView[]>;
+  getAlerts(request: { workload?: string; sinceMs?: number; minSeverity?: number; limit?: number }): Promise<AlertsView>;
+  followAlerts(request: { workload?: string }, signal: AbortSignal): AsyncIterable<AlertView>;
+  reloadIds(): Promise<{ reloaded: boolean; detail: string }>;
+  /** pcap file bytes (header first) until the signal fires, `count` packets or `seconds` have passed. */
+  capture(request: { filter: string; count?: number; seconds?: number; snaplen?: number; expression?: string }, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  status(): Promise<StatusView>;
+  health(): Promise<HealthView>;
+  version(): { version: string; node: string; kernel: string };
+  setLogLevel(level: string): string;
+  /** Removes the agent's datapath objects. `confirm` must be true. */
+  cleanup(confirm: boolean): Promise<{ removed: string[] }>;
+}

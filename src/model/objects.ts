@@ -1,0 +1,90 @@
+/** Desired-state objects, as validated from manifests. Plain immutable values; references are by name and may dangle. */
+import type { AddressSet, Layer2Rule, Rule } from './rule.js';
+
+export interface ObjectMeta {
+  readonly name: string;
+  /** Absent for cluster-scoped kinds; 'default' is filled in for namespaced ones. */
+  readonly namespace?: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface LabelRequirement {
+  readonly key: string;
+  readonly operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist';
+  readonly values: readonly string[];
+}
+/** Kubernetes metav1.LabelSelector. Both empty = matches everything. */
+export interface LabelSelector {
+  readonly matchLabels: Readonly<Record<string, string>>;
+  readonly matchExpressions: readonly LabelRequirement[];
+}
+
+export type WorkloadKind = 'Pod' | 'VirtualMachine' | 'Node';
+export interface WorkloadReference {
+  readonly kind: WorkloadKind;
+  readonly namespace?: string; // Pods only
+  readonly name: string;
+}
+
+export interface NamespaceObject { readonly kind: 'Namespace'; readonly metadata: ObjectMeta }
+export interface PodObject {
+  readonly kind: 'Pod';
+  readonly metadata: ObjectMeta;
+  readonly nodeName?: string;
+  /** status.podIPs (or podIP), canonical; empty while the pod has none. */
+  readonly addresses: readonly string[];
+  /** Named container ports. */
+  readonly ports: readonly { readonly name: string; readonly protocol: number; readonly port: number }[];
+}
+export interface NodeObject { readonly kind: 'Node'; readonly metadata: ObjectMeta; readonly addresses: readonly string[] }
+export interface VirtualMachineNic { readonly name: string; readonly mac?: string; readonly addresses: readonly string[] }
+export interface VirtualMachineObject {
+  readonly kind: 'VirtualMachine';
+  readonly metadata: ObjectMeta;
+  readonly uuid?: string;
+  readonly segment?: string;
+  readonly nics: readonly VirtualMachineNic[];
+}
+export interface AttachmentObject {
+  readonly kind: 'Attachment';
+  readonly metadata: ObjectMeta;
+  readonly workload: WorkloadReference;
+  readonly vnic: string;
+  readonly interface: string;
+  readonly mac?: string;
+  readonly addresses: readonly string[];
+}
+export interface AppliedTo {
+  readonly workloads: readonly WorkloadReference[];
+  readonly selector?: LabelSelector;
+}
+export interface RuleTableObject {
+  readonly kind: 'RuleTable';
+  readonly metadata: ObjectMeta;
+  /** Absent = every filter of the host. With both a list and a selector, either suffices. */
+  readonly appliedTo?: AppliedTo;
+  /** Visible to this table only; shadow AddressSet objects of the same name. */
+  readonly addressSets: readonly AddressSet[];
+  readonly rules: readonly Rule[];
+  readonly layer2Rules: readonly Layer2Rule[];
+}
+export interface AddressSetObject { readonly kind: 'AddressSet'; readonly metadata: ObjectMeta; readonly addresses: readonly string[] }
+export interface TrafficControlObject {
+  readonly kind: 'TrafficControl';
+  readonly metadata: ObjectMeta;
+  readonly appliedTo: { readonly podSelector?: LabelSelector; readonly namespaceSelector?: LabelSelector };
+  readonly direction: 'Ingress' | 'Egress' | 'Both';
+  readonly action: 'Mirror' | 'Redirect';
+  readonly targetDevice: string;
+}
+
+export type DesiredObject =
+  | NamespaceObject | PodObject | NodeObject | VirtualMachineObject | AttachmentObject
+  | RuleTableObject | AddressSetObject | TrafficControlObject;
+export type ObjectKind = DesiredObject['kind'];
+
+/** "Kind/name" or "Kind/namespace/name". */
+export function objectKey(object: { readonly kind: string; readonly metadata: Pick<ObjectMeta, 'name' | 'namespace'> }): string {
+  const { name, namespace } = object.metadata;
+  return namespace === undefined ? `${object.kind}/${name}` : `${object.kind}/${namespace}/${name}`;
+}

@@ -1,0 +1,245 @@
+/**
+ * The typed contract of the native addon (native/*.cc, Node-API). Nothing here holds policy. Every call that may block
+ * runs on a worker thread; buffers passed in must not be changed until the promise settles. Failures reject with an
+ * Error that carries `errno` (positive number), `code` ("ENOBUFS") and `syscall`.
+ * All sockets live in the network namespace that the process is in when they are opened.
+ */
+export interface NativeError extends Error {
+  readonly errno: number;
+  readonly code: string;
+  readonly syscall: string;
+}
+
+// ---- nf_tables -------------------------------------------------------------------------------------------------
+/** One or more complete nf_tables messages (nlmsghdr + nfgenmsg + attributes, 4-byte aligned, host byte order header). The addon fills in sequence numbers, batch framing and the one ACK flag. */
+export interface RawSegment {
+  readonly kind: 'raw';
+  readonly bytes: Uint8Array;
+}
+/** Many elements of one set: encoded in C++ on the worker, split over as many messages as the 64 kB nesting limit asks. */
+export interface ElementsSegment {
+  readonly kind: 'elements';
+  readonly op: 'add' | 'delete';
+  /** NFPROTO_*: inet 1, netdev 5. */
+  readonly family: number;
+  readonly table: string;
+  readonly set: string;
+  readonly keyLength: number;
+  /** count * keyLength bytes. */
+  readonly keys: Uint8Array;
+  /** 0 = a set, no data. */
+  readonly dataLength: number;
+  /** count * dataLength bytes; elements flagged interval-end take no data (their slot is ignored). */
+  readonly data?: Uint8Array;
+  /** One byte an element: bit 0 interval end, bit 1 catchall (key ignored). Absent = all 0. */
+  readonly flags?: Uint8Array;
+  /** Attach a counter expression to every element that is not an interval end. */
+  readonly counter?: boolean;
+}
+export type Segment = RawSegment | ElementsSegment;
+
+export interface BatchError {
+  /** Index into the segments, or -1 for the batch as a whole. */
+  readonly segment: number;
+  /** Index of the message inside its segment. */
+  readonly message: number;
+  readonly errno: number;
+  readonly code: string;
+}
+export interface BatchResult {
+  /** True when the kernel committed the whole batch; false: nothing of it holds. ENOBUFS on the answer is resolved by comparing generations. */
+  readonly committed: boolean;
+  /** nf_tables generation id after the batch (NFT_MSG_GETGEN). */
+  readonly generation: number;
+  readonly errors: readonly BatchError[];
+  readonly messages: number;
+  readonly bytes: number;
+}
+export interface ElementDump {
+  readonly count: number;
+  readonly keys: Uint8Array;
+  /** count * dataLength bytes (zero for interval ends); empty when the set has no data or holds verdicts. */
+  readonly data: Uint8Array;
+  /** As in ElementsSegment.flags. */
+  readonly flags: Uint8Array;
+  /** Packets and bytes of each element's counter, when `counters` was asked: 2 values an element, 0 where there is none. */
+  readonly counters?: BigUint64Array;
+}
+export interface NftSocket {
+  transact(segments: readonly Segment[]): Promise<BatchResult>;
+  /** Dump of one set's elements. Rejects with ENOENT when table or set is absent. An interrupted dump (NLM_F_DUMP_INTR) is repeated inside. */
+  dumpElements(request: { family: number; table: string; set: string; keyLength: number; dataLength: number; counters?: boolean }): Promise<ElementDump>;
+  /** Dump by message type (NFT_MSG_GETTABLE 1, GETCHAIN 4, GETRULE 7, GETSET 10, GETSETELEM 13): `payload` = nfgenmsg + attributes; answer = raw messages back to back. */
+  dump(type: number, payload: Uint8Array): Promise<Uint8Array>;
+  generation(): Promise<number>;
+  close(): void;
+}
+/** Joins NFNLGRP_NFTABLES. `listener` gets raw messages back to back, batched; `null` when events were lost (ENOBUFS). */
+export interface NftMonitor {
+  start(listener: (messages: Uint8Array | null) => void): void;
+  stop(): void;
+}
+
+// ---- connection tracking ---------------------------------------------------------------------------------------
+export interface FlowTableOptions {
+  /** SO_RCVBUFFORCE of the event socket, bytes; default 32 MiB. */
+  readonly receiveBuffer?: number;
+  /** Pause between drains of the event socket, ms; default 20. */
+  readonly drainIntervalMs?: number;
+  /** Label word values that mean "no filter on this side"; never counted as a rule. */
+  readonly notApplicableIds: Uint32Array;
+}
+export interface FlowTableStats {
+  /** Flows in the index (those with at least one rule id in their label). */
+  readonly flows: number;
+  readonly events: number;
+  /** ENOBUFS on the event socket; each is followed by a resynchronizing dump. */
+  readonly lost: number;
+  readonly resyncs: number;
+  readonly indexBytes: number;
+}
+/** One ended connection, for TERM audit lines. Emitted only for rule ids given to watchEnds(). */
+export interface EndedFlow {
+  readonly ruleIdOut: number;
+  readonly ruleIdIn: number;
+  readonly protocol: number;
+  readonly source: string;
+  readonly destination: string;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+  /** TCP state at the end as kernel number (TCP_CONNTRACK_*), 0 for others. */
+  readonly tcpState: number;
+  readonly packets: { readonly original: number; readonly reply: number };
+  readonly bytes: { readonly original: number; readonly reply: number };
+}
+export interface FlowRecord {
+  /** conntrack id (CTA_ID). */
+  readonly id: number;
+  readonly family: 4 | 6;
+  readonly protocol: number;
+  readonly source: string;
+  readonly sourcePort: number; // ICMP: 0
+  /** Destination after DNAT (reply source). */
+  readonly destination: string;
+  readonly destinationPort: number; // ICMP: type * 256 + code
+  /** Destination as the client sees it (original destination). */
+  readonly originalDestination: string;
+  readonly originalDestinationPort: number;
+  readonly ruleIdOut: number; // label word 2, 0 = none
+  readonly ruleIdIn: number; // label word 3
+  readonly tcpState: number; // TCP_CONNTRACK_*, 0 = not TCP
+  readonly status: number; // IPS_*
+  readonly timeoutSeconds: number;
+  /** 0 when the kernel keeps no timestamps. */
+  readonly startMs: number;
+  readonly packets: { readonly original: number; readonly reply: number };
+  readonly bytes: { readonly original: number; readonly reply: number };
+}
+export interface FlowQuery {
+  /** Flows whose original source or reply source is one of these (canonical text). Absent = all. */
+  readonly addresses?: readonly string[];
+  /** Flows that carry one of these label ids in either word. Absent = all. */
+  readonly ruleIds?: Uint32Array;
+  /** Stop after this many; 0 or absent = no limit. */
+  readonly limit?: number;
+}
+/**
+ * How formatted flows name ids: for every label id its user-visible rule id and the direction of its stage; and the
+ * filters by address. C++ formats whole lines so that a million flows never become JS objects.
+ */
+export interface FlowFormat {
+  readonly kind: 'text' | 'json';
+  /** Parallel arrays: label id -> visible rule id. */
+  readonly labelIds: Uint32Array;
+  readonly ruleIds: Uint32Array;
+  /** Addresses that belong to the filter printed (decides direction 1 = in, 2 = out); absent: by which word is set, in first. */
+  readonly localAddresses?: readonly string[];
+}
+export interface FlowTable {
+  /** Subscribes to conntrack events (NEW, UPDATE of labels, DESTROY), then dumps once; resolves when the index is complete. */
+  start(): Promise<void>;
+  stop(): void;
+  stats(): FlowTableStats;
+  /** Connections that have an endpoint among the addresses, from the index (no kernel access). Each address counted apart. */
+  countByAddress(addresses: readonly string[]): number;
+  /** Few flows as objects, with fresh counters read from the kernel. Small answers only: rejects with E2BIG over 10,000. */
+  query(query: FlowQuery): Promise<FlowRecord[]>;
+  /** Formatted flows as chunks of whole lines (text) or of comma-separated JSON objects without the brackets (json); `onChunk` is called on the JS thread, at most `window` chunks unacknowledged. Resolves with the number of flows. */
+  stream(query: FlowQuery, format: FlowFormat, onChunk: (chunk: Uint8Array) => Promise<void> | void): Promise<number>;
+  /** Packets and bytes seen under each rule id, live and ended, by label word. Parallel arrays. */
+  ruleTotals(): Promise<{ ids: Uint32Array; connections: BigUint64Array; packets: BigUint64Array; bytes: BigUint64Array }>;
+  /** Clears label words 2/3 of every flow where that word is in `ids`, or is neither 0 nor in `known`. One dump + batched updates on a worker. */
+  sweepLabels(request: { ids: Uint32Array; known: Uint32Array }): Promise<{ scanned: number; cleared: number }>;
+  /** Which ended flows to report: those whose label holds one of the ids. Replaces the former selection. */
+  watchEnds(ids: Uint32Array, listener: (ended: EndedFlow[]) => void): void;
+}
+
+// ---- NFLOG -----------------------------------------------------------------------------------------------------
+export interface NflogPacket {
+  readonly prefix: string;
+  /** Interface indexes, 0 = none. */
+  readonly indev: number;
+  readonly outdev: number;
+  readonly hook: number;
+  readonly timestampMs: number;
+  /** Packet length before the copy was cut. */
+  readonly length: number;
+  /** EtherType of the packet (host order): 0x0800, 0x86dd, ... */
+  readonly ethertype: number;
+  /** First `copyRange` bytes, from the network header. */
+  readonly payload: Uint8Array;
+}
+export interface NflogReader {
+  start(listener: (packets: NflogPacket[]) => void): void;
+  stop(): void;
+  /** Messages lost to ENOBUFS so far. */
+  lost(): number;
+}
+
+// ---- links, taps, sockets --------------------------------------------------------------------------------------
+export interface Link {
+  readonly index: number;
+  readonly name: string;
+  readonly mac: string; // "" when it has none
+  readonly mtu: number;
+  readonly up: boolean;
+  readonly kind: string; // "veth", "tun", "bridge", "" for physical
+  readonly rxPackets: number;
+  readonly rxDropped: number;
+  readonly txPackets: number;
+  readonly txDropped: number;
+}
+export interface LinkEvent {
+  readonly type: 'new' | 'delete' | 'lost'; // lost: events were missed, list again
+  readonly index: number;
+  readonly name: string;
+}
+export interface LinkSocket {
+  list(): Promise<Link[]>;
+  createVeth(request: { name: string; peer: string; mtu?: number }): Promise<void>; // EEXIST when a name is taken
+  /** Absent fields stay as they are. `arp: false` sets IFF_NOARP. */
+  set(name: string, change: { up?: boolean; mtu?: number; arp?: boolean; promiscuous?: boolean }): Promise<void>;
+  delete(name: string): Promise<void>; // ENODEV when absent
+  monitor(listener: (events: LinkEvent[]) => void): void;
+  close(): void;
+}
+export interface TapDevice {
+  readonly fd: number;
+  readonly name: string;
+}
+export interface PeerCredentials { readonly pid: number; readonly uid: number; readonly gid: number }
+
+export interface NativeBinding {
+  NftSocket: new () => NftSocket;
+  NftMonitor: new () => NftMonitor;
+  FlowTable: new (options: FlowTableOptions) => FlowTable;
+  NflogReader: new (options: { group: number; copyRange: number; receiveBuffer?: number }) => NflogReader;
+  LinkSocket: new () => LinkSocket;
+  /** Creates (or attaches to) a TAP; `vnetHdr` also turns on TSO/checksum offloads; `persist` keeps it after close. */
+  openTap(request: { name: string; vnetHdr: boolean; persist: boolean }): TapDevice;
+  closeTap(fd: number): void;
+  /** SO_PEERCRED of a connected Unix socket. */
+  peerCredentials(fd: number): PeerCredentials;
+  /** One datagram to $NOTIFY_SOCKET (path or @abstract). */
+  sdNotify(socketPath: string, state: string): void;
+}
