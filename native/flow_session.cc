@@ -1,0 +1,111 @@
+#include "flow_session.h"
+
+#include "flow_napi.h"
+
+namespace dfw {
+
+FlowSession::FlowSession(Napi::Env env, std::shared_ptr<void> engine, FlowStream stream, Napi::Function onChunk)
+    : engine_(std::move(engine)), stream_(std::move(stream)), onChunk_(Napi::Persistent(onChunk)), deferred_(Napi::Promise::Deferred::New(env)) {}
+
+std::shared_ptr<FlowSession> FlowSession::start(Napi::Env env, std::shared_ptr<void> engine, FlowStream stream, Napi::Function onChunk) {
+  std::shared_ptr<FlowSession> session(new FlowSession(env, std::move(engine), std::move(stream), onChunk));
+  // The finalizer owns a reference: it runs on the JS thread after the last call, or when the environment ends.
+  auto* held = new std::shared_ptr<FlowSession>(session);
+  session->toJs_ = Napi::ThreadSafeFunction::New(env, Napi::Function(), "dfw.flow.stream", 0, 1, [held](Napi::Env) {
+    const std::shared_ptr<FlowSession> self = *held;
+    delete held;
+    self->cancel();  // no effect after a normal end
+    if (self->thread_.joinable()) self->thread_.join();
+  });
+  session->thread_ = std::thread([self = session.get()] { self->run(); });
+  return session;
+}
+
+void FlowSession::cancel() {
+  {
+    std::lock_guard<std::mutex> guard(mutex_);
+    cancelled_ = true;
+  }
+  changed_.notify_all();
+}
+
+void FlowSession::run() {
+  result_ = stream_.run([this](std::vector<char>&& chunk) { return deliver(std::move(chunk)); }, count_);
+  {
+    std::unique_lock<std::mutex> guard(mutex_);
+    changed_.wait(guard, [this] { return inFlight_ == 0 || cancelled_; });
+    if (closed_) return;
+  }
+  const napi_status status = toJs_.NonBlockingCall([self = this](Napi::Env env, Napi::Function) { self->settle(env); });
+  if (status == napi_ok) toJs_.Release();
+}
+
+bool FlowSession::deliver(std::vector<char>&& chunk) {
+  {
+    std::unique_lock<std::mutex> guard(mutex_);
+    changed_.wait(guard, [this] { return inFlight_ < kWindow || cancelled_; });
+    if (cancelled_) return false;
+    ++inFlight_;
+  }
+  auto* moved = new std::vector<char>(std::move(chunk));
+  const napi_status status = toJs_.NonBlockingCall(moved, [self = this](Napi::Env env, Napi::Function, std::vector<char>* data) { self->onChunk(env, data); });
+  if (status == napi_ok) return true;
+  delete moved;
+  std::lock_guard<std::mutex> guard(mutex_);
+  closed_ = cancelled_ = true;
+  return false;
+}
+
+void FlowSession::onChunk(Napi::Env env, std::vector<char>* chunk) {
+  if (static_cast<napi_env>(env) == nullptr) {  // the queue is emptied while the environment ends
+    delete chunk;
+    return;
+  }
+  Napi::HandleScope scope(env);
+  auto bytes = Napi::Buffer<char>::New(env, chunk->data(), chunk->size(), [](Napi::Env, char*, std::vector<char>* held) { delete held; }, chunk);
+  const Napi::Value answer = onChunk_.Call({bytes});
+  if (env.IsExceptionPending()) {
+    fail(env.GetAndClearPendingException().Value());
+    return;
+  }
+  if (!answer.IsPromise()) {
+    acknowledge();
+    return;
+  }
+  const auto self = shared_from_this();
+  const auto done = Napi::Function::New(env, [self](const Napi::CallbackInfo&) { self->acknowledge(); });
+  const auto refused = Napi::Function::New(env, [self](const Napi::CallbackInfo& info) { self->fail(info[0]); });
+  answer.As<Napi::Object>().Get("then").As<Napi::Function>().Call(answer, {done, refused});
+}
+
+void FlowSession::acknowledge() {
+  {
+    std::lock_guard<std::mutex> guard(mutex_);
+    --inFlight_;
+  }
+  changed_.notify_all();
+}
+
+void FlowSession::fail(Napi::Value reason) {
+  if (!failedInJs_) {
+    failedInJs_ = true;
+    // A reason need not be an object; it is kept inside one.
+    Napi::Object box = Napi::Object::New(reason.Env());
+    box.Set("reason", reason);
+    reason_ = Napi::Reference<Napi::Value>::New(box, 1);
+  }
+  cancel();
+  acknowledge();
+}
+
+void FlowSession::settle(Napi::Env env) {
+  finished_ = true;
+  if (static_cast<napi_env>(env) == nullptr) return;
+  Napi::HandleScope scope(env);
+  if (failedInJs_) deferred_.Reject(reason_.Value().As<Napi::Object>().Get("reason"));
+  else if (result_) deferred_.Reject(nativeError(env, result_).Value());
+  else if (cancelled_) deferred_.Reject(nativeError(env, {ECANCELED, "stream"}).Value());
+  else deferred_.Resolve(Napi::Number::New(env, static_cast<double>(count_)));
+}
+
+}  // namespace dfw

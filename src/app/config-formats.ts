@@ -1,0 +1,41 @@
+import { isIP } from 'node:net';
+import type { ConfigFormat } from './config-schema.js';
+
+interface Format { readonly accepts: (text: string) => boolean; readonly reason: string }
+
+/** What each text format of the schema accepts, and how a refusal is worded. */
+export const CONFIG_FORMATS: Readonly<Record<ConfigFormat, Format>> = {
+  'absolute-path': { accepts: (text) => /^\/[^\0]*$/.test(text) && text.length < 4096, reason: 'must be an absolute path' },
+  // IFNAMSIZ is 16 with the closing zero; the kernel refuses '/', ':' and white space, and the names '.' and '..' (dev_valid_name()).
+  'interface-name': {
+    accepts: (text) => /^[^\s/:\0]{1,15}$/.test(text) && text !== '.' && text !== '..' && Buffer.byteLength(text) <= 15,
+    reason: 'must be an interface name: 1 to 15 bytes without "/", ":" or white space',
+  },
+  'listen-address': { accepts: (text) => text === '' || parseListen(text) !== undefined, reason: 'must be ADDRESS:PORT (IPv6 in brackets), or empty for none' },
+  'http-url': { accepts: isHttpUrl, reason: 'must be an http:// or https:// URL' },
+  'ovsdb-target': { accepts: (text) => /^(unix:\/.+|(tcp|ssl):.+:\d+)$/.test(text), reason: 'must be unix:PATH, tcp:ADDRESS:PORT or ssl:ADDRESS:PORT' },
+  // RFC 1123 subdomain, as Kubernetes names nodes; upper case is let in because host names have it.
+  'node-name': { accepts: (text) => text.length <= 253 && /^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/.test(text), reason: 'must be a host name' },
+  'user-name': { accepts: (text) => /^[a-z_][-a-z0-9_]{0,31}$/.test(text), reason: 'must be a group name' },
+  network: { accepts: isNetwork, reason: 'must be an address or a prefix' },
+  program: { accepts: (text) => /^(\/[^\0]+|[^/\s\0]+)$/.test(text), reason: 'must be the name of a program or an absolute path' },
+  'optional-path': { accepts: (text) => text === '' || CONFIG_FORMATS['absolute-path'].accepts(text), reason: 'must be an absolute path, or empty for none' },
+};
+
+/** "127.0.0.1:9476", "[::1]:9476" or "localhost:9476" in its two parts; undefined when it is none of them. */
+export function parseListen(text: string): { readonly host: string; readonly port: number } | undefined {
+  const parts = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(text);
+  const host = parts?.[1] ?? parts?.[2];
+  const port = Number(parts?.[3]);
+  return host === undefined || port > 65535 ? undefined : { host, port };
+}
+
+function isHttpUrl(text: string): boolean {
+  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
+}
+
+function isNetwork(text: string): boolean {
+  const [address = '', length, ...rest] = text.split('/');
+  const family = isIP(address);
+  return family !== 0 && rest.length === 0 && (length === undefined || (/^\d{1,3}$/.test(length) && Number(length) <= (family === 4 ? 32 : 128)));
+}

@@ -1,0 +1,124 @@
+/** A filter's rule tables, in order, as one flat list of rules with numbered address sets: what the classifier is compiled from. */
+import { AgentError } from '../model/errors.js';
+import type { AddressMatch, Direction, PortRange, Rule } from '../model/rule.js';
+import type { Ranges } from './classes.js';
+import { SPACE, type Intervals } from './regions.js';
+
+/** A rule table with its address sets resolved. */
+export interface ResolvedTable {
+  readonly name: string;
+  readonly rules: readonly Rule[];
+  /** Set name as the rules use it -> a key that is equal only for the same content owner ("table/name" or "/name"). */
+  readonly sets: ReadonlyMap<string, ResolvedSet>;
+}
+export interface ResolvedSet {
+  readonly key: string;
+  readonly ranges: Ranges;
+}
+
+/** One side of a rule: the sets it names, by index. Empty and not negated = any; empty and negated cannot be. */
+export interface SideCondition {
+  readonly any: boolean;
+  readonly not: boolean;
+  readonly sets: readonly number[];
+}
+
+export interface FlatRule {
+  readonly table: string;
+  readonly rule: Rule;
+  readonly source: SideCondition;
+  readonly destination: SideCondition;
+  /** Index into FlatRules.sourcePorts, or -1 = any. */
+  readonly sourcePorts: number;
+}
+
+export interface FlatRules {
+  readonly rules: readonly FlatRule[];
+  readonly setKeys: readonly string[];
+  readonly sets: readonly Ranges[];
+  /** Protocol and port intervals of each rule, by its position. */
+  readonly intervals: readonly Intervals[];
+  /** Distinct source port lists. */
+  readonly sourcePorts: readonly (readonly PortRange[])[];
+  /** Some rule is restricted to one family. */
+  readonly hasFamily: boolean;
+}
+
+/**
+ * Flattens in order. `inline` turns a rule's literal addresses into ranges.
+ * @throws AgentError E_HELD when a rule names a set that does not exist: the table is held, never guessed.
+ */
+export function flatten(tables: readonly ResolvedTable[], inline: (addresses: readonly string[]) => Ranges): FlatRules {
+  const setKeys: string[] = [];
+  const sets: Ranges[] = [];
+  const indexes = new Map<string, number>();
+  const sourcePorts: (readonly PortRange[])[] = [];
+  const portIndexes = new Map<string, number>();
+  const rules: FlatRule[] = [];
+  let hasFamily = false;
+
+  const numbered = (key: string, ranges: () => Ranges): number => {
+    const known = indexes.get(key);
+    if (known !== undefined) return known;
+    const index = sets.length;
+    indexes.set(key, index);
+    setKeys.push(key);
+    sets.push(ranges());
+    return index;
+  };
+  const side = (table: ResolvedTable, rule: Rule, match: AddressMatch): SideCondition => {
+    const used = match.addressSets.map((name) => {
+      const set = table.sets.get(name);
+      if (set === undefined) {
+        throw new AgentError('E_HELD', `rule ${rule.id} names address set "${name}", which does not exist`, { object: `RuleTable/${table.name}` });
+      }
+      return numbered(set.key, () => set.ranges);
+    });
+    if (match.addresses.length > 0) used.push(numbered(`=${match.addresses.join()}`, () => inline(match.addresses)));
+    return { any: used.length === 0, not: match.not, sets: [...new Set(used)].sort((a, b) => a - b) };
+  };
+
+  for (const table of tables) {
+    for (const rule of table.rules) {
+      let ports = -1;
+      if (rule.sourcePorts.length > 0) {
+        const key = rule.sourcePorts.map((range) => `${range.first}-${range.last}`).join();
+        ports = portIndexes.get(key) ?? sourcePorts.length;
+        if (ports === sourcePorts.length) {
+          portIndexes.set(key, ports);
+          sourcePorts.push(rule.sourcePorts);
+        }
+      }
+      hasFamily ||= rule.family !== undefined;
+      rules.push({
+        table: table.name, rule, sourcePorts: ports,
+        source: side(table, rule, rule.source),
+        destination: side(table, rule, rule.destination),
+      });
+    }
+  }
+  return { rules, setKeys, sets, intervals: rules.map(({ rule }) => ruleIntervals(rule)), sourcePorts, hasFamily };
+}
+
+/** What a rule covers of the protocol and port space (see regions.ts). */
+export function ruleIntervals(rule: Rule): Intervals {
+  if (rule.protocol === 'any') return Uint32Array.of(0, SPACE - 1);
+  const base = rule.protocol << 16;
+  if (rule.icmp !== undefined) {
+    const type = base | (rule.icmp.type << 8);
+    return rule.icmp.code === undefined ? Uint32Array.of(type, type | 0xff) : Uint32Array.of(type | rule.icmp.code, type | rule.icmp.code);
+  }
+  if (rule.ports.length === 0) return Uint32Array.of(base, base | 0xffff);
+  return Uint32Array.from(rule.ports.flatMap((range) => [base | range.first, base | range.last]));
+}
+
+/** True when a rule of this direction is evaluated at that side of the filter. */
+export function appliesIn(ruleDirection: Direction, direction: 'in' | 'out'): boolean {
+  return ruleDirection === 'inout' || ruleDirection === direction;
+}
+
+/** Does an address that is in exactly `members` (ascending set indexes) meet the condition? */
+export function meets(condition: SideCondition, members: readonly number[]): boolean {
+  if (condition.any) return true;
+  return condition.sets.some((set) => members.includes(set)) !== condition.not;
+}

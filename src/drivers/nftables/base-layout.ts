@@ -1,0 +1,127 @@
+/**
+ * The part of table `inet dfw` that does not depend on rules: hooks, dispatch by vNIC, and what is common to all filters.
+ *
+ *   dfw_forward / dfw_input / dfw_output
+ *     both label words name rules in force -> accept            (established traffic: one rule)
+ *     vNIC involved -> workload
+ *       invalid -> drop; untracked (neighbour discovery, ...) -> judged by its own headers
+ *       source's filter (vnic_out), then destination's filter (vnic_in); replies go to the same filters as the original
+ *       sides without a filter get the not-applicable id
+ *
+ * Accepting at a filter is RETURN; dropping and rejecting are final.
+ */
+import { NOT_APPLICABLE_ID } from '../../compile/label-ids.js';
+import {
+  accept, big32, byte, counter, ct, drop, equal, goTo, host32, immediate, inSet, mask, meta, notEqual, notInSet, rejectProhibited,
+  rejectReset, returns, setCt, verdictMap, type Expression,
+} from './expressions.js';
+import { rule, type ChainImage, type SetImage } from './image.js';
+import { CT, CT_STATE, FAMILY, HOOK, META, TYPE } from './kernel.js';
+
+export const TABLE = { family: FAMILY.inet, table: 'dfw' } as const;
+
+/** Fixed sizes: two ids (in, out) for each of the 120,000 rules a host may have, and room to change them in one go. */
+const ID_CAPACITY = 524_288;
+
+export const SETS = {
+  vnics: set('vnics', TYPE.ifname, 16, 0),
+  vnicIn: set('vnic_in', TYPE.ifname, 16, 'verdict'),
+  vnicOut: set('vnic_out', TYPE.ifname, 16, 'verdict'),
+  packetIn: set('packet_in', TYPE.ifname, 16, 'verdict'),
+  packetOut: set('packet_out', TYPE.ifname, 16, 'verdict'),
+  live: { ...set('live', TYPE.mark, 4, 0), size: ID_CAPACITY },
+  act: { ...set('act', TYPE.mark, 4, 'verdict'), size: ID_CAPACITY, counter: true },
+  packetAct: { ...set('packet_act', TYPE.mark, 4, 'verdict'), size: ID_CAPACITY, counter: true },
+} as const satisfies Record<string, SetImage>;
+
+function set(name: string, keyType: number, keyLength: number, data: 0 | 'verdict'): SetImage {
+  return { name, keyType, keyLength, interval: false, data, counter: false, size: 0 };
+}
+
+/** Register of the label word that the stage writes, when the label is in R6..R9: word 2 = out, word 3 = in. */
+export const LABEL_REGISTER = { out: 8, in: 9 } as const;
+
+export const CHAIN = {
+  closed: 'closed', open: 'opened', reject: 'refuse', guard: 'undeclared', statelessIn: 'stateless_in', statelessOut: 'stateless_out',
+} as const;
+
+const established = rule(
+  'connections whose rules are in force; see agentctl getflows',
+  meta(META.mark, 2), meta(META.mark, 3), ct(CT.labels, 0), inSet(SETS.live.name, 2), inSet(SETS.live.name, 3), accept,
+);
+
+function hook(name: string, number: number, ...rules: ChainImage['rules']): ChainImage {
+  return { name, hook: { hook: number, priority: 0 }, rules: [established, ...rules] };
+}
+
+function stage(direction: 0 | 1, key: number, map: SetImage, what: string): ChainImage['rules'][number] {
+  return rule(what, ct(CT.direction, 0), equal(0, byte(direction)), meta(key, 0), verdictMap(map.name, 0));
+}
+
+function notApplicable(direction: 0 | 1, key: number, side: 'in' | 'out'): ChainImage['rules'][number] {
+  return rule(
+    `no filter on the ${side === 'in' ? "destination's" : "source's"} side`,
+    ct(CT.direction, 0), equal(0, byte(direction)), meta(key, 0), notInSet(SETS.vnics.name, 0),
+    ct(CT.labels, 6), immediate(LABEL_REGISTER[side], host32(NOT_APPLICABLE_ID)), setCt(CT.labels, 6),
+  );
+}
+
+function hasState(bits: number): readonly Expression[] {
+  return [ct(CT.state, 0), mask(0, host32(bits)), notEqual(0, big32(0))];
+}
+
+export const BASE_CHAINS: readonly ChainImage[] = [
+  {
+    name: CHAIN.reject,
+    rules: [
+      rule('reset for TCP', meta(META.l4proto, 0), equal(0, byte(6)), rejectReset),
+      rule('administratively prohibited for the rest', rejectProhibited),
+    ],
+  },
+  { name: CHAIN.closed, rules: [rule('filter without a table in force, failClosed', counter, drop)] },
+  { name: CHAIN.open, rules: [rule('filter without a table in force, failOpen', counter, returns)] },
+  { name: CHAIN.guard, rules: [rule('local address that no attachment declares', counter, drop)] },
+  {
+    // A stateless rule admits only the direction it matches: packets of the other direction are judged by their own headers.
+    name: CHAIN.statelessIn,
+    rules: [rule('reply to a stateless rule', ct(CT.direction, 0), equal(0, byte(1)), meta(META.iifname, 0), verdictMap(SETS.packetOut.name, 0))],
+  },
+  {
+    name: CHAIN.statelessOut,
+    rules: [rule('reply to a stateless rule', ct(CT.direction, 0), equal(0, byte(1)), meta(META.oifname, 0), verdictMap(SETS.packetIn.name, 0))],
+  },
+  {
+    name: 'untracked',
+    rules: [
+      rule("source's filter by packet", meta(META.iifname, 0), verdictMap(SETS.packetOut.name, 0)),
+      rule("destination's filter by packet", meta(META.oifname, 0), verdictMap(SETS.packetIn.name, 0)),
+    ],
+  },
+  {
+    name: 'workload',
+    rules: [
+      rule('state-mismatch', ...hasState(CT_STATE.invalid), counter, drop),
+      rule('not tracked by conntrack', ...hasState(CT_STATE.untracked), goTo('untracked')),
+      stage(0, META.iifname, SETS.vnicOut, "source's filter"),
+      stage(0, META.oifname, SETS.vnicIn, "destination's filter"),
+      stage(1, META.oifname, SETS.vnicOut, "reply: source's filter"),
+      stage(1, META.iifname, SETS.vnicIn, "reply: destination's filter"),
+      notApplicable(0, META.iifname, 'out'),
+      notApplicable(0, META.oifname, 'in'),
+      notApplicable(1, META.oifname, 'out'),
+      notApplicable(1, META.iifname, 'in'),
+    ],
+  },
+  hook(
+    'dfw_forward', HOOK.forward,
+    rule('from a workload', meta(META.iifname, 0), inSet(SETS.vnics.name, 0), goTo('workload')),
+    rule('to a workload', meta(META.oifname, 0), inSet(SETS.vnics.name, 0), goTo('workload')),
+  ),
+  hook('dfw_input', HOOK.input, rule('from a workload to this host', meta(META.iifname, 0), inSet(SETS.vnics.name, 0), goTo('workload'))),
+  hook(
+    'dfw_output', HOOK.output,
+    // Resets and ICMP errors that this host itself answers with, among them those of our own rejects.
+    rule('answers of this host', meta(META.oifname, 0), inSet(SETS.vnics.name, 0), ...hasState(CT_STATE.related), accept),
+    rule('from this host to a workload', meta(META.oifname, 0), inSet(SETS.vnics.name, 0), goTo('workload')),
+  ),
+];

@@ -1,0 +1,195 @@
+/**
+ * Makes the kernel's table `inet dfw` equal to a target: one netlink transaction a change. Owns that table and the label
+ * words 2 and 3 of connections; touches nothing else. Stopping leaves everything enforced; only cleanup() removes it.
+ */
+import { NOT_APPLICABLE_ID } from '../../compile/label-ids.js';
+import type { LabelInfo } from '../../compile/table.js';
+import { AgentError } from '../../model/errors.js';
+import type { NftSocket, Segment } from '../../native/binding.js';
+import type { Logger } from '../../platform/logger.js';
+import { adopt, idOf } from './adopt.js';
+import { AttributeWriter } from './attributes.js';
+import { SETS, TABLE } from './base-layout.js';
+import { deleteTable, newTable } from './image.js';
+import { NOTHING, plan, rebuild, settle, type Actual, type Plan, type PlanOptions } from './plan.js';
+import { TableReader } from './reader.js';
+import { EMPTY_TARGET, type Target } from './target.js';
+
+/** Clears label words of connections; implemented by the flow table. */
+export interface LabelSweeper {
+  sweep(ids: ReadonlySet<number>, known: ReadonlySet<number>): Promise<{ scanned: number; cleared: number }>;
+}
+
+export interface DriverOptions {
+  readonly socket: NftSocket;
+  readonly sweeper: LabelSweeper;
+  readonly log: Logger;
+  readonly logGroup: number;
+}
+
+export interface Applied {
+  readonly changed: boolean;
+  readonly elements: number;
+  /** Rules whose connections are judged again. */
+  readonly lost: number;
+  /** A sweep is due: call sweep(). */
+  readonly sweepDue: boolean;
+  readonly bytes: number;
+}
+
+export interface RuleCounters {
+  readonly packets: bigint;
+  readonly bytes: bigint;
+}
+
+export class NftablesDriver {
+  private actual: Actual = NOTHING;
+  private known = false;
+  private generation = -1;
+  private readonly reader: TableReader;
+  private readonly options: PlanOptions;
+
+  constructor(private readonly deps: DriverOptions) {
+    this.reader = new TableReader(deps.socket, TABLE);
+    this.options = { logGroup: deps.logGroup, always: [NOT_APPLICABLE_ID] };
+  }
+
+  /** Label ids that the kernel holds and the keys they were given for: they must keep them. Call before compiling. */
+  async readLabels(): Promise<ReadonlyMap<number, string>> {
+    const elements = await this.reader.verdicts(SETS.act);
+    return new Map(elements.map((element) => [idOf(element.key), element.comment]));
+  }
+
+  get labels(): ReadonlyMap<number, LabelInfo> {
+    return this.actual.labels;
+  }
+
+  get target(): Target {
+    return this.actual.target;
+  }
+
+  /**
+   * Makes the target true. Writes nothing when it already is. On failure the kernel keeps what it had, and the next call
+   * starts by reading it.
+   * @throws AgentError E_KERNEL, retryable.
+   */
+  async apply(target: Target): Promise<Applied> {
+    if (!this.known) return this.takeOver(target);
+    return this.commit(plan(this.actual, target, this.options));
+  }
+
+  /** First apply, or after a failure or foreign change: adopts an equal table, replaces any other. */
+  async takeOver(target: Target): Promise<Applied> {
+    this.generation = await this.deps.socket.generation();
+    const { actual, difference } = await adopt(this.reader, target, this.options, 'all');
+    if (actual !== undefined) {
+      this.actual = actual;
+      this.known = true;
+      this.deps.log.info('nftables.adopted', { tables: actual.tables.size, filters: actual.filters.size, probation: actual.probation.size, retired: actual.retired.size });
+      return { changed: false, elements: 0, lost: 0, sweepDue: this.sweepDue, bytes: 0 };
+    }
+    const kernel = await this.readLabels();
+    const fresh = plan(NOTHING, target, this.options).next;
+    const retired = new Map<number, LabelInfo>();
+    for (const [id, key] of kernel) {
+      if (!fresh.labels.has(id)) retired.set(id, { id, key, table: '', ruleId: 0, side: 'in', action: 'drop', log: false, stateless: false });
+    }
+    // Ids that connections may carry under rules nobody can compare any more.
+    const suspect = new Set([...kernel.keys(), ...this.actual.live, ...this.actual.probation]);
+    this.deps.log.info('nftables.rebuild', { difference });
+    return this.commit(rebuild(target, this.options, suspect, retired));
+  }
+
+  get sweepDue(): boolean {
+    return this.actual.probation.size > 0 || this.actual.retired.size > 0;
+  }
+
+  /** Clears the label words of connections that must be judged anew, then lets their rules be in force again. */
+  async sweep(): Promise<{ scanned: number; cleared: number }> {
+    const ids = new Set([...this.actual.probation, ...this.actual.retired]);
+    if (ids.size === 0) return { scanned: 0, cleared: 0 };
+    const known = new Set([...this.actual.labels.keys(), ...this.options.always]);
+    const swept = await this.deps.sweeper.sweep(ids, known);
+    await this.commit(settle(this.actual));
+    return swept;
+  }
+
+  /**
+   * Has somebody else changed our table? Cheap while nobody changes anything in nf_tables. `depth` 'all' compares every
+   * element, 'structure' what costs little.
+   */
+  async drifted(depth: 'structure' | 'all'): Promise<string | undefined> {
+    if (!this.known) return undefined;
+    const generation = await this.deps.socket.generation();
+    if (generation === this.generation && depth === 'structure') return undefined;
+    const { actual, difference } = await adopt(this.reader, this.actual.target, this.options, depth);
+    if (actual === undefined) {
+      this.known = false;
+      return difference;
+    }
+    this.generation = generation;
+    return undefined;
+  }
+
+  /** Packets that each label's rule decided anew (first packets of connections, and each refused packet). */
+  async ruleCounters(): Promise<Map<number, RuleCounters>> {
+    const counters = new Map<number, RuleCounters>();
+    for (const set of [SETS.act, SETS.packetAct]) {
+      for (const { key, packets, bytes } of await this.reader.verdicts(set)) {
+        const id = idOf(key);
+        const sum = counters.get(id);
+        counters.set(id, { packets: packets + (sum?.packets ?? 0n), bytes: bytes + (sum?.bytes ?? 0n) });
+      }
+    }
+    return counters;
+  }
+
+  /** Counters of rules by chain, in order; see base-layout and pieces for what they count. */
+  chainCounters(): Promise<Map<string, (RuleCounters | undefined)[]>> {
+    return this.reader.counters();
+  }
+
+  /** Removes the table. The only thing that ends enforcement. */
+  async cleanup(): Promise<void> {
+    const writer = new AttributeWriter();
+    newTable(writer, TABLE);
+    deleteTable(writer, TABLE);
+    await this.transact([{ kind: 'raw', bytes: writer.finish() }]);
+    this.actual = { ...NOTHING, target: EMPTY_TARGET };
+    this.known = false;
+  }
+
+  private async commit(change: Plan): Promise<Applied> {
+    if (change.segments.length === 0) {
+      this.actual = change.next;
+      this.known = true;
+      return { changed: false, elements: 0, lost: change.summary.lost, sweepDue: this.sweepDue, bytes: 0 };
+    }
+    const bytes = await this.transact(change.segments);
+    this.actual = change.next;
+    this.known = true;
+    this.deps.log.debug('nftables.committed', { ...change.summary, bytes });
+    return { changed: true, elements: change.summary.elements, lost: change.summary.lost, sweepDue: this.sweepDue, bytes };
+  }
+
+  private async transact(segments: readonly Segment[]): Promise<number> {
+    let result;
+    try {
+      result = await this.deps.socket.transact(segments);
+    } catch (error) {
+      this.known = false;
+      throw new AgentError('E_KERNEL', `nf_tables batch could not be sent: ${error instanceof Error ? error.message : String(error)}`, {
+        object: 'inet dfw', retryable: true, cause: error,
+      });
+    }
+    if (!result.committed) {
+      this.known = false;
+      const first = result.errors[0];
+      throw new AgentError('E_KERNEL', `nf_tables refused the change: ${first?.code ?? 'unknown error'}`, {
+        object: 'inet dfw', retryable: true, context: { errors: result.errors.slice(0, 5) },
+      });
+    }
+    this.generation = result.generation;
+    return result.bytes;
+  }
+}

@@ -1,0 +1,32 @@
+/** Numbers of include/uapi/linux/netfilter/nf_tables.h, as far as this driver uses them. */
+export const FAMILY = { inet: 1, ipv4: 2, netdev: 5, ipv6: 10 } as const;
+const SUBSYSTEM = 10 << 8; // NFNL_SUBSYS_NFTABLES
+export const MESSAGE = {
+  newTable: SUBSYSTEM | 0, getTable: SUBSYSTEM | 1, deleteTable: SUBSYSTEM | 2,
+  newChain: SUBSYSTEM | 3, getChain: SUBSYSTEM | 4, deleteChain: SUBSYSTEM | 5,
+  newRule: SUBSYSTEM | 6, getRule: SUBSYSTEM | 7, deleteRule: SUBSYSTEM | 8,
+  newSet: SUBSYSTEM | 9, getSet: SUBSYSTEM | 10, deleteSet: SUBSYSTEM | 11,
+  newElements: SUBSYSTEM | 12, getElements: SUBSYSTEM | 13, deleteElements: SUBSYSTEM | 14,
+} as const;
+export const FLAG = { request: 0x1, create: 0x400, append: 0x800, exclusive: 0x200 } as const;
+export const HOOK = { prerouting: 0, input: 1, forward: 2, output: 3, netdevIngress: 0, netdevEgress: 1 } as const;
+export const SET_FLAG = { anonymous: 1, constant: 2, interval: 4, map: 8 } as const;
+export const ELEMENT_FLAG = { intervalEnd: 1, catchall: 2 } as const;
+export const VERDICT = { drop: 0, accept: 1, jump: -3, goto: -4, return: -5 } as const;
+/** Data type of verdict maps (NFT_DATA_VERDICT). */
+export const DATA_VERDICT = 0xffffff00;
+/** nft's own datatype numbers: what makes listings readable and loadable. */
+export const TYPE = { ipv4: 7, ipv6: 8, ether: 9, service: 13, mark: 19, ifname: 41 } as const;
+export const META = { protocol: 1, mark: 3, iifname: 6, oifname: 7, nfproto: 15, l4proto: 16 } as const;
+export const CT = {
+  state: 0, direction: 1, protoSource: 11, protoDestination: 12, labels: 13,
+  sourceIp: 19, destinationIp: 20, sourceIp6: 21, destinationIp6: 22,
+} as const;
+export const CT_STATE = { invalid: 1, established: 2, related: 4, new: 8, untracked: 64 } as const;
+export const PAYLOAD = { link: 0, network: 1, transport: 2 } as const;
+
+/** The n-th 32-bit register. */
+export function register(n: number): number {
+  return 8 + n;
+}
+export const VERDICT_REGISTER = 0;

@@ -1,0 +1,368 @@
+/**
+ * The pure half of the driver: from what the kernel has to what it shall have, as one batch.
+ *
+ * Rules in force (`live`) and connections: a rule that lost packets, or whose filter got another table, leaves `live` in
+ * the batch that takes effect. Its connections are then judged again on their next packet: those still permitted pass,
+ * under the same or another rule; the rest are cut at once. Because the kernel only ORs labels, the label words of such
+ * connections must be cleared before the rule may be live again: the sweep. Until then:
+ *   probation  ids of `act` that would be live, but wait for the sweep
+ *   retired    ids of `act` that no rule has any more; kept so that nobody gets them before the sweep
+ * Both can be read off the kernel's sets, so a crash at any point loses nothing.
+ */
+import { losses } from '../../compile/losses.js';
+import type { LabelInfo } from '../../compile/table.js';
+import type { Segment } from '../../native/binding.js';
+import { AttributeWriter } from './attributes.js';
+import { BASE_CHAINS, SETS, TABLE } from './base-layout.js';
+import { Block } from './blocks.js';
+import { host32 } from './expressions.js';
+import {
+  appendRules, deleteChain, deleteSet, deleteTable, equalChains, flushChain, newChain, newSet, newTable, type ChainImage, type SetImage,
+} from './image.js';
+import { DISPATCH_SETS, filterPiece, interfaceKey, localVerdicts, tablePiece, type FilterPiece, type TablePiece } from './pieces.js';
+import { elementChanges } from './table-elements.js';
+import { keepsConnections, targetLabels, type Target, type TargetFilter } from './target.js';
+import { actVerdict, addVerdicts, logChain, logChainImage, packetVerdict, removeVerdicts, type Verdict, type VerdictElement } from './verdicts.js';
+
+export interface Actual {
+  /** False: the table is not there. */
+  readonly present: boolean;
+  readonly target: Target;
+  readonly tables: ReadonlyMap<string, TablePiece>;
+  readonly filters: ReadonlyMap<string, FilterPiece>;
+  /** Label ids that have a verdict, by id. */
+  readonly labels: ReadonlyMap<number, LabelInfo>;
+  readonly live: ReadonlySet<number>;
+  readonly probation: ReadonlySet<number>;
+  readonly retired: ReadonlySet<number>;
+}
+
+export const NOTHING: Actual = {
+  present: false, target: { filters: new Map(), tables: new Map() }, tables: new Map(), filters: new Map(), labels: new Map(),
+  live: new Set(), probation: new Set(), retired: new Set(),
+};
+
+export interface Plan {
+  readonly segments: readonly Segment[];
+  /** What the kernel has once the batch is committed. */
+  readonly next: Actual;
+  readonly summary: { readonly chains: number; readonly sets: number; readonly elements: number; readonly lost: number };
+}
+
+export interface PlanOptions {
+  readonly logGroup: number;
+  /** Ids always in force: the not-applicable id. */
+  readonly always: readonly number[];
+}
+
+/** One batch from `actual` to `target`. No segments when nothing differs. */
+export function plan(actual: Actual, target: Target, options: PlanOptions): Plan {
+  return new Planner(actual, target, options).plan();
+}
+
+/**
+ * One batch that replaces the table, whatever it holds. Every rule that keeps connections starts on probation when
+ * `suspect`: connections may carry ids whose rules changed while nobody watched.
+ */
+export function rebuild(target: Target, options: PlanOptions, suspect: ReadonlySet<number>, retired: ReadonlyMap<number, LabelInfo>): Plan {
+  const planner = new Planner({ ...NOTHING, labels: retired, probation: suspect, retired: new Set(retired.keys()) }, target, options);
+  const built = planner.plan();
+  const writer = new AttributeWriter();
+  // Creating first makes the deletion succeed when there is no table.
+  newTable(writer, TABLE);
+  deleteTable(writer, TABLE);
+  return { ...built, segments: [{ kind: 'raw', bytes: writer.finish() }, ...built.segments] };
+}
+
+/** After the sweep: probation ends, retired ids go. */
+export function settle(actual: Actual): Plan {
+  const live = new Set([...actual.live, ...actual.probation]);
+  const labels = new Map([...actual.labels].filter(([id]) => !actual.retired.has(id)));
+  const segments: Segment[] = [];
+  const writer = new AttributeWriter();
+  const gone = [...actual.retired].map((id) => ({ key: host32(id) }));
+  removeVerdicts(writer, TABLE, SETS.act, gone);
+  removeVerdicts(writer, TABLE, SETS.packetAct, gone);
+  const chains = [...actual.retired].flatMap((id) => {
+    const label = actual.labels.get(id);
+    return label?.log === true ? [logChain(label)] : [];
+  });
+  for (const chain of chains) {
+    flushChain(writer, TABLE, chain);
+    deleteChain(writer, TABLE, chain);
+  }
+  if (writer.length > 0) segments.push({ kind: 'raw', bytes: writer.finish() });
+  if (actual.probation.size > 0) segments.push(liveBlock(actual.probation).segment('add', TABLE, SETS.live.name));
+  return {
+    segments,
+    next: { ...actual, live, labels, probation: new Set(), retired: new Set() },
+    summary: { chains: chains.length, sets: 0, elements: gone.length + actual.probation.size, lost: 0 },
+  };
+}
+
+function liveBlock(ids: Iterable<number>): Block {
+  const block = new Block(4, 0);
+  for (const id of ids) {
+    block.add();
+    block.keyHostWord(id);
+  }
+  return block;
+}
+
+class Planner {
+  private readonly head = new AttributeWriter();
+  private readonly chainRules = new AttributeWriter();
+  private readonly verdicts = new AttributeWriter();
+  private readonly tail = new AttributeWriter();
+  private readonly data: Segment[] = [];
+  private readonly summary = { chains: 0, sets: 0, elements: 0, lost: 0 };
+  private setId = 0;
+
+  constructor(
+    private readonly actual: Actual,
+    private readonly target: Target,
+    private readonly options: PlanOptions,
+  ) {}
+
+  plan(): Plan {
+    const { actual, target } = this;
+    const tables = this.pieces();
+    const filters = this.filterPieces();
+    const labels = targetLabels(target);
+    const lost = this.lost(filters);
+
+    if (!actual.present) this.base();
+    this.tables(tables);
+    this.filters(filters);
+    const kept = new Set([...labels.values()].filter(keepsConnections).map((label) => label.id));
+    const probation = new Set([...actual.probation, ...lost].filter((id) => kept.has(id)));
+    // A retired id that a rule has again: its connections were never swept.
+    for (const id of actual.retired) if (kept.has(id)) probation.add(id);
+    const live = new Set([...kept].filter((id) => !probation.has(id)));
+    for (const id of this.options.always) live.add(id);
+    const allLabels = this.labels(labels);
+    const retired = new Set([...allLabels.keys()].filter((id) => !labels.has(id)));
+    this.live(live);
+
+    this.summary.lost = lost.size;
+    return {
+      segments: this.segments(), summary: this.summary,
+      next: { present: true, target, tables, filters, labels: allLabels, live, probation, retired },
+    };
+  }
+
+  private segments(): Segment[] {
+    const raw = (writer: AttributeWriter): Segment[] => (writer.length === 0 ? [] : [{ kind: 'raw', bytes: writer.finish() }]);
+    return [...raw(this.head), ...this.data, ...raw(this.chainRules), ...raw(this.verdicts), ...raw(this.tail)];
+  }
+
+  private pieces(): Map<string, TablePiece> {
+    const tables = new Map<string, TablePiece>();
+    for (const [key, compiled] of this.target.tables) {
+      const known = this.actual.tables.get(key);
+      tables.set(key, known?.compiled === compiled ? known : tablePiece(key, compiled));
+    }
+    return tables;
+  }
+
+  private filterPieces(): Map<string, FilterPiece> {
+    const filters = new Map<string, FilterPiece>();
+    for (const [name, filter] of this.target.filters) {
+      const known = this.actual.target.filters.get(name);
+      const piece = this.actual.filters.get(name);
+      filters.set(name, piece !== undefined && known !== undefined && sameFilter(known, filter) ? piece : filterPiece(filter));
+    }
+    return filters;
+  }
+
+  private base(): void {
+    newTable(this.head, TABLE);
+    for (const set of Object.values(SETS)) this.addSet(set);
+    for (const chain of BASE_CHAINS) this.addChain(chain);
+  }
+
+  private tables(tables: ReadonlyMap<string, TablePiece>): void {
+    for (const [key, piece] of this.actual.tables) if (!tables.has(key)) this.table(piece, undefined);
+    for (const [key, piece] of tables) {
+      const known = this.actual.tables.get(key);
+      if (known !== piece) this.table(known, piece);
+    }
+  }
+
+  private table(before: TablePiece | undefined, after: TablePiece | undefined): void {
+    const kept = after?.sets ?? new Map<string, SetImage>();
+    const had = before?.sets ?? new Map<string, SetImage>();
+    for (const set of kept.values()) if (!had.has(set.name)) this.addSet(set);
+    this.chains(before?.chains, after?.chains);
+    if (after !== undefined) {
+      for (const { set, remove, add } of elementChanges(after.names, before?.compiled, after.compiled)) {
+        // A set that goes takes its elements along; one that no rule looks into is not made.
+        if (!kept.has(set.name)) continue;
+        this.block('delete', set, remove, had.has(set.name));
+        this.block('add', set, add, true);
+      }
+    }
+    const old = localVerdicts(before);
+    for (const [name, elements] of localVerdicts(after)) {
+      const set = kept.get(name);
+      if (set !== undefined) this.verdictChanges(set, had.has(name) ? (old.get(name) ?? new Map<string, VerdictElement>()) : new Map<string, VerdictElement>(), elements);
+    }
+    for (const set of had.values()) if (!kept.has(set.name)) this.removeSet(set, old.get(set.name));
+  }
+
+  private block(op: 'add' | 'delete', set: SetImage, block: Block, wanted: boolean): void {
+    if (!wanted || block.count === 0) return;
+    this.data.push(block.segment(op, TABLE, set.name));
+    this.summary.elements += block.count;
+  }
+
+  private chains(before: ReadonlyMap<string, ChainImage> | undefined, after: ReadonlyMap<string, ChainImage> | undefined): void {
+    if (before === after) return;
+    for (const chain of after?.values() ?? []) {
+      const known = before?.get(chain.name);
+      if (known === undefined) this.addChain(chain);
+      else if (!equalChains(known, chain)) this.changeChain(chain);
+    }
+    for (const chain of before?.values() ?? []) if (after?.has(chain.name) !== true) this.removeChain(chain.name);
+  }
+
+  private addChain(chain: ChainImage): void {
+    newChain(this.head, TABLE, chain);
+    appendRules(this.chainRules, TABLE, chain);
+    this.summary.chains += 1;
+  }
+
+  private changeChain(chain: ChainImage): void {
+    flushChain(this.chainRules, TABLE, chain.name);
+    appendRules(this.chainRules, TABLE, chain);
+    this.summary.chains += 1;
+  }
+
+  private removeChain(name: string): void {
+    flushChain(this.chainRules, TABLE, name);
+    deleteChain(this.tail, TABLE, name);
+    this.summary.chains += 1;
+  }
+
+  private addSet(set: SetImage): void {
+    this.setId += 1;
+    newSet(this.head, TABLE, set, this.setId);
+    this.summary.sets += 1;
+  }
+
+  private removeSet(set: SetImage, verdicts: ReadonlyMap<string, VerdictElement> | undefined): void {
+    // Verdicts hold on to chains that go in this batch too.
+    if (verdicts !== undefined) removeVerdicts(this.verdicts, TABLE, set, [...verdicts.values()]);
+    deleteSet(this.tail, TABLE, set.name);
+    this.summary.sets += 1;
+  }
+
+  private filters(filters: ReadonlyMap<string, FilterPiece>): void {
+    const before = this.actual.filters;
+    const members = { add: new Block(16, 0), remove: new Block(16, 0) };
+    for (const name of before.keys()) if (!filters.has(name)) putName(members.remove, name);
+    for (const name of filters.keys()) if (!before.has(name)) putName(members.add, name);
+    this.block('delete', SETS.vnics, members.remove, true);
+    this.block('add', SETS.vnics, members.add, true);
+    for (const [name, piece] of before) {
+      if (filters.get(name) !== piece) this.chains(piece.chains, filters.get(name)?.chains);
+    }
+    for (const [name, piece] of filters) if (!before.has(name)) this.chains(undefined, piece.chains);
+    for (const key of ['vnicIn', 'vnicOut', 'packetIn', 'packetOut'] as const) {
+      const elements = (pieces: ReadonlyMap<string, FilterPiece>): Map<string, VerdictElement> =>
+        new Map([...pieces].map(([name, piece]) => [name, { key: interfaceKey(name), verdict: piece.dispatch[key] }]));
+      this.verdictChanges(DISPATCH_SETS[key], elements(before), elements(filters));
+    }
+  }
+
+  private verdictChanges(set: SetImage, before: ReadonlyMap<string, VerdictElement>, after: ReadonlyMap<string, VerdictElement>): void {
+    const remove = [...before].filter(([key, element]) => !sameVerdict(element.verdict, after.get(key)?.verdict)).map(([, element]) => element);
+    const add = [...after].filter(([key, element]) => !sameVerdict(element.verdict, before.get(key)?.verdict)).map(([, element]) => element);
+    removeVerdicts(this.verdicts, TABLE, set, remove);
+    addVerdicts(this.verdicts, TABLE, set, add);
+    this.summary.elements += remove.length + add.length;
+  }
+
+  /** Makes the act maps and log chains right; returns what they then hold: the wanted labels and the retired. */
+  private labels(wanted: ReadonlyMap<number, LabelInfo>): Map<number, LabelInfo> {
+    const had = this.actual.present ? this.actual.labels : new Map<number, LabelInfo>();
+    const after = new Map(this.actual.labels);
+    for (const [id, label] of wanted) after.set(id, label);
+    const changes = { act: newChanges(), packetAct: newChanges() };
+    for (const [id, label] of after) {
+      const before = had.get(id);
+      if (before === label) continue;
+      this.logChain(before, label);
+      noteChange(changes.act, label, before && actVerdict(before), actVerdict(label));
+      noteChange(changes.packetAct, label, before && packetVerdict(before), packetVerdict(label));
+    }
+    for (const key of ['act', 'packetAct'] as const) {
+      removeVerdicts(this.verdicts, TABLE, SETS[key], changes[key].remove);
+      addVerdicts(this.verdicts, TABLE, SETS[key], changes[key].add);
+      this.summary.elements += changes[key].remove.length + changes[key].add.length;
+    }
+    return after;
+  }
+
+  private logChain(before: LabelInfo | undefined, after: LabelInfo): void {
+    const old = before?.log === true ? logChainImage(before, this.options.logGroup) : undefined;
+    const fresh = after.log ? logChainImage(after, this.options.logGroup) : undefined;
+    if (fresh !== undefined && old === undefined) this.addChain(fresh);
+    else if (fresh !== undefined && old !== undefined && !equalChains(old, fresh)) this.changeChain(fresh);
+    else if (fresh === undefined && old !== undefined) this.removeChain(old.name);
+  }
+
+  private live(live: ReadonlySet<number>): void {
+    const before = this.actual.present ? this.actual.live : new Set<number>();
+    this.block('delete', SETS.live, liveBlock([...before].filter((id) => !live.has(id))), true);
+    this.block('add', SETS.live, liveBlock([...live].filter((id) => !before.has(id))), true);
+  }
+
+  private lost(filters: ReadonlyMap<string, FilterPiece>): Set<number> {
+    const { actual, target } = this;
+    const lost = new Set<number>();
+    const loseAll = (key: string | undefined): void => {
+      for (const id of key === undefined ? [] : (actual.tables.get(key)?.compiled.labels.keys() ?? [])) lost.add(id);
+    };
+    for (const [key, piece] of actual.tables) {
+      const now = target.tables.get(key);
+      if (now === undefined) loseAll(key);
+      else for (const id of losses(piece.compiled, now)) lost.add(id);
+    }
+    for (const [name, filter] of actual.target.filters) {
+      const now = target.filters.get(name);
+      if (filters.has(name) && now?.table !== filter.table) loseAll(filter.table);
+    }
+    // A rule that comes to accept what it refused has no connections to lose.
+    return new Set([...lost].filter((id) => actual.live.has(id)));
+  }
+}
+
+interface VerdictChanges {
+  readonly add: VerdictElement[];
+  readonly remove: { key: Uint8Array }[];
+}
+
+function newChanges(): VerdictChanges {
+  return { add: [], remove: [] };
+}
+
+function noteChange(changes: VerdictChanges, label: LabelInfo, before: Verdict | undefined, after: Verdict): void {
+  if (sameVerdict(after, before)) return;
+  const key = host32(label.id);
+  if (before !== undefined) changes.remove.push({ key });
+  changes.add.push({ key, verdict: after, comment: label.key });
+}
+
+function putName(block: Block, name: string): void {
+  block.add();
+  block.keyText(name);
+}
+
+function sameFilter(a: TargetFilter, b: TargetFilter): boolean {
+  return a.number === b.number && a.table === b.table && a.failOpen === b.failOpen;
+}
+
+function sameVerdict(a: Verdict, b: Verdict | undefined): boolean {
+  return b !== undefined && a.code === b.code && a.chain === b.chain;
+}

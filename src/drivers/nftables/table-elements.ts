@@ -1,0 +1,178 @@
+/** Elements of a compiled table's data maps: all of them, or what differs from the compilation before. */
+import { nextKey6, type IntervalClasses, type Key6 } from '../../compile/classes.js';
+import { equalSegments, SPACE, type Segments } from '../../compile/regions.js';
+import type { SourcePortClasses } from '../../compile/source-ports.js';
+import type { CompiledTable } from '../../compile/table.js';
+import { Block, END } from './blocks.js';
+import type { SetImage } from './image.js';
+import { GUARD_PROFILE, type TableSets } from './table-layout.js';
+
+export interface ElementChange {
+  readonly set: SetImage;
+  readonly remove: Block;
+  readonly add: Block;
+}
+
+/** Changes from `before` (undefined = nothing in the kernel) to `after`; only sets that change are listed. */
+export function elementChanges(sets: TableSets, before: CompiledTable | undefined, after: CompiledTable): ElementChange[] {
+  const changes: ElementChange[] = [];
+  const change = (set: SetImage, fill: (remove: Block, add: Block) => void): void => {
+    const remove = new Block(set.keyLength, set.data === 16 ? 16 : 0);
+    const add = new Block(set.keyLength, set.data === 16 ? 16 : 0);
+    fill(remove, add);
+    if (remove.count > 0 || add.count > 0) changes.push({ set, remove, add });
+  };
+  change(sets.hosts[4], (remove, add) => diffMaps(before?.classes.hosts4, after.classes.hosts4, remove, add, putHost4));
+  change(sets.hosts[6], (remove, add) => diffMaps(before?.classes.hosts6, after.classes.hosts6, remove, add, putHost6));
+  change(sets.intervals[4], (remove, add) => diffIntervals(before?.classes.intervals4, after.classes.intervals4, remove, add, putInterval4));
+  change(sets.intervals[6], (remove, add) => diffIntervals(before?.classes.intervals6, after.classes.intervals6, remove, add, putInterval6));
+  change(sets.sourcePorts, (remove, add) => {
+    if (JSON.stringify(before?.sourcePorts?.starts) === JSON.stringify(after.sourcePorts?.starts)
+      && JSON.stringify(before?.sourcePorts?.classes) === JSON.stringify(after.sourcePorts?.classes)) return;
+    putSourcePorts(remove, before?.sourcePorts);
+    putSourcePorts(add, after.sourcePorts);
+  });
+  change(sets.pairs, (remove, add) => diffPairs(before, after, remove, add));
+  change(sets.regions, (remove, add) => diffRegions(before?.regions, after.regions, remove, add));
+  return changes;
+}
+
+function diffMaps<K>(
+  before: ReadonlyMap<K, number> | undefined, after: ReadonlyMap<K, number>, remove: Block, add: Block,
+  put: (block: Block, key: K, value: number) => void,
+): void {
+  if (before === after) return;
+  for (const [key, value] of before ?? []) if (after.get(key) !== value) put(remove, key, value);
+  for (const [key, value] of after) if (before?.get(key) !== value) put(add, key, value);
+}
+
+function putHost4(block: Block, address: number, value: number): void {
+  block.add();
+  block.keyWord(0, address);
+  block.dataWord(1, value);
+}
+
+function putHost6(block: Block, address: Key6, value: number): void {
+  block.add();
+  block.keyText(address);
+  block.dataWord(1, value);
+}
+
+function diffIntervals<T extends number | string>(
+  before: IntervalClasses<T> | undefined, after: IntervalClasses<T>, remove: Block, add: Block,
+  put: (block: Block, first: T, last: T, value: number) => void,
+): void {
+  if (before === after) return;
+  const text = (list: IntervalClasses<T>, index: number): string => `${list.first[index]}\n${list.last[index]}\n${list.classes[index]}`;
+  const old = new Set(before?.first.map((_, index) => text(before, index)) ?? []);
+  const fresh = new Set(after.first.map((_, index) => text(after, index)));
+  const each = (list: IntervalClasses<T> | undefined, other: ReadonlySet<string>, block: Block): void => {
+    list?.first.forEach((first, index) => {
+      const last = list.last[index];
+      if (last !== undefined && !other.has(text(list, index))) put(block, first, last, list.classes[index] ?? 0);
+    });
+  };
+  each(before, fresh, remove);
+  each(after, old, add);
+}
+
+function putInterval4(block: Block, first: number, last: number, value: number): void {
+  putHost4(block, first, value);
+  if (last === 0xffffffff) return; // open ended: the interval runs to the last address
+  block.add(END);
+  block.keyWord(0, last + 1);
+}
+
+function putInterval6(block: Block, first: Key6, last: Key6, value: number): void {
+  putHost6(block, first, value);
+  const end = nextKey6(last);
+  if (end === undefined) return;
+  block.add(END);
+  block.keyText(end);
+}
+
+function putSourcePorts(block: Block, classes: SourcePortClasses | undefined): void {
+  if (classes === undefined) return;
+  classes.starts.forEach((start, index) => {
+    block.add();
+    block.keyByte(0, start >>> 8);
+    block.keyByte(1, start);
+    block.dataWord(1, classes.classes[index] ?? 0);
+    const next = classes.starts[index + 1];
+    if (next === undefined) return;
+    block.add(END);
+    block.keyByte(0, next >>> 8);
+    block.keyByte(1, next);
+  });
+}
+
+function diffPairs(before: CompiledTable | undefined, after: CompiledTable, remove: Block, add: Block): void {
+  for (const side of ['in', 'out'] as const) {
+    const old = before?.sides[side];
+    const fresh = after.sides[side];
+    const put = (profile: number) => (block: Block, key: number, pair: number): void => putPair(block, key, profile, pair);
+    for (const [id, profile] of old?.profiles ?? []) {
+      if (!fresh.profiles.has(id)) diffMaps(profile.pairs, new Map(), remove, add, put(id));
+    }
+    for (const [id, profile] of fresh.profiles) diffMaps(old?.profiles.get(id)?.pairs, profile.pairs, remove, add, put(id));
+    const guard = GUARD_PROFILE[side];
+    for (const id of old?.guarded ?? []) if (!fresh.guarded.has(id)) putPair(remove, id, guard, 1);
+    for (const id of fresh.guarded) if (old?.guarded.has(id) !== true) putPair(add, id, guard, 1);
+  }
+}
+
+/** Key {class, 0, source port class, profile}. */
+function putPair(block: Block, key: number, profile: number, pair: number): void {
+  block.add();
+  block.keyWord(0, key % 0x1_0000_0000);
+  block.keyWord(2, Math.floor(key / 0x1_0000_0000));
+  block.keyWord(3, profile);
+  block.dataWord(1, pair);
+}
+
+function diffRegions(before: ReadonlyMap<number, Segments> | undefined, after: ReadonlyMap<number, Segments>, remove: Block, add: Block): void {
+  if (before === after) return;
+  for (const [pair, segments] of before ?? []) {
+    const now = after.get(pair);
+    if (now === undefined) putRegions(remove, pair, segments, undefined);
+    else if (!equalSegments(segments, now)) putRegions(remove, pair, segments, now);
+  }
+  for (const [pair, segments] of after) {
+    const old = before?.get(pair);
+    if (old === undefined) putRegions(add, pair, segments, undefined);
+    else if (!equalSegments(segments, old)) putRegions(add, pair, segments, old);
+  }
+}
+
+/** The pair's regions, but for those that `except` has alike (same bounds, same winner). */
+function putRegions(block: Block, pair: number, segments: Segments, except: Segments | undefined): void {
+  let other = 0;
+  for (let i = 0; i < segments.starts.length; i += 1) {
+    const first = segments.starts[i] ?? 0;
+    const end = segments.starts[i + 1] ?? SPACE;
+    const winner = segments.winners[i] ?? 0;
+    if (except !== undefined) {
+      while (other + 1 < except.starts.length && (except.starts[other] ?? 0) < first) other += 1;
+      if (except.starts[other] === first && (except.starts[other + 1] ?? SPACE) === end && except.winners[other] === winner) continue;
+    }
+    block.add();
+    regionKey(block, pair, first);
+    block.dataHostWord(1, winner);
+    block.add(END);
+    if (end < SPACE) regionKey(block, pair, end);
+    else {
+      // One past protocol 255, port 65535: greater than every key of this pair, smaller than any of the next.
+      regionKey(block, pair, SPACE - 1);
+      block.keyByte(10, 1);
+    }
+  }
+}
+
+/** {pair, protocol 0 0 0, port 0 0, 0}: the last word is covered whole by every region, so it doesn't count. */
+function regionKey(block: Block, pair: number, x: number): void {
+  block.keyWord(0, pair);
+  block.keyByte(4, x >>> 16);
+  block.keyByte(8, x >>> 8);
+  block.keyByte(9, x);
+}
+

@@ -1,0 +1,63 @@
+/**
+ * Names and other short texts that users give. Each check returns the reason for a refusal, ready for a message, or
+ * undefined when the text is fine. Reasons show the text quoted, escaped and cut.
+ */
+import { quote } from './quote.js';
+import { LIMITS } from './rule.js';
+
+const DNS_LABEL = '[a-z0-9](?:[a-z0-9-]*[a-z0-9])?';
+const DNS_SUBDOMAIN = new RegExp(`^${DNS_LABEL}(?:\\.${DNS_LABEL})*$`);
+const DNS_LABEL_ONLY = new RegExp(`^${DNS_LABEL}$`);
+const NSX_NAME = /^[A-Za-z0-9][A-Za-z0-9._:-]*$/;
+const INTERFACE = /^[!-.0-9;-~]+$/;
+const TAG = /^[ !#-&(-~]*$/;
+
+export const TAG_LENGTH = 64;
+/** IFNAMSIZ - 1 (linux/if.h). */
+const INTERFACE_LENGTH = 15;
+/** The suffix under which the layer 2 rules of a table are listed; a table's own name cannot end in it. */
+export const LAYER2_SUFFIX = '_L2';
+
+function tooLong(what: string, text: string, limit: number): string | undefined {
+  return text.length > limit ? `the ${what} ${quote(text, 40)} is longer than ${limit} characters` : undefined;
+}
+
+/** RFC 1123 subdomain, at most 253 characters: names of Kubernetes objects. */
+export function subdomainProblem(text: string, what = 'name'): string | undefined {
+  if (text === '') return `the ${what} is empty`;
+  return tooLong(what, text, LIMITS.nameLength) ?? (DNS_SUBDOMAIN.test(text) ? undefined
+    : `the ${what} ${quote(text)} is not a DNS name; use lower-case letters, digits, - and ., beginning and ending with a letter or digit`);
+}
+
+/** RFC 1123 label, at most 63 characters: namespaces. */
+export function labelProblem(text: string, what = 'namespace'): string | undefined {
+  if (text === '') return `the ${what} is empty`;
+  return tooLong(what, text, 63) ?? (DNS_LABEL_ONLY.test(text) ? undefined
+    : `the ${what} ${quote(text)} is not a DNS label; use lower-case letters, digits and -, beginning and ending with a letter or digit`);
+}
+
+/** Rule tables and address sets: letters, digits and . _ - : as NSX uses them. */
+export function nsxNameProblem(text: string, what = 'name'): string | undefined {
+  if (text === '') return `the ${what} is empty`;
+  return tooLong(what, text, LIMITS.nameLength) ?? (NSX_NAME.test(text) ? undefined
+    : `the ${what} ${quote(text)} may hold only letters, digits and . _ - : and begins with a letter or digit`);
+}
+
+/** As nsxNameProblem, without the suffix that marks a table's layer 2 part. */
+export function tableNameProblem(text: string): string | undefined {
+  return nsxNameProblem(text) ?? (text.endsWith(LAYER2_SUFFIX)
+    ? `the name ${quote(text)} ends in ${LAYER2_SUFFIX}, which marks the layer 2 rules of a table in listings` : undefined);
+}
+
+/** Linux interface names (dev_valid_name): 1..15 printable ASCII characters, no white space, slash or colon. */
+export function interfaceProblem(text: string): string | undefined {
+  if (text === '') return 'the interface name is empty';
+  return tooLong('interface name', text, INTERFACE_LENGTH) ?? (INTERFACE.test(text) && text !== '.' && text !== '..' ? undefined
+    : `${quote(text)} is not an interface name; printable ASCII without white space, / and : is`);
+}
+
+/** Tags of rules: printable ASCII without quotes, at most 64 characters. */
+export function tagProblem(text: string): string | undefined {
+  return tooLong('tag', text, TAG_LENGTH) ?? (TAG.test(text) ? undefined
+    : `the tag ${quote(text)} may hold only printable ASCII characters and no quotes`);
+}

@@ -1,0 +1,42 @@
+/** The addresses of a test world, as far as generators and the oracle need them. */
+import { parseAddress, parseLiteral, type AddressRange } from './addresses.js';
+
+export interface PlanWorkload {
+  readonly name: string;
+  readonly mac: string;
+  readonly hostMac: string;
+  /** Addresses that manifests declare. */
+  readonly ipv4: string;
+  readonly ipv6: string;
+  /** Prefixes routed to the workload that no manifest declares. */
+  readonly undeclared: readonly string[];
+}
+
+export interface AddressPlan {
+  readonly workloads: readonly PlanWorkload[];
+  /** The host's own addresses that every workload can reach. */
+  readonly host: readonly string[];
+  /** Prefixes routed to the outside namespace; empty without one. */
+  readonly outside: readonly string[];
+}
+
+/** Where packets come from or go to: a workload's name, or one of these. */
+export type Endpoint = string;
+export const HOST: Endpoint = 'host';
+export const OUTSIDE: Endpoint = 'outside';
+
+/** Longest-prefix routing of the world; undefined = nowhere. */
+export function endpointOf(plan: AddressPlan, address: string): Endpoint | undefined {
+  const { kind, value } = parseAddress(address);
+  let best: { endpoint: Endpoint; size: bigint } | undefined;
+  const consider = (endpoint: Endpoint, literal: string): void => {
+    const range: AddressRange = parseLiteral(literal);
+    const size = range.last - range.first;
+    if (range.kind !== kind || value < range.first || value > range.last) return;
+    if (best === undefined || size < best.size) best = { endpoint, size };
+  };
+  for (const address_ of plan.host) consider(HOST, address_);
+  for (const workload of plan.workloads) for (const literal of [workload.ipv4, workload.ipv6, ...workload.undeclared]) consider(workload.name, literal);
+  for (const prefix of plan.outside) consider(OUTSIDE, prefix);
+  return best?.endpoint;
+}

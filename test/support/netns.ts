@@ -1,0 +1,300 @@
+/**
+ * Test worlds in network namespaces: one "host" where the agent runs, workloads behind veth pairs, and optionally an
+ * "outside". Names are unique to the process and the world; everything goes away in close(), at process exit and on
+ * SIGINT/SIGTERM, and what a killed run left behind is removed by the next one.
+ *
+ *   workload i:  eth0 10.10.i.2/32, fd10::i:2/128  --- veth<i> 169.254.1.1, fe80::1   host lo: 10.10.255.1, fd10::ffff:1
+ *                also routed to it, declared nowhere: 10.20.i.0/24, fd20:0:0:i::/64
+ *   outside:     eth0 198.51.100.2 --- uplink 198.51.100.1; default route of the host; 203.0.113.0/24, 2001:db8:cafe::/64 live there
+ *
+ * Forwarded packets with TTL 98 or 99 (the probe's) are dropped silently on arrival in workloads and outside, after any sniffer
+ * has seen them, so that no stack answers them.
+ */
+import { execFileSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import type { AddressPlan, PlanWorkload } from '../oracle/plan.js';
+import { Cleanup } from './cleanup.js';
+import { command, mustRun, type CommandOptions, type CommandResult } from './command.js';
+
+const PREFIX = 'dfwt-';
+export const PROBE_TTL = 99;
+
+export interface WorkloadSpec {
+  /** Object name; default vm-<i>. */
+  readonly name?: string;
+  readonly ipv4?: string;
+  readonly ipv6?: string;
+  /** Host side; default veth<i>. */
+  readonly interface?: string;
+}
+
+export interface WorldWorkload extends PlanWorkload {
+  readonly netns: string;
+  /** Host side of its veth pair. */
+  readonly interface: string;
+}
+
+export interface WorldOptions {
+  readonly workloads: number | readonly WorkloadSpec[];
+  readonly outside?: boolean;
+  /** Permanent neighbour entries on both sides, so that no rule about ARP or ND matters. Default true. */
+  readonly staticNeighbours?: boolean;
+}
+
+export interface World {
+  /** Namespace of the host. */
+  readonly host: string;
+  readonly workloads: readonly WorldWorkload[];
+  readonly outside: string | undefined;
+  readonly plan: AddressPlan;
+  readonly cleanup: Cleanup;
+  /** By object name or index; throws when there is none. */
+  workload(which: string | number): WorldWorkload;
+  /** Adds one more workload's namespace and veth pair to the running world. */
+  addWorkload(spec: WorkloadSpec): Promise<WorldWorkload>;
+  exec(netns: string, program: string, args: readonly string[], options?: CommandOptions): Promise<CommandResult>;
+  close(): Promise<void>;
+}
+
+export const HOST_IPV4 = '10.10.255.1';
+export const HOST_IPV6 = 'fd10::ffff:1';
+export const OUTSIDE_IPV4 = '203.0.113.1';
+export const OUTSIDE_IPV6 = '2001:db8:cafe::1';
+
+let worlds = 0; // only makes names unique within the process
+
+export async function createWorld(options: WorldOptions): Promise<World> {
+  removeAbandoned();
+  const base = `${PREFIX}${process.pid.toString(36)}-${(worlds += 1)}`;
+  const cleanup = new Cleanup();
+  const netnsNames: string[] = [];
+  const removeNow = (): void => {
+    for (const name of netnsNames.toReversed()) removeNetns(name);
+    netnsNames.length = 0;
+  };
+  const onSignal = (): void => {
+    removeNow();
+    process.exit(130);
+  };
+  process.once('exit', removeNow);
+  process.once('SIGINT', onSignal);
+  process.once('SIGTERM', onSignal);
+  cleanup.defer('namespaces', () => {
+    process.off('exit', removeNow);
+    process.off('SIGINT', onSignal);
+    process.off('SIGTERM', onSignal);
+    removeNow();
+  });
+
+  const host = `${base}-h`;
+  const outside = options.outside === true ? `${base}-o` : undefined;
+  const specs: readonly WorkloadSpec[] = typeof options.workloads === 'number' ? Array.from({ length: options.workloads }, () => ({})) : options.workloads;
+  const workloads = specs.map((spec, index) => planWorkload(base, spec, index));
+  const staticNeighbours = options.staticNeighbours ?? true;
+  try {
+    netnsNames.push(host, ...(outside === undefined ? [] : [outside]), ...workloads.map((workload) => workload.netns));
+    await batch(undefined, netnsNames.map((name) => `netns add ${name}`));
+    await Promise.all(netnsNames.map((name) => prepare(name, name === host)));
+    await batch(host, [
+      'link set lo up',
+      `addr add ${HOST_IPV4}/32 dev lo`,
+      `addr add ${HOST_IPV6}/128 dev lo nodad`,
+      ...workloads.flatMap((workload) => hostSide(workload, staticNeighbours)),
+      ...(outside === undefined ? [] : uplink(outside)),
+    ]);
+    await Promise.all([
+      ...workloads.map((workload) => batch(workload.netns, workloadSide(workload, staticNeighbours))),
+      ...(outside === undefined ? [] : [batch(outside, outsideSide())]),
+    ]);
+  } catch (error) {
+    await cleanup.run();
+    throw error;
+  }
+  const all = [...workloads];
+  return {
+    host,
+    workloads: all,
+    outside,
+    cleanup,
+    plan: {
+      workloads: all,
+      host: [HOST_IPV4, HOST_IPV6],
+      outside: outside === undefined ? [] : ['203.0.113.0/24', '2001:db8:cafe::/64'],
+    },
+    workload(which) {
+      const found = typeof which === 'number' ? all[which] : all.find((workload) => workload.name === which);
+      if (found === undefined) throw new Error(`no workload ${which} in this world`);
+      return found;
+    },
+    async addWorkload(spec) {
+      const workload = planWorkload(base, spec, all.length);
+      netnsNames.push(workload.netns);
+      await batch(undefined, [`netns add ${workload.netns}`]);
+      await prepare(workload.netns, false);
+      await batch(host, hostSide(workload, staticNeighbours));
+      await batch(workload.netns, workloadSide(workload, staticNeighbours));
+      all.push(workload);
+      return workload;
+    },
+    exec: (netns, program, args, execOptions) => command('ip', ['netns', 'exec', netns, program, ...args], execOptions),
+    close: () => cleanup.run(),
+  };
+}
+
+function planWorkload(base: string, spec: WorkloadSpec, index: number): WorldWorkload {
+  const byte = (index + 1).toString(16).padStart(2, '0');
+  return {
+    name: spec.name ?? `vm-${index}`,
+    netns: `${base}-w${index}`,
+    interface: spec.interface ?? `veth${index}`,
+    mac: `02:dd:00:00:${byte}:02`,
+    hostMac: `02:dd:00:00:${byte}:01`,
+    ipv4: spec.ipv4 ?? `10.10.${index}.2`,
+    ipv6: spec.ipv6 ?? `fd10::${index.toString(16)}:2`,
+    undeclared: [`10.20.${index}.0/24`, `fd20:0:0:${index.toString(16)}::/64`],
+  };
+}
+
+function hostSide(workload: WorldWorkload, staticNeighbours: boolean): string[] {
+  const { interface: device, netns, mac, hostMac, ipv4, ipv6 } = workload;
+  return [
+    `link add ${device} address ${hostMac} type veth peer name eth0 address ${mac} netns ${netns}`,
+    `addr add 169.254.1.1/32 dev ${device}`,
+    `addr add fe80::1/64 dev ${device} nodad`,
+    `link set ${device} up`,
+    `route add ${ipv4}/32 dev ${device}`,
+    `route add ${ipv6}/128 dev ${device}`,
+    ...workload.undeclared.map((prefix) => (prefix.includes(':') ? `route add ${prefix} via ${ipv6} dev ${device} onlink` : `route add ${prefix} via ${ipv4} dev ${device} onlink`)),
+    ...(staticNeighbours ? [ipv4, ipv6, linkLocal(mac)].map((address) => `neigh replace ${address} lladdr ${mac} dev ${device} nud permanent`) : []),
+  ];
+}
+
+function workloadSide(workload: WorldWorkload, staticNeighbours: boolean): string[] {
+  return [
+    'link set lo up',
+    'link set eth0 up',
+    `addr add ${workload.ipv4}/32 dev eth0`,
+    `addr add ${workload.ipv6}/128 dev eth0 nodad`,
+    'route add 169.254.1.1/32 dev eth0',
+    `route add default via 169.254.1.1 dev eth0 src ${workload.ipv4}`,
+    `route add ::/0 via fe80::1 dev eth0 src ${workload.ipv6}`,
+    ...(staticNeighbours ? ['169.254.1.1', 'fe80::1'].map((address) => `neigh replace ${address} lladdr ${workload.hostMac} dev eth0 nud permanent`) : []),
+  ];
+}
+
+function uplink(outside: string): string[] {
+  return [
+    `link add uplink address 02:dd:ff:00:00:01 type veth peer name eth0 address 02:dd:ff:00:00:02 netns ${outside}`,
+    'addr add 198.51.100.1/24 dev uplink',
+    'addr add 2001:db8:51::1/64 dev uplink nodad',
+    'link set uplink up',
+    'route add default via 198.51.100.2 dev uplink',
+    'route add ::/0 via 2001:db8:51::2 dev uplink',
+    'neigh replace 198.51.100.2 lladdr 02:dd:ff:00:00:02 dev uplink nud permanent',
+    'neigh replace 2001:db8:51::2 lladdr 02:dd:ff:00:00:02 dev uplink nud permanent',
+  ];
+}
+
+function outsideSide(): string[] {
+  return [
+    'link set lo up',
+    'link set eth0 up',
+    'addr add 198.51.100.2/24 dev eth0',
+    'addr add 2001:db8:51::2/64 dev eth0 nodad',
+    `addr add ${OUTSIDE_IPV4}/32 dev lo`,
+    `addr add ${OUTSIDE_IPV6}/128 dev lo nodad`,
+    `route add default via 198.51.100.1 dev eth0 src ${OUTSIDE_IPV4}`,
+    `route add ::/0 via 2001:db8:51::1 dev eth0 src ${OUTSIDE_IPV6}`,
+    'neigh replace 198.51.100.1 lladdr 02:dd:ff:00:00:01 dev eth0 nud permanent',
+    'neigh replace 2001:db8:51::1 lladdr 02:dd:ff:00:00:01 dev eth0 nud permanent',
+  ];
+}
+
+/** The address that IPv6 derives from a MAC address (RFC 4291, modified EUI-64). */
+export function linkLocal(mac: string): string {
+  const bytes = mac.split(':').map((byte) => Number.parseInt(byte, 16));
+  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = bytes;
+  const word = (high: number, low: number): string => ((high << 8) | low).toString(16);
+  return `fe80::${word(a ^ 2, b)}:${word(c, 0xff)}:${word(0xfe, d)}:${word(e, f)}`;
+}
+
+/** sysctl writes and, except on the host, the silence for probe packets. */
+async function prepare(netns: string, isHost: boolean): Promise<void> {
+  const settings: [string, string][] = [
+    ['net/ipv4/conf/all/rp_filter', '0'],
+    ['net/ipv4/conf/default/rp_filter', '0'],
+    ['net/ipv4/conf/all/send_redirects', '0'],
+    ['net/ipv4/conf/default/send_redirects', '0'],
+    ['net/ipv4/icmp_ratelimit', '0'],
+    ['net/ipv4/icmp_ratemask', '0'],
+    ['net/ipv4/ping_group_range', '0 2147483647'],
+    ['net/ipv6/icmp/ratelimit', '0'],
+    ['net/ipv6/conf/all/disable_ipv6', '0'],
+    ['net/ipv6/conf/default/disable_ipv6', '0'],
+    ['net/ipv6/conf/all/accept_dad', '0'],
+    ['net/ipv6/conf/default/accept_dad', '0'],
+    ['net/ipv6/conf/default/accept_ra', '0'],
+    ['net/ipv6/conf/default/router_solicitations', '0'],
+    ...(isHost ? ([['net/ipv4/ip_forward', '1'], ['net/ipv6/conf/all/forwarding', '1'], ['net/ipv6/conf/default/forwarding', '1']] satisfies [string, string][]) : []),
+  ];
+  const script = settings.map(([key, value]) => `echo ${value} > /proc/sys/${key}`);
+  // Newer kernels keep the global ICMP limit per namespace; older ones have it for the machine only, out of reach here.
+  for (const key of ['icmp_msgs_per_sec', 'icmp_msgs_burst']) script.push(`[ -w /proc/sys/net/ipv4/${key} ] && echo 1000000 > /proc/sys/net/ipv4/${key}`);
+  if (!isHost) {
+    const drop = `ip ttl { ${PROBE_TTL - 1}, ${PROBE_TTL} } drop; ip6 hoplimit { ${PROBE_TTL - 1}, ${PROBE_TTL} } drop;`;
+    script.push(`nft 'table inet quiet { chain arrive { type filter hook prerouting priority -400; ${drop} }; }'`);
+  }
+  script.push('true');
+  await mustRun('ip', ['netns', 'exec', netns, 'sh', '-c', script.join('\n')]);
+}
+
+async function batch(netns: string | undefined, lines: readonly string[]): Promise<void> {
+  await mustRun('ip', [...(netns === undefined ? [] : ['-n', netns]), '-batch', '-'], { input: `${lines.join('\n')}\n` });
+}
+
+/** Ends the processes that still run in it, too: they are the test's own. Absent is fine. */
+function removeNetns(name: string): void {
+  for (const pid of netnsPids(name)) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  }
+  try {
+    execFileSync('ip', ['netns', 'del', name], { stdio: 'pipe' });
+  } catch (error) {
+    if (listNetns().includes(name)) throw error;
+  }
+}
+
+function netnsPids(name: string): number[] {
+  try {
+    return execFileSync('ip', ['netns', 'pids', name], { stdio: 'pipe' }).toString().split('\n').filter((line) => line !== '').map(Number);
+  } catch (error) {
+    if (listNetns().includes(name)) throw error;
+    return [];
+  }
+}
+
+function listNetns(): string[] {
+  try {
+    return readdirSync('/run/netns');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** Namespaces of test processes that no longer run. */
+function removeAbandoned(): void {
+  for (const name of listNetns()) {
+    const owner = new RegExp(`^${PREFIX}([0-9a-z]+)-`).exec(name)?.[1];
+    if (owner === undefined) continue;
+    try {
+      process.kill(Number.parseInt(owner, 36), 0);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ESRCH') removeNetns(name);
+    }
+  }
+}
