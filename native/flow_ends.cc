@@ -1,5 +1,8 @@
 #include "flow_ends.h"
 
+#include <algorithm>
+
+#include "event_poll.h"
 #include "flow_napi.h"
 
 namespace dfw {
@@ -37,6 +40,7 @@ std::shared_ptr<FlowEnds> FlowEnds::create(Napi::Env env, Napi::Function listene
   auto ends = std::make_shared<FlowEnds>();
   ends->dropped_ = std::move(dropped);
   ends->listener_ = Napi::Persistent(listener);
+  ends->context_ = std::make_unique<Napi::AsyncContext>(env, "dfw.FlowTable");
   auto* held = new std::shared_ptr<FlowEnds>(ends);
   ends->toJs_ = Napi::ThreadSafeFunction::New(env, Napi::Function(), "dfw.flow.ends", 0, 1, [held](Napi::Env) {
     {
@@ -45,6 +49,7 @@ std::shared_ptr<FlowEnds> FlowEnds::create(Napi::Env env, Napi::Function listene
       (*held)->open_ = false;
     }
     (*held)->listener_.Reset();
+    (*held)->context_.reset();
     delete held;
   });
   ends->toJs_.Unref(env);  // listening keeps no process alive
@@ -76,7 +81,7 @@ void FlowEnds::deliver(Napi::Env env) {
   Napi::HandleScope scope(env);
   Napi::Array list = Napi::Array::New(env, ended.size());
   for (size_t i = 0; i < ended.size(); ++i) list.Set(static_cast<uint32_t>(i), toObject(env, ended[i]));
-  listener_.Call({list});  // what the listener throws becomes an uncaught exception, as with any callback
+  callListener(env, listener_, *context_, {list});
 }
 
 void FlowEnds::close() {

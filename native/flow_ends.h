@@ -27,6 +27,7 @@ class FlowEnds : public std::enable_shared_from_this<FlowEnds> {
   std::vector<EndedConnection> waiting_;
   std::shared_ptr<std::atomic<uint64_t>> dropped_;
   Napi::FunctionReference listener_;
+  std::unique_ptr<Napi::AsyncContext> context_;
   Napi::ThreadSafeFunction toJs_;
 };
 

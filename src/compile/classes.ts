@@ -6,49 +6,11 @@
  * interval members only, and stands for the addresses in it that are nobody's host.
  */
 import { HashedIds } from './hash.js';
-
-/** What the compiler needs of an address set: sorted, disjoint, merged inclusive ranges. See model/address.ts RangeSet. */
-export interface Ranges {
-  /** first, last pairs. */
-  readonly v4: Uint32Array;
-  /** firstHigh, firstLow, lastHigh, lastLow quads. */
-  readonly v6: BigUint64Array;
-}
+import { halves6, key6, nextKey6, type Key6 } from './key6.js';
+import type { Ranges } from './ranges.js';
 
 export type Family = 4 | 6;
 
-/** IPv6 addresses are 16-character strings of bytes: they are ordered and hashed like the kernel's keys. */
-export type Key6 = string;
-
-export function key6(high: bigint, low: bigint): Key6 {
-  let text = '';
-  for (const half of [high, low]) {
-    const top = Number(half >> 32n);
-    const bottom = Number(half & 0xffffffffn);
-    text += String.fromCharCode(
-      top >>> 24, (top >>> 16) & 255, (top >>> 8) & 255, top & 255,
-      bottom >>> 24, (bottom >>> 16) & 255, (bottom >>> 8) & 255, bottom & 255,
-    );
-  }
-  return text;
-}
-
-export function halves6(key: Key6): { high: bigint; low: bigint } {
-  let high = 0n;
-  let low = 0n;
-  for (let i = 0; i < 8; i += 1) {
-    high = (high << 8n) | BigInt(key.charCodeAt(i));
-    low = (low << 8n) | BigInt(key.charCodeAt(i + 8));
-  }
-  return { high, low };
-}
-
-/** The address after this one, or undefined after the last of all. */
-export function nextKey6(key: Key6): Key6 | undefined {
-  const { high, low } = halves6(key);
-  if (low !== 0xffffffffffffffffn) return key6(high, low + 1n);
-  return high === 0xffffffffffffffffn ? undefined : key6(high + 1n, 0n);
-}
 
 /** Sorted, disjoint intervals with the class of each; `last` is inclusive. Neighbours of one class are joined. */
 export interface IntervalClasses<T> {
@@ -62,6 +24,8 @@ export interface AddressClasses {
   readonly hosts6: Map<Key6, number>;
   readonly intervals4: IntervalClasses<number>;
   readonly intervals6: IntervalClasses<Key6>;
+  /** How many hosts and intervals each class has. */
+  readonly counts: Map<number, number>;
   /** Class number -> indexes of the sets that its addresses are in, ascending. */
   readonly members: ReadonlyMap<number, readonly number[]>;
   /** Class number -> family, where families are split. */
@@ -96,11 +60,18 @@ export class ClassNumbers {
 export function classify(sets: readonly Ranges[], numbers: ClassNumbers): AddressClasses {
   const intervals4 = sweep(numbers, 4, intervalEvents4(sets), (value) => value - 1);
   const intervals6 = sweep(numbers, 6, intervalEvents6(sets), previousKey6);
+  const hosts4 = hostClasses4(sets, numbers, intervals4);
+  const hosts6 = hostClasses6(sets, numbers, intervals6);
+  const counts = new Map<number, number>();
+  for (const ids of [hosts4.values(), hosts6.values(), intervals4.classes, intervals6.classes]) {
+    for (const id of ids) counts.set(id, (counts.get(id) ?? 0) + 1);
+  }
   return {
-    hosts4: hostClasses4(sets, numbers, intervals4),
-    hosts6: hostClasses6(sets, numbers, intervals6),
+    hosts4,
+    hosts6,
     intervals4,
     intervals6,
+    counts,
     members: numbers.members,
     families: numbers.families,
   };
@@ -128,14 +99,13 @@ export function union(a: readonly number[], b: readonly number[]): readonly numb
 
 function hostClasses4(sets: readonly Ranges[], numbers: ClassNumbers, intervals: IntervalClasses<number>): Map<number, number> {
   let count = 0;
-  for (const { v4 } of sets) for (let i = 0; i < v4.length; i += 2) if (v4[i] === v4[i + 1]) count += 1;
+  for (const { hosts4 } of sets) count += hosts4.length;
   // address * 2^20 + set index is exact in a double and sorts natively.
   const order = new Float64Array(count);
   let at = 0;
-  sets.forEach(({ v4 }, index) => {
-    for (let i = 0; i < v4.length; i += 2) {
-      if (v4[i] !== v4[i + 1]) continue;
-      order[at] = (v4[i] ?? 0) * 0x100000 + index;
+  sets.forEach(({ hosts4 }, index) => {
+    for (let i = 0; i < hosts4.length; i += 1) {
+      order[at] = (hosts4[i] ?? 0) * 0x100000 + index;
       at += 1;
     }
   });
@@ -165,10 +135,8 @@ function hostClasses4(sets: readonly Ranges[], numbers: ClassNumbers, intervals:
 
 function hostClasses6(sets: readonly Ranges[], numbers: ClassNumbers, intervals: IntervalClasses<Key6>): Map<Key6, number> {
   const holders = new Map<Key6, number[]>();
-  sets.forEach(({ v6 }, index) => {
-    for (let i = 0; i < v6.length; i += 4) {
-      if (v6[i] !== v6[i + 2] || v6[i + 1] !== v6[i + 3]) continue;
-      const key = key6(v6[i] ?? 0n, v6[i + 1] ?? 0n);
+  sets.forEach(({ hosts6 }, index) => {
+    for (const key of hosts6) {
       const list = holders.get(key);
       if (list === undefined) holders.set(key, [index]);
       else list.push(index);
@@ -190,12 +158,9 @@ interface Event<T> {
 
 function intervalEvents4(sets: readonly Ranges[]): Event<number>[] {
   const events: Event<number>[] = [];
-  sets.forEach(({ v4 }, set) => {
-    for (let i = 0; i < v4.length; i += 2) {
-      const first = v4[i] ?? 0;
-      const last = v4[i + 1] ?? 0;
-      if (first === last) continue;
-      events.push({ at: first, set, enters: true }, { at: last + 1, set, enters: false });
+  sets.forEach(({ intervals4 }, set) => {
+    for (let i = 0; i < intervals4.length; i += 2) {
+      events.push({ at: intervals4[i] ?? 0, set, enters: true }, { at: (intervals4[i + 1] ?? 0) + 1, set, enters: false });
     }
   });
   return events.sort((a, b) => a.at - b.at);
@@ -206,11 +171,11 @@ const END6 = '\u0100';
 
 function intervalEvents6(sets: readonly Ranges[]): Event<Key6>[] {
   const events: Event<Key6>[] = [];
-  sets.forEach(({ v6 }, set) => {
-    for (let i = 0; i < v6.length; i += 4) {
-      if (v6[i] === v6[i + 2] && v6[i + 1] === v6[i + 3]) continue;
-      const last = key6(v6[i + 2] ?? 0n, v6[i + 3] ?? 0n);
-      events.push({ at: key6(v6[i] ?? 0n, v6[i + 1] ?? 0n), set, enters: true }, { at: nextKey6(last) ?? END6, set, enters: false });
+  sets.forEach(({ intervals6 }, set) => {
+    for (let i = 0; i < intervals6.length; i += 2) {
+      const first = intervals6[i] ?? '';
+      const last = intervals6[i + 1] ?? '';
+      events.push({ at: first, set, enters: true }, { at: nextKey6(last) ?? END6, set, enters: false });
     }
   });
   return events.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0));

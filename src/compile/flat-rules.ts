@@ -1,7 +1,7 @@
 /** A filter's rule tables, in order, as one flat list of rules with numbered address sets: what the classifier is compiled from. */
 import { AgentError } from '../model/errors.js';
 import type { AddressMatch, Direction, PortRange, Rule } from '../model/rule.js';
-import type { Ranges } from './classes.js';
+import type { Ranges } from './ranges.js';
 import { SPACE, type Intervals } from './regions.js';
 
 /** A rule table with its address sets resolved. */

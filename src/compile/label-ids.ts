@@ -4,7 +4,7 @@
  * The kernel ORs new label bits into old ones, so every id is a 32-bit word with exactly 16 bits set: a mixture of two
  * different ids has more bits and can never be taken for an id. There are C(32,16) = 601,080,390 of them.
  */
-import { hash32 } from './hash.js';
+import { hash32 } from '../model/text-hash.js';
 
 const WIDTH = 32;
 const WEIGHT = 16;

@@ -2,9 +2,10 @@
  * Which rules lost something from one compilation to the next: some packet that a rule decided before is now decided by
  * another. Connections that such a rule admitted must be judged again. May name too many, never too few.
  */
-import { intervalClass, nextKey6, type AddressClasses, type IntervalClasses, type Key6 } from './classes.js';
+import { intervalClass, type AddressClasses, type IntervalClasses } from './classes.js';
+import { nextKey6, type Key6 } from './key6.js';
 import { SPACE, type Segments } from './regions.js';
-import { pairKey, type CompiledSide, type CompiledTable, type Profile } from './table.js';
+import { pairKey, type CompiledSide, type CompiledTable, type HostDelta, type Profile } from './table.js';
 
 /** Above this many distinct moves of addresses between classes, every rule is taken to have lost. */
 const MAX_MOVES = 4096;
@@ -13,7 +14,7 @@ const MAX_MOVES = 4096;
 export function losses(before: CompiledTable, after: CompiledTable): Set<number> {
   const lost = new Set<number>();
   if (before === after) return lost;
-  const moves = classMoves(before.classes, after.classes);
+  const moves = after.delta?.base === before ? deltaMoves(after.delta) : classMoves(before.classes, after.classes);
   for (const side of ['in', 'out'] as const) {
     const old = before.sides[side];
     const fresh = after.sides[side];
@@ -83,6 +84,12 @@ function compareSegments(a: Segments, b: Segments, lost: Set<number>): void {
       }
     }
   }
+}
+
+function deltaMoves(delta: HostDelta): readonly Move[] {
+  const moves = new Map<string, Move>();
+  for (const { from, to, around } of [...delta.hosts4, ...delta.hosts6]) moves.set(`${from || around} ${to || around}`, [from || around, to || around]);
+  return [...moves.values()];
 }
 
 /** Distinct (old class, new class) of addresses whose class changed; undefined when there are too many. */

@@ -1,6 +1,6 @@
 /** Source port classes: ports that no rule's source port list tells apart. Only tables with source-port rules have them. */
 import type { PortRange } from '../model/rule.js';
-import { hash32 } from './hash.js';
+import { hash32 } from '../model/text-hash.js';
 
 export interface SourcePortClasses {
   /** Interval i covers starts[i] .. starts[i+1]-1; class 0 = in no list. */

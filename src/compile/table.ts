@@ -9,7 +9,8 @@
  * Peer and local: at the `in` side of a filter the peer is the connection's source, at the `out` side its destination.
  */
 import type { Action } from '../model/rule.js';
-import { classify, ClassNumbers, intervalClass, type AddressClasses, type IntervalClasses, type Key6 } from './classes.js';
+import { classify, ClassNumbers, intervalClass, type AddressClasses, type IntervalClasses } from './classes.js';
+import type { Key6 } from './key6.js';
 import { appliesIn, meets, type FlatRule, type FlatRules, type SideCondition } from './flat-rules.js';
 import { HashedIds } from './hash.js';
 import { merge, NOBODY, paint, translate, type Segments } from './regions.js';
@@ -56,7 +57,24 @@ export interface CompiledSide {
   readonly guarded: ReadonlySet<number>;
 }
 
+/** A host that went from one class to another; 0 = no host any more (or not before): the interval around it decides. */
+export interface HostMove<K> {
+  readonly address: K;
+  readonly from: number;
+  readonly to: number;
+  /** Class of the interval around it, 0 = none. */
+  readonly around: number;
+}
+
+export interface HostDelta {
+  readonly base: CompiledTable;
+  readonly hosts4: readonly HostMove<number>[];
+  readonly hosts6: readonly HostMove<Key6>[];
+}
+
 export interface CompiledTable {
+  /** Present when this differs from `base` by these hosts only; the host maps are then shared with it (see set-change.ts). */
+  readonly delta?: HostDelta;
   readonly flat: FlatRules;
   readonly classes: AddressClasses;
   readonly sourcePorts: SourcePortClasses | undefined;

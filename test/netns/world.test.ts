@@ -2,8 +2,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { generateCase } from '../oracle/generate.js';
 import { OUTSIDE, endpointOf } from '../oracle/plan.js';
-import { command, mustRun } from '../support/command.js';
+import { command, eventually, mustRun } from '../support/command.js';
 import { createWorld, HOST_IPV4, HOST_IPV6, OUTSIDE_IPV4, OUTSIDE_IPV6, type World } from '../support/netns.js';
+import { startTraffic } from '../support/probe/traffic.js';
 import { observation, startProbe, type Probe, type ProbePacket } from '../support/probe/probe.js';
 
 let world: World;
@@ -88,6 +89,32 @@ describe('with nft rules on the host', () => {
   it('says who got the refusal, also for a source that belongs to somebody else', async () => {
     const [spoofed] = await probe.send([tcp('vm-0', '203.0.113.9', world.workload(1).ipv4, 2)]);
     expect(spoofed).toEqual({ delivered: [], replies: [{ kind: 'rst', at: OUTSIDE }] });
+  });
+});
+
+describe('real connections', () => {
+  it('open, echo, are pushed to, are refused, and show losses', async () => {
+    const traffic = await startTraffic(world);
+    const [client, server] = [world.workload(0), world.workload(1)];
+    await traffic.listen(server.netns, 7000);
+    await traffic.listen(server.netns, 7000, 'udp');
+    for (const destination of [server.ipv4, server.ipv6]) {
+      const connection = await traffic.connect({ netns: client.netns, destination, port: 7000, interval: 5 });
+      expect(connection.state).toBe('open');
+      await connection.push('hello');
+      await eventually('echoes and the push', async () => ((await connection.stats()).echoed > 10 && (await connection.received()) === 'hello\n' ? true : undefined));
+      expect(await traffic.tries({ netns: client.netns, destination, port: 7001 })).toBe('refused');
+      expect(await traffic.asks({ netns: client.netns, destination, port: 7000 })).toBe(true);
+      expect(await traffic.asks({ netns: client.netns, destination, port: 7001 }, 100)).toBe(false);
+      await connection.close();
+    }
+    const cut = await traffic.connect({ netns: client.netns, destination: server.ipv4, port: 7000, interval: 5 });
+    await mustRun('ip', ['-n', world.host, 'link', 'set', server.interface, 'down']);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const during = await cut.stats();
+    expect(during.retransmits).toBeGreaterThan(0);
+    expect(during.pending).toBeGreaterThan(5);
+    await mustRun('ip', ['-n', world.host, 'link', 'set', server.interface, 'up']);
   });
 });
 

@@ -11,6 +11,7 @@
  * has seen them, so that no stack answers them.
  */
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import type { AddressPlan, PlanWorkload } from '../oracle/plan.js';
 import { Cleanup } from './cleanup.js';
@@ -61,20 +62,19 @@ export const HOST_IPV6 = 'fd10::ffff:1';
 export const OUTSIDE_IPV4 = '203.0.113.1';
 export const OUTSIDE_IPV6 = '2001:db8:cafe::1';
 
-let worlds = 0; // only makes names unique within the process
-
 export async function createWorld(options: WorldOptions): Promise<World> {
   removeAbandoned();
-  const base = `${PREFIX}${process.pid.toString(36)}-${(worlds += 1)}`;
+  const base = `${PREFIX}${process.pid.toString(36)}-${randomBytes(3).toString('hex')}`;
   const cleanup = new Cleanup();
   const netnsNames: string[] = [];
   const removeNow = (): void => {
     for (const name of netnsNames.toReversed()) removeNetns(name);
     netnsNames.length = 0;
   };
-  const onSignal = (): void => {
+  const onSignal = (signal: NodeJS.Signals): void => {
     removeNow();
-    process.exit(130);
+    process.off(signal, onSignal);
+    process.kill(process.pid, signal);
   };
   process.once('exit', removeNow);
   process.once('SIGINT', onSignal);

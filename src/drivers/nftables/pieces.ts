@@ -1,6 +1,7 @@
 /** Parts of the table as comparable values: what one compiled table, or one filter, needs in the kernel. */
-import { hash32 } from '../../compile/hash.js';
-import { nextKey6, type IntervalClasses, type Key6 } from '../../compile/classes.js';
+import { hash32 } from '../../model/text-hash.js';
+import type { IntervalClasses } from '../../compile/classes.js';
+import { nextKey6, type Key6 } from '../../compile/key6.js';
 import type { CompiledTable, Side } from '../../compile/table.js';
 import { CHAIN, SETS } from './base-layout.js';
 import { counter, jump, returns } from './expressions.js';

@@ -128,12 +128,18 @@ class Planner {
     const { actual, target } = this;
     const tables = this.pieces();
     const filters = this.filterPieces();
-    const labels = targetLabels(target);
     const lost = this.lost(filters);
+    this.summary.lost = lost.size;
 
     if (!actual.present) this.base();
     this.tables(tables);
-    this.filters(filters);
+    if (!sameEntries(actual.filters, filters)) this.filters(filters);
+    if (lost.size === 0 && this.sameLabels()) {
+      const { labels, live, probation, retired } = actual;
+      return { segments: this.segments(), summary: this.summary, next: { present: true, target, tables, filters, labels, live, probation, retired } };
+    }
+
+    const labels = targetLabels(target);
     const kept = new Set([...labels.values()].filter(keepsConnections).map((label) => label.id));
     const probation = new Set([...actual.probation, ...lost].filter((id) => kept.has(id)));
     // A retired id that a rule has again: its connections were never swept.
@@ -143,12 +149,16 @@ class Planner {
     const allLabels = this.labels(labels);
     const retired = new Set([...allLabels.keys()].filter((id) => !labels.has(id)));
     this.live(live);
-
-    this.summary.lost = lost.size;
     return {
       segments: this.segments(), summary: this.summary,
       next: { present: true, target, tables, filters, labels: allLabels, live, probation, retired },
     };
+  }
+
+  private sameLabels(): boolean {
+    const { tables } = this.target;
+    const before = this.actual.target.tables;
+    return this.actual.present && tables.size === before.size && [...tables].every(([key, compiled]) => before.get(key)?.labels === compiled.labels);
   }
 
   private segments(): Segment[] {
@@ -160,7 +170,9 @@ class Planner {
     const tables = new Map<string, TablePiece>();
     for (const [key, compiled] of this.target.tables) {
       const known = this.actual.tables.get(key);
-      tables.set(key, known?.compiled === compiled ? known : tablePiece(key, compiled));
+      if (known === undefined || (known.compiled !== compiled && compiled.delta?.base !== known.compiled)) tables.set(key, tablePiece(key, compiled));
+      // Moving hosts between classes changes no chain.
+      else tables.set(key, known.compiled === compiled ? known : { ...known, compiled });
     }
     return tables;
   }
@@ -336,6 +348,10 @@ class Planner {
     // A rule that comes to accept what it refused has no connections to lose.
     return new Set([...lost].filter((id) => actual.live.has(id)));
   }
+}
+
+function sameEntries<T>(a: ReadonlyMap<string, T>, b: ReadonlyMap<string, T>): boolean {
+  return a.size === b.size && [...a].every(([key, value]) => b.get(key) === value);
 }
 
 interface VerdictChanges {

@@ -1,8 +1,9 @@
 /** Elements of a compiled table's data maps: all of them, or what differs from the compilation before. */
-import { nextKey6, type IntervalClasses, type Key6 } from '../../compile/classes.js';
+import type { IntervalClasses } from '../../compile/classes.js';
+import { nextKey6, type Key6 } from '../../compile/key6.js';
 import { equalSegments, SPACE, type Segments } from '../../compile/regions.js';
 import type { SourcePortClasses } from '../../compile/source-ports.js';
-import type { CompiledTable } from '../../compile/table.js';
+import type { CompiledTable, HostMove } from '../../compile/table.js';
 import { Block, END } from './blocks.js';
 import type { SetImage } from './image.js';
 import { GUARD_PROFILE, type TableSets } from './table-layout.js';
@@ -22,6 +23,12 @@ export function elementChanges(sets: TableSets, before: CompiledTable | undefine
     fill(remove, add);
     if (remove.count > 0 || add.count > 0) changes.push({ set, remove, add });
   };
+  const delta = after.delta;
+  if (delta !== undefined && delta.base === before) {
+    change(sets.hosts[4], (remove, add) => putMoves(delta.hosts4, remove, add, putHost4));
+    change(sets.hosts[6], (remove, add) => putMoves(delta.hosts6, remove, add, putHost6));
+    return changes;
+  }
   change(sets.hosts[4], (remove, add) => diffMaps(before?.classes.hosts4, after.classes.hosts4, remove, add, putHost4));
   change(sets.hosts[6], (remove, add) => diffMaps(before?.classes.hosts6, after.classes.hosts6, remove, add, putHost6));
   change(sets.intervals[4], (remove, add) => diffIntervals(before?.classes.intervals4, after.classes.intervals4, remove, add, putInterval4));
@@ -44,6 +51,13 @@ function diffMaps<K>(
   if (before === after) return;
   for (const [key, value] of before ?? []) if (after.get(key) !== value) put(remove, key, value);
   for (const [key, value] of after) if (before?.get(key) !== value) put(add, key, value);
+}
+
+function putMoves<K>(moves: readonly HostMove<K>[], remove: Block, add: Block, put: (block: Block, key: K, value: number) => void): void {
+  for (const { address, from, to } of moves) {
+    if (from !== 0) put(remove, address, from);
+    if (to !== 0) put(add, address, to);
+  }
 }
 
 function putHost4(block: Block, address: number, value: number): void {

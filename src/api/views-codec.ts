@@ -1,0 +1,86 @@
+/** Codecs of the views of model/views.ts: one a view, field by field as proto/dfw/v1/agent.proto. */
+import type { PolicyReference } from '../model/rule.js';
+import type { WorkloadReference } from '../model/objects.js';
+import type {
+  AddressSetsView, AddressSetView, AlertsView, AlertView, ChangeView, ConnCountView, FilterStatView, FilterView, FlowCounts, FlowEndpoint,
+  FlowView, HealthView, ObjectView, RulesetView, RulesView, RuleStatsView, RuleView, SideView, SourceStatusView, StatusView, SyncView,
+  TraceStep, TraceView, TrafficControlView,
+} from '../model/views.js';
+import { counts, flag, json, list, message, number, oneOf, optional, text, textList, yes } from './codec.js';
+
+export const workload = message<WorkloadReference>({
+  kind: oneOf('Pod', 'VirtualMachine', 'Node'), namespace: optional(text), name: text,
+});
+const policy = message<PolicyReference>({ kind: text, namespace: optional(text), name: text, rule: optional(text) });
+const endpoint = message<FlowEndpoint>({ address: text, port: number });
+const fault = message<{ object: string; path: string; message: string }>({ object: text, path: text, message: text });
+const action = oneOf('accept', 'drop', 'reject');
+const oneWay = oneOf('in', 'out');
+
+export const filter = message<FilterView>({
+  name: text, hash: number, workload, vnic: text, interface: text, mac: text, addresses: list(text), slot: number, agentName: text,
+  state: oneOf('attached', 'waiting', 'closed', 'open'), failurePolicy: oneOf('failClosed', 'failOpen'), datapath: oneOf('nftables', 'ovs'),
+  generation: number, realized: flag, rulesets: list(text),
+});
+
+const side = message<SideView>({ any: optional(yes), not: optional(flag), addressSets: optional(textList), addresses: optional(textList) });
+const inOut = message<{ in: number; out: number }>({ in: number, out: number });
+const ruleStats = message<RuleStatsView>({ evals: number, packets: inOut, bytes: inOut });
+const icmp = message<{ type: number; code?: number }>({ type: number, code: optional(number) });
+const rule = message<RuleView>({
+  id: number, at: number, direction: oneOf('in', 'out', 'inout'), family: optional(text), protocol: optional(text), ethertype: optional(text),
+  source: side, sourcePorts: optional(textList), destination: side, ports: optional(textList), icmp: optional(icmp), action, log: flag,
+  tag: optional(text), stateless: optional(flag), policy: optional(policy), stats: optional(ruleStats),
+});
+const ruleset = message<RulesetView>({ name: text, layer: oneOf(2, 3), generation: number, realizedAt: text, rules: list(rule) });
+export const rules = message<RulesView>({ filter: text, rulesets: list(ruleset) });
+
+const addressSet = message<AddressSetView>({ name: text, addresses: list(text) });
+export const addressSets = message<AddressSetsView>({ filter: text, addressSets: list(addressSet) });
+
+export const flowCounts = message<FlowCounts>({ active: number, inactive: number, drop: number });
+const tally = message<{ original: number; reply: number }>({ original: number, reply: number });
+export const flow = message<FlowView>({
+  id: text, state: oneOf('Active', 'InActive', 'Drop'), protocol: text, ethertype: text, direction: oneWay, ruleId: number,
+  policy: optional(policy), source: endpoint, destination: endpoint, ageSeconds: number, timeoutSeconds: number, tcpState: text,
+  bytes: tally, packets: tally,
+});
+
+const passDrop = message<FilterStatView['packets']>({
+  v4PassIn: number, v4PassOut: number, v4DropIn: number, v4DropOut: number,
+  v6PassIn: number, v6PassOut: number, v6DropIn: number, v6DropOut: number,
+});
+export const filterStat = message<FilterStatView>({ filter: text, packets: passDrop, bytes: passDrop, dropReasons: counts, miscellaneous: counts });
+export const connCount = message<ConnCountView>({ filter: optional(text), connections: number });
+
+const traceStep = message<TraceStep>({ filter: text, direction: oneWay, ruleset: text, ruleId: number, action, policy: optional(policy) });
+export const trace = message<TraceView>({ verdict: oneOf('allow', 'drop', 'reject'), steps: list(traceStep) });
+
+export const object = message<ObjectView>(
+  { kind: text, namespace: optional(text), name: text, source: text, manifest: json },
+  { manifest: 'manifestJson' },
+);
+export const change = message<ChangeView>({ object: text, operation: oneOf('created', 'configured', 'unchanged', 'deleted') });
+export const sync = message<SyncView>({ realized: flag, generation: number, durationMs: number, errors: list(fault) });
+
+const trafficControlWorkload = message<{ namespace: string; name: string; filter: string }>({ namespace: text, name: text, filter: text });
+export const trafficControl = message<TrafficControlView>({
+  name: text, action: oneOf('Mirror', 'Redirect'), direction: oneOf('Ingress', 'Egress', 'Both'), device: text, state: text,
+  workloads: list(trafficControlWorkload), packets: number, bytes: number, dropped: number,
+});
+
+export const alert = message<AlertView>({
+  id: text, timestamp: text, signatureId: number, signature: text, category: text, severity: number, action: text, protocol: text,
+  source: endpoint, destination: endpoint, workload: optional(workload), filter: optional(text), ruleId: optional(number), flowId: optional(text),
+});
+export const alerts = message<AlertsView>({ alerts: list(alert) });
+
+const sourceStatus = message<SourceStatusView>({ type: text, synced: flag, revision: number, errors: list(fault) });
+const degraded = message<{ reason: string; since: string }>({ reason: text, since: text });
+const component = message<{ name: string; state: string; detail: string }>({ name: text, state: text, detail: text });
+export const status = message<StatusView>({
+  node: text, version: text, datapath: text, sources: list(sourceStatus), filters: number, rules: number, addresses: number, realized: flag,
+  generation: number, degraded: list(degraded), components: list(component),
+});
+const check = message<{ name: string; ok: boolean; detail: string }>({ name: text, ok: flag, detail: text });
+export const health = message<HealthView>({ healthy: flag, checks: list(check) });

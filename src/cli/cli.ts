@@ -1,0 +1,98 @@
+/** agentctl as a function: command line, environment and streams in, exit code out. The process itself is src/ctl.ts's. */
+import { readFile } from 'node:fs/promises';
+import type { Readable, Writable } from 'node:stream';
+import { AgentClient } from '../api/client.js';
+import type { RemoteAgentApi } from '../api/client.js';
+import { describeError, isAgentError } from '../model/errors.js';
+import { COMPLETE_VERB, dynamicCandidates, dynamicWord } from './completion.js';
+import { EXIT, exitCodeOf } from './exit-codes.js';
+import { Output, OutputClosed } from './output.js';
+import { DEFAULT_SOCKET, parseCommandLine, staticCandidates } from './parser.js';
+import { palette } from './render/palette.js';
+import { printable } from './render/printable.js';
+import type { VerbContext } from './verb.js';
+
+export interface CliProcess {
+  /** Without interpreter and script. */
+  readonly argv: readonly string[];
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly stdin: Readable;
+  readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number };
+  readonly stderr: Writable;
+  /** Fires when the user interrupts. */
+  readonly interrupted: AbortSignal;
+}
+
+/** Resolves with the exit code when everything is written; never rejects for what a user can cause. */
+export async function runCli(io: CliProcess): Promise<number> {
+  const out = new Output(io.stdout, io.stderr);
+  out.start();
+  const connections: AgentClient[] = [];
+  const connectTo = (socket: string) => async (): Promise<RemoteAgentApi> => {
+    const client = await AgentClient.connect(socket, io.interrupted);
+    connections.push(client);
+    return client;
+  };
+  try {
+    const code = io.argv[0] === COMPLETE_VERB ? await complete(io, out, connectTo) : await runVerb(io, out, connectTo);
+    await out.flush();
+    return code;
+  } catch (error) {
+    return failed(error, out);
+  } finally {
+    for (const client of connections) client.close();
+  }
+}
+
+type ConnectTo = (socket: string) => () => Promise<RemoteAgentApi>;
+
+async function runVerb(io: CliProcess, out: Output, connectTo: ConnectTo): Promise<number> {
+  const parsed = await parseCommandLine(io.argv, io.environment, Math.min(io.stdout.columns ?? 100, 140));
+  if (parsed.kind === 'print') {
+    await out.write(parsed.text);
+    return EXIT.done;
+  }
+  const { socket, output, color } = parsed.globals;
+  const noColor = io.environment['NO_COLOR'];
+  const context: VerbContext = {
+    agent: connectTo(socket),
+    out,
+    format: output,
+    palette: palette(color && io.stdout.isTTY === true && (noColor === undefined || noColor === '')),
+    signal: AbortSignal.any([io.interrupted, out.closed]),
+    stdin: io.stdin,
+    now: Date.now,
+    clientVersion: await packageVersion(),
+  };
+  return (await parsed.invocation(context)) ?? EXIT.done;
+}
+
+/** Completion never fails: what cannot be found out is not offered. */
+async function complete(io: CliProcess, out: Output, connectTo: ConnectTo): Promise<number> {
+  const words = io.argv.slice(io.argv[1] === '--' ? 2 : 1);
+  const socket = io.environment['DFW_SOCKET'] ?? DEFAULT_SOCKET;
+  const dynamic = dynamicWord(words) === 'none' ? [] : await dynamicCandidates(words, connectTo(socket)).catch(() => []);
+  const candidates = dynamicWord(words) === 'none' ? await staticCandidates(words) : dynamic;
+  const typed = words.at(-1) ?? '';
+  await out.write([...new Set(candidates)].filter((candidate) => candidate.startsWith(typed)).map((candidate) => `${candidate}\n`).join(''));
+  return EXIT.done;
+}
+
+function failed(error: unknown, out: Output): number {
+  if (error instanceof OutputClosed || out.closed.aborted && isAgentError(error, 'E_CANCELLED')) return EXIT.done;
+  out.message(`agentctl: ${printable(describeError(error))}${nearestNames(error)}`);
+  return isAgentError(error) ? exitCodeOf(error.code) : EXIT.failed;
+}
+
+function nearestNames(error: unknown): string {
+  const names: unknown = isAgentError(error) ? error.context['nearest'] : undefined;
+  if (!Array.isArray(names) || names.length === 0) return '';
+  return `; nearest: ${names.map((name) => printable(String(name))).join(', ')}`;
+}
+
+async function packageVersion(): Promise<string> {
+  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
+  const parsed: unknown = JSON.parse(text);
+  const version: unknown = typeof parsed === 'object' && parsed !== null ? Reflect.get(parsed, 'version') : undefined;
+  return typeof version === 'string' ? version : 'unknown';
+}

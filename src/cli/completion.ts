@@ -1,0 +1,74 @@
+/**
+ * Shell completion. The script that a shell sources calls `agentctl __complete -- WORDS...` with the words up to the cursor;
+ * the answer is one candidate a line. Verbs and options come from the parser, filters and objects from the agent, if it answers.
+ */
+import type { RemoteAgentApi } from '../api/client.js';
+import { KINDS, resolveKind } from './kinds.js';
+import { workloadName } from './render/filters.js';
+
+export const COMPLETE_VERB = '__complete';
+
+const BASH = `# bash completion of agentctl
+_agentctl_complete() {
+  local cur words
+  cur="\${COMP_WORDS[COMP_CWORD]}"
+  words=("\${COMP_WORDS[@]:1:COMP_CWORD}")
+  local IFS=$'\\n'
+  COMPREPLY=($(compgen -W "$(agentctl ${COMPLETE_VERB} -- "\${words[@]}" 2>/dev/null)" -- "$cur"))
+}
+complete -o default -F _agentctl_complete agentctl
+`;
+
+const ZSH = `#compdef agentctl
+_agentctl() {
+  local -a candidates
+  candidates=("\${(@f)$(agentctl ${COMPLETE_VERB} -- "\${(@)words[2,CURRENT]}" 2>/dev/null)}")
+  if [[ -n "$candidates" ]]; then
+    compadd -- "\${candidates[@]}"
+  else
+    _files
+  fi
+}
+if [ "$funcstack[1]" = "_agentctl" ]; then
+  _agentctl "$@"
+else
+  compdef _agentctl agentctl
+fi
+`;
+
+export function completionScript(shell: 'bash' | 'zsh'): string {
+  return shell === 'bash' ? BASH : ZSH;
+}
+
+/** What may stand at the cursor besides verbs and options. */
+export type DynamicWord = 'filter' | 'kind' | 'name' | 'format' | 'none';
+
+const TAKES_FILTER: ReadonlySet<string> = new Set(['getrules', 'getaddrsets', 'getflows', 'getconfig', 'getfilterstat', 'getconncount', 'capture']);
+const TAKES_KIND: ReadonlySet<string> = new Set(['get', 'delete']);
+
+/** Decides by the words before the cursor (the last of `words` is the one being typed, perhaps empty). */
+export function dynamicWord(words: readonly string[]): DynamicWord {
+  const [verb = ''] = words;
+  const previous = words.at(-2) ?? '';
+  if (previous === '-o' || previous === '--output') return 'format';
+  if ((previous === '-f' || previous === '--filter') && TAKES_FILTER.has(verb)) return 'filter';
+  if (verb === 'detach' && words.length === 2) return 'filter';
+  if (TAKES_KIND.has(verb) && words.length === 2) return 'kind';
+  if (TAKES_KIND.has(verb) && words.length === 3) return 'name';
+  return 'none';
+}
+
+export async function dynamicCandidates(words: readonly string[], agent: () => Promise<RemoteAgentApi>): Promise<string[]> {
+  switch (dynamicWord(words)) {
+    case 'format':
+      return ['text', 'json', 'yaml'];
+    case 'kind':
+      return KINDS.map((entry) => entry.kind.toLowerCase());
+    case 'filter':
+      return (await (await agent()).getFilters()).flatMap((filter) => [filter.name, filter.interface, workloadName(filter.workload)]);
+    case 'name':
+      return (await (await agent()).get(resolveKind(words[1] ?? '').kind)).map((object) => object.name);
+    case 'none':
+      return [];
+  }
+}

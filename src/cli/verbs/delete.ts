@@ -1,0 +1,60 @@
+import type { ManifestInput } from '../../api/agent-api.js';
+import type { ObjectName } from '../../api/methods.js';
+import { AgentError } from '../../model/errors.js';
+import { parseRulesText } from '../../model/rules-text.js';
+import { KINDS, resolveKind } from '../kinds.js';
+import { readManifests } from '../manifests.js';
+import { filesOption, namespaceOption } from '../options.js';
+import { changesText } from '../render/changes.js';
+import { print } from '../render/structured.js';
+import { defineVerb } from '../verb.js';
+
+export const deleteVerb = defineVerb({
+  command: 'delete [kind] [name]',
+  summary: 'remove objects that were made with apply or attach',
+  examples: [
+    ['agentctl delete -f policy.yaml', 'every object that the file names'],
+    ['agentctl delete pod web -n shop', 'one object'],
+  ],
+  build: (parser) => parser
+    .positional('kind', { type: 'string', describe: 'kind of object: pod, vm, ruletable, ...' })
+    .positional('name', { type: 'string', describe: 'its name' })
+    .option('file', filesOption)
+    .option('namespace', namespaceOption),
+  async run({ kind, name, namespace, file }, { agent, out, format, stdin }) {
+    const objects = await named(kind, name, namespace, file, stdin);
+    const changes = await (await agent()).deleteObjects(objects);
+    await print(out, format, { changes }, () => changesText(changes));
+  },
+});
+
+async function named(
+  kind: string | undefined, name: string | undefined, namespace: string | undefined, files: string[] | undefined, stdin: AsyncIterable<Uint8Array>,
+): Promise<ObjectName[]> {
+  if (files !== undefined && kind === undefined) return (await readManifests(files, stdin)).flatMap(objectsOf);
+  if (files !== undefined || kind === undefined || name === undefined) {
+    throw new AgentError('E_USAGE', 'delete takes either -f FILE or KIND NAME');
+  }
+  const resolved = resolveKind(kind);
+  return [{ kind: resolved.kind, name, ...(resolved.namespaced ? { namespace: namespace ?? 'default' } : {}) }];
+}
+
+function objectsOf(input: ManifestInput): ObjectName[] {
+  if ('rulesText' in input) {
+    const { tables, problems } = parseRulesText(input.rulesText);
+    const [problem] = problems;
+    if (problem !== undefined) throw new AgentError('E_PARSE', problem.message, { object: input.name, path: `line ${problem.line}` });
+    return tables.map((table) => ({ kind: 'RuleTable', name: table.name }));
+  }
+  const { document } = input;
+  const metadata = member(document, 'metadata');
+  const [kind, name, namespace] = [member(document, 'kind'), member(metadata, 'name'), member(metadata, 'namespace')];
+  if (typeof kind !== 'string' || typeof name !== 'string') throw new AgentError('E_INVALID', 'a document without kind and metadata.name cannot be deleted');
+  if (typeof namespace === 'string') return [{ kind, namespace, name }];
+  const namespaced = KINDS.some((entry) => entry.kind === kind && entry.namespaced);
+  return [{ kind, name, ...(namespaced ? { namespace: 'default' } : {}) }];
+}
+
+function member(value: unknown, key: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined;
+}

@@ -1,0 +1,42 @@
+import { AgentError } from '../../model/errors.js';
+import type { ObjectView } from '../../model/views.js';
+import { resolveKind } from '../kinds.js';
+import { namespaceOption } from '../options.js';
+import { print } from '../render/structured.js';
+import { table } from '../render/table.js';
+import { defineVerb } from '../verb.js';
+
+export const get = defineVerb({
+  command: 'get <kind> [name]',
+  summary: 'print desired objects as the sources hold them',
+  examples: [
+    ['agentctl get pods -n default', 'pods of a namespace'],
+    ['agentctl get rt domain-c25 -o yaml', 'one rule table as a manifest that applies again'],
+  ],
+  build: (parser) => parser
+    .positional('kind', { type: 'string', demandOption: true, describe: 'kind of object: pod, vm, ruletable, ...' })
+    .positional('name', { type: 'string', describe: 'one object of that name' })
+    .option('namespace', namespaceOption),
+  async run({ kind, name, namespace }, { agent, out, format }) {
+    const resolved = resolveKind(kind);
+    const scope = namespace ?? (name !== undefined && resolved.namespaced ? 'default' : undefined);
+    const objects = await (await agent()).get(resolved.kind, scope, name);
+    if (name === undefined) {
+      const list = { apiVersion: 'v1', kind: 'List', items: objects.map((object) => object.manifest) };
+      return print(out, format, list, () => objectsText(objects));
+    }
+    const [object] = objects;
+    if (object === undefined) throw new AgentError('E_NOT_FOUND', 'no such object', { object: [resolved.kind, scope, name].filter((part) => part !== undefined).join('/') });
+    await print(out, format, object.manifest, () => objectsText([object]));
+  },
+});
+
+function objectsText(objects: readonly ObjectView[]): string {
+  const namespaced = objects.some((object) => object.namespace !== undefined);
+  return table([
+    ...(namespaced ? [{ title: 'NAMESPACE', cell: (object: ObjectView): string => object.namespace ?? '' }] : []),
+    { title: 'NAME', cell: (object) => object.name },
+    { title: 'KIND', cell: (object) => object.kind },
+    { title: 'SOURCE', cell: (object) => object.source },
+  ], objects);
+}

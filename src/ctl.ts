@@ -1,0 +1,15 @@
+/** The process of agentctl; with main.ts the only file that touches `process`. No logic. */
+import { runCli } from './cli/cli.js';
+
+const interrupted = new AbortController();
+// The first signal ends streams and lets what is printed be complete; the second ends the process.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
+
+process.exitCode = await runCli({
+  argv: process.argv.slice(2),
+  environment: process.env,
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  interrupted: interrupted.signal,
+});

@@ -1,0 +1,99 @@
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const ROOT = path.resolve(import.meta.dirname, '../..');
+const run = promisify(execFile);
+const UNITS = ['dfw-agent.service', 'dfw-suricata.service'];
+
+/** Values of a key, in order; a line that ends with a backslash goes on. */
+async function valuesOf(unit: string, key: string): Promise<string[]> {
+  const text = (await readFile(path.join(ROOT, 'systemd', unit), 'utf8')).replaceAll('\\\n', ' ');
+  return [...text.matchAll(new RegExp(`^${key}=(.*)$`, 'gm'))].map((match) => (match[1] ?? '').trim());
+}
+
+let folder = '';
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'dfw-systemd-'));
+});
+afterAll(async () => {
+  await rm(folder, { recursive: true, force: true });
+});
+
+describe('unit files', () => {
+  it('pass systemd-analyze verify without a word', async () => {
+    // The units name the installed place; verify wants to see the program.
+    const files = await Promise.all(UNITS.map(async (unit) => {
+      const text = await readFile(path.join(ROOT, 'systemd', unit), 'utf8');
+      const file = path.join(folder, unit);
+      await writeFile(file, text.replaceAll('/usr/lib/dfw-agent/bin/', `${path.join(ROOT, 'bin')}/`));
+      return file;
+    }));
+    const { stdout, stderr } = await run('systemd-analyze', ['verify', '--man=no', '--recursive-errors=no', ...files]);
+    expect(stdout + stderr).toBe('');
+  });
+
+  it('would be noticed if they were wrong', async () => {
+    const file = path.join(folder, 'wrong.service');
+    await writeFile(file, '[Service]\nExecStart=/usr/lib/dfw-agent/no-such-program\nNoSuchKey=1\n');
+    const output = await run('systemd-analyze', ['verify', '--man=no', file]).then(({ stdout, stderr }) => stdout + stderr, (error: { stderr: string }) => error.stderr);
+    expect(output).toContain('NoSuchKey');
+    expect(output).toContain('no-such-program');
+  });
+
+  it.each(UNITS)('%s has two capabilities and no way to more', async (unit) => {
+    for (const key of ['CapabilityBoundingSet', 'AmbientCapabilities']) expect(await valuesOf(unit, key)).toEqual(['CAP_NET_ADMIN CAP_NET_RAW']);
+    expect(await valuesOf(unit, 'NoNewPrivileges')).toEqual(['yes']);
+    expect(await valuesOf(unit, 'ProtectSystem')).toEqual(['strict']);
+    expect(await valuesOf(unit, 'RestrictAddressFamilies')).toEqual(['AF_UNIX AF_NETLINK AF_PACKET AF_INET AF_INET6']);
+  });
+
+  it('keep the engine out of the group that may use the API', async () => {
+    expect(await valuesOf('dfw-suricata.service', 'Group')).toEqual(['dfw-suricata']);
+    expect(await valuesOf('dfw-suricata.service', 'SupplementaryGroups')).toEqual([]);
+  });
+
+  it('create the accounts and directories they name', async () => {
+    const image = path.join(folder, 'image');
+    await mkdir(path.join(image, 'etc'), { recursive: true });
+    await run('systemd-sysusers', [`--root=${image}`, path.join(ROOT, 'systemd/sysusers.d/dfw-agent.conf')]);
+    const groups = await readFile(path.join(image, 'etc/group'), 'utf8');
+    expect(groups).toMatch(/^dfw:x:\d+:$/m);
+    expect(groups).toMatch(/^dfw-suricata:x:\d+:$/m);
+    await run('systemd-tmpfiles', ['--create', `--root=${image}`, path.join(ROOT, 'systemd/tmpfiles.d/dfw-agent.conf')]);
+    expect((await stat(path.join(image, 'etc/dfw-agent/manifests'))).mode & 0o777).toBe(0o755);
+  });
+});
+
+/** What the unit's account (root with two capabilities, in group dfw) can and cannot do; gid 4223 stands for dfw. */
+describe('the account of dfw-agent.service', () => {
+  async function asService(script: string): Promise<string> {
+    const two = '-all,+net_admin,+net_raw';
+    const { stdout } = await run('unshare', ['--net', 'setpriv', '--groups', '4223', '--bounding-set', two, '--inh-caps', two, '--ambient-caps', two, '--no-new-privs', 'sh', '-c', script]);
+    return stdout.trim();
+  }
+
+  it('may switch connection accounting on', async () => {
+    const file = '/proc/sys/net/netfilter/nf_conntrack_acct';
+    expect(await asService(`echo 0 >${file}; echo 1 >${file}; cat ${file}`)).toBe('1');
+  });
+
+  it('may give its socket to group dfw, and to no other', async () => {
+    const file = path.join(folder, 'agent.sock');
+    expect(await asService(`: >${file}; chgrp 4223 ${file} && stat -c %u:%g ${file}; chgrp 4224 ${file} 2>/dev/null || echo refused`)).toBe('0:4223\nrefused');
+  });
+
+  it('may change links and rules of the network', async () => {
+    expect(await asService('ip link add d0 type veth peer name d1 && nft add table inet t && nft list tables')).toBe('table inet t');
+  });
+
+  it('is an ordinary reader of what is not its own', async () => {
+    const file = path.join(folder, 'private');
+    await writeFile(file, 'secret', { mode: 0o600 });
+    await run('chown', ['65534', file]);
+    expect(await asService(`cat ${file} 2>/dev/null || echo refused`)).toBe('refused');
+  });
+});
