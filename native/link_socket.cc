@@ -81,14 +81,16 @@ class ListJob : public Job {
     } request{};
     request.header.nlmsg_len = sizeof request;
     request.header.nlmsg_type = RTM_GETLINK;
-    return socket_->dump(
-        &request.header, "RTM_GETLINK", [this] { links_.clear(); },
-        [this](const nlmsghdr* message) -> Failure {
-          if (message->nlmsg_type != RTM_NEWLINK) return {};
-          if (mnl_nlmsg_get_payload_len(message) < sizeof(ifinfomsg)) return {EBADMSG, "RTM_GETLINK"};
-          links_.push_back(readLink(message));
-          return {};
-        });
+    NetlinkSocket::Dump dump;
+    dump.call = "list";
+    dump.restart = [this] { links_.clear(); };
+    dump.onMessage = [this](const nlmsghdr* message) -> Failure {
+      if (message->nlmsg_type != RTM_NEWLINK) return {};
+      if (mnl_nlmsg_get_payload_len(message) < sizeof(ifinfomsg)) return {EBADMSG, "list"};
+      links_.push_back(readLink(message));
+      return {};
+    };
+    return socket_->dump(&request.header, dump);
   }
 
   Napi::Value result(Napi::Env env) override {

@@ -130,27 +130,34 @@ Failure NetlinkSocket::request(nlmsghdr* message, const char* call) {
   }
 }
 
-Failure NetlinkSocket::dump(nlmsghdr* message, const char* call, const std::function<void()>& restart,
-                            const std::function<Failure(const nlmsghdr*)>& onMessage, const std::atomic<bool>* cancelled) {
+Failure NetlinkSocket::dump(nlmsghdr* message, const Dump& dump) {
   message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
   for (int attempt = 0; attempt < kDumpTries; attempt++) {
-    // Someone else commits all the time: wait a little longer each time (100 us ... 12.8 ms).
+    // Someone else changes things all the time: wait a little longer each time (100 us ... 12.8 ms).
     if (attempt > 0) usleep(100u << (attempt < 8 ? attempt - 1 : 7));
-    restart();
+    dump.restart();
+    uint32_t before = 0;
+    uint32_t after = 0;
     bool interrupted = false;
-    Failure failure = dumpOnce(message, call, onMessage, cancelled, &interrupted);
-    if (failure || !interrupted) return failure;
+    if (dump.version) {
+      if (Failure failure = dump.version(&before)) return failure;
+    }
+    if (Failure failure = dumpOnce(message, dump, &interrupted)) return failure;
+    if (dump.version) {
+      if (Failure failure = dump.version(&after)) return failure;
+    }
+    if (!interrupted && before == after && (!dump.plausible || dump.plausible())) return {};
   }
-  return {EINTR, call, "the dump was interrupted " + std::to_string(kDumpTries) + " times"};
+  return {EINTR, dump.call, "the dump was interrupted " + std::to_string(kDumpTries) + " times"};
 }
 
-Failure NetlinkSocket::dumpOnce(nlmsghdr* message, const char* call, const std::function<Failure(const nlmsghdr*)>& onMessage,
-                                const std::atomic<bool>* cancelled, bool* interrupted) {
+Failure NetlinkSocket::dumpOnce(nlmsghdr* message, const Dump& dump, bool* interrupted) {
+  const char* call = dump.call;
   message->nlmsg_seq = takeSequence();
   if (Failure failure = send(message, message->nlmsg_len)) return failure;
   Failure refused;
   for (;;) {
-    if (cancelled != nullptr && cancelled->load(std::memory_order_relaxed)) return {ECANCELED, call};
+    if (dump.cancelled != nullptr && dump.cancelled->load(std::memory_order_relaxed)) return {ECANCELED, call};
     const ssize_t length = receive(true);
     if (length == -ENOBUFS) {  // The dump itself goes on: read it to its end, then start again.
       *interrupted = true;
@@ -175,7 +182,7 @@ Failure NetlinkSocket::dumpOnce(nlmsghdr* message, const char* call, const std::
         return *interrupted ? Failure{} : refused;
       }
       if (answer->nlmsg_type < NLMSG_MIN_TYPE || refused) continue;
-      refused = onMessage(answer);
+      refused = dump.onMessage(answer);
     }
   }
 }

@@ -71,15 +71,25 @@ class NetlinkSocket {
   // Sends one message and waits for its NLMSG_ERROR; fills nlmsg_seq, adds NLM_F_REQUEST | NLM_F_ACK. `call` names it in the failure.
   Failure request(nlmsghdr* message, const char* call);
 
-  // Sends one message with NLM_F_DUMP and hands over every answer. A dump that the kernel marks interrupted (or that lost
-  // datagrams) starts again after `restart`, up to kDumpTries times, then EINTR. `onMessage` may return a failure: the rest of
-  // the dump is read and dropped. `cancelled` ends it between datagrams with ECANCELED; the socket is of no use then.
-  Failure dump(nlmsghdr* message, const char* call, const std::function<void()>& restart,
-               const std::function<Failure(const nlmsghdr*)>& onMessage, const std::atomic<bool>* cancelled = nullptr);
+  struct Dump {
+    const char* call = "dump";  // names it in failures
+    // Begins a (further) pass: forget what the former one gave.
+    std::function<void()> restart;
+    // One answer. After a failure the rest of the pass is read and dropped.
+    std::function<Failure(const nlmsghdr*)> onMessage;
+    // Optional: the version of what is dumped, read before and after each pass; a pass during which it changed is repeated.
+    std::function<Failure(uint32_t*)> version;
+    // Optional: whether the answers of a pass fit together; otherwise it is repeated.
+    std::function<bool()> plausible;
+    // Optional: ends the dump between datagrams with ECANCELED; the socket is of no use then.
+    const std::atomic<bool>* cancelled = nullptr;
+  };
+  // Sends one message with NLM_F_DUMP and hands over every answer. A pass that the kernel marks interrupted, that lost datagrams,
+  // saw the version change or is not plausible is repeated, kDumpTries passes in all, then EINTR.
+  Failure dump(nlmsghdr* message, const Dump& dump);
 
  private:
-  Failure dumpOnce(nlmsghdr* message, const char* call, const std::function<Failure(const nlmsghdr*)>& onMessage,
-                   const std::atomic<bool>* cancelled, bool* interrupted);
+  Failure dumpOnce(nlmsghdr* message, const Dump& dump, bool* interrupted);
 
   UniqueFd fd_;
   uint32_t portId_ = 0;

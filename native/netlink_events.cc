@@ -7,6 +7,8 @@ namespace {
 
 // One iteration of the loop reads no more than this, so that a storm of events does not starve the rest of the process.
 constexpr size_t kDrainLimit = 4 << 20;
+// The first event comes at once, those that follow it are collected for this long.
+constexpr uint64_t kRestMs = 10;
 
 }  // namespace
 
@@ -22,7 +24,7 @@ std::shared_ptr<NetlinkEvents> NetlinkEvents::start(Napi::Env env, const Options
   const auto onReadable = [weak](Napi::Env loopEnv) {
     if (std::shared_ptr<NetlinkEvents> strong = weak.lock()) strong->drain(loopEnv);
   };
-  events->poll_ = EventPoll::start(env, events->socket_.fd(), onReadable, failure);
+  events->poll_ = EventPoll::start(env, events->socket_.fd(), onReadable, failure, kRestMs);
   return events->poll_ == nullptr ? nullptr : events;
 }
 

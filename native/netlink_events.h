@@ -1,4 +1,4 @@
-// A netlink multicast group delivered to a JavaScript listener, once a loop iteration for all messages that wait.
+// A netlink multicast group delivered to a JavaScript listener: all messages that wait, at most once in 10 ms.
 #pragma once
 #include <napi.h>
 

@@ -182,7 +182,9 @@ class NflogReader : public Napi::ObjectWrap<NflogReader> {
     const uint32_t wanted = kQueueThreshold * (static_cast<uint32_t>(copyRange_) + kPacketOverhead);
     mnl_attr_put_u32(message, NFULA_CFG_NLBUFSIZ, htonl(std::min<uint32_t>(wanted, NetlinkSocket::kReceiveSize / 2)));
     mnl_attr_put_u16(message, NFULA_CFG_FLAGS, htons(NFULNL_CFG_F_SEQ));
-    return socket_.request(message, "NFULNL_MSG_CONFIG");
+    Failure failure = socket_.request(message, "NFULNL_MSG_CONFIG");
+    if (failure.error == EPERM) failure.detail = "no CAP_NET_ADMIN, or another process has bound this group";
+    return failure;
   }
 
   void read(Napi::Env env) {

@@ -8,6 +8,8 @@
 #include <linux/netfilter/nfnetlink.h>
 
 #include <algorithm>
+#include <string_view>
+#include <unordered_set>
 
 #include "attributes.h"
 
@@ -176,6 +178,17 @@ Failure DecodedElements::append(const nlmsghdr* message) {
     if (Failure failure = appendElement(element)) return failure;
   }
   return {};
+}
+
+bool DecodedElements::hasDuplicates() const {
+  // Ends and other elements may have equal keys; so may an element and the catch-all one, whose key is zeros here.
+  std::unordered_set<std::string_view> seen[4];
+  seen[0].reserve(count);
+  for (size_t index = 0; index < count; index++) {
+    const std::string_view key(reinterpret_cast<const char*>(keys.data() + index * keyLength), keyLength);
+    if (!seen[flags.data()[index] & 3].insert(key).second) return true;
+  }
+  return false;
 }
 
 Failure DecodedElements::appendElement(const nlattr* element) {

@@ -46,6 +46,8 @@ struct DecodedElements {
   void clear();
   // Appends the elements of one NFT_MSG_NEWSETELEM message. EINVAL when a key or datum has another length than expected, EBADMSG when malformed.
   Failure append(const nlmsghdr* message);
+  // Whether an element came twice.
+  bool hasDuplicates() const;
 
  private:
   Failure appendElement(const nlattr* element);

@@ -94,23 +94,32 @@ Napi::Uint8Array copyBytes(Napi::Env env, const ByteBuffer& bytes, size_t size) 
   return array;
 }
 
+// The kernel marks interrupted dumps of tables, chains, rules and sets, but not of elements: hence the generation.
+NetlinkSocket::Dump generationDump(SharedSocket& shared, const char* call) {
+  NetlinkSocket::Dump dump;
+  dump.call = call;
+  dump.version = [&shared](uint32_t* generation) { return readGeneration(shared.socket, generation); };
+  dump.cancelled = &shared.closed;
+  return dump;
+}
+
 class DumpJob : public Job {
  public:
   DumpJob(std::shared_ptr<SharedSocket> socket, ByteBuffer request) : socket_(std::move(socket)), request_(std::move(request)) {}
 
   Failure run() override {
-    return socket_->socket.dump(
-        reinterpret_cast<nlmsghdr*>(request_.data()), "dump", [this] { answer_.clear(); },
-        [this](const nlmsghdr* message) -> Failure {
-          // The kernel aligns messages inside a datagram, and so does this concatenation.
-          const size_t padded = NLMSG_ALIGN(message->nlmsg_len);
-          uint8_t* place = answer_.extend(padded);
-          if (place == nullptr) return {ENOMEM, "dump"};
-          memcpy(place, message, message->nlmsg_len);
-          memset(place + message->nlmsg_len, 0, padded - message->nlmsg_len);
-          return {};
-        },
-        &socket_->closed);
+    NetlinkSocket::Dump dump = generationDump(*socket_, "dump");
+    dump.restart = [this] { answer_.clear(); };
+    dump.onMessage = [this](const nlmsghdr* message) -> Failure {
+      // The kernel aligns messages inside a datagram, and so does this concatenation.
+      const size_t padded = NLMSG_ALIGN(message->nlmsg_len);
+      uint8_t* place = answer_.extend(padded);
+      if (place == nullptr) return {ENOMEM, "dump"};
+      memcpy(place, message, message->nlmsg_len);
+      memset(place + message->nlmsg_len, 0, padded - message->nlmsg_len);
+      return {};
+    };
+    return socket_->socket.dump(reinterpret_cast<nlmsghdr*>(request_.data()), dump);
   }
   Napi::Value result(Napi::Env env) override { return copyBytes(env, answer_, answer_.size()); }
 
@@ -130,13 +139,16 @@ class DumpElementsJob : public Job {
   }
 
   Failure run() override {
-    return socket_->socket.dump(
-        reinterpret_cast<nlmsghdr*>(request_.data()), "dumpElements", [this] { elements_.clear(); },
-        [this](const nlmsghdr* message) {
-          const bool holdsElements = message->nlmsg_type == ((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_NEWSETELEM);
-          return holdsElements ? elements_.append(message) : Failure{};
-        },
-        &socket_->closed);
+    NetlinkSocket::Dump dump = generationDump(*socket_, "dumpElements");
+    dump.restart = [this] { elements_.clear(); };
+    // Each datagram of the answer continues where the former one stopped by counting elements. A hash set that the kernel is
+    // rehashing (after many additions) changes its order meanwhile: elements come twice, and as many do not come at all.
+    dump.plausible = [this] { return !elements_.hasDuplicates(); };
+    dump.onMessage = [this](const nlmsghdr* message) {
+      const bool holdsElements = message->nlmsg_type == ((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_NEWSETELEM);
+      return holdsElements ? elements_.append(message) : Failure{};
+    };
+    return socket_->socket.dump(reinterpret_cast<nlmsghdr*>(request_.data()), dump);
   }
 
   Napi::Value result(Napi::Env env) override {

@@ -5,7 +5,7 @@ Entry i goes from 100.64.0.0 + i // 32 (port 1024 + i % 32 * 1000) to the host i
 shape in IPv6 (fd64::/64 to fd00:200::/64). Label word 2 is --out, label word 3 is one of --in in turn. Prints one JSON object.
 The namespace gets a chain without a hook that holds one label expression: only then has a new entry room for labels.
 
-  ct-fill.py COUNT [--hosts N] [--family 4|6] [--protocol tcp|udp] [--out ID] [--in ID,ID,...] [--first I] [--timeout SECONDS]
+  ct-fill.py COUNT [--hosts N] [--family 4|6] [--protocol tcp|udp|sctp] [--out ID] [--in ID,ID,...] [--first I] [--timeout SECONDS]
 """
 import argparse
 import ipaddress
@@ -21,6 +21,7 @@ NLM_F_REQUEST, NLM_F_ACK, NLM_F_EXCL, NLM_F_CREATE = 0x1, 0x4, 0x200, 0x400
 NESTED = 0x8000
 CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_STATUS, CTA_PROTOINFO, CTA_TIMEOUT, CTA_LABELS = 1, 2, 3, 4, 7, 22
 BATCH = 500
+PROTOCOLS = {'tcp': 6, 'udp': 17, 'sctp': 132}
 
 
 def attribute(kind, payload):
@@ -35,7 +36,7 @@ def tuple_of(kind, family, source, destination, protocol, source_port, destinati
 
 
 def message(options, source, destination, port, out, into, flags):
-    protocol = 6 if options.protocol == 'tcp' else 17
+    protocol = PROTOCOLS[options.protocol]
     body = struct.pack('=BBH', socket.AF_INET if options.family == 4 else socket.AF_INET6, 0, 0)
     body += tuple_of(CTA_TUPLE_ORIG, options.family, source, destination, protocol, port, 443)
     body += tuple_of(CTA_TUPLE_REPLY, options.family, destination, source, protocol, 443, port)
@@ -61,7 +62,7 @@ def main():
     parser.add_argument('count', type=int)
     parser.add_argument('--hosts', type=int, default=100)
     parser.add_argument('--family', type=int, choices=(4, 6), default=4)
-    parser.add_argument('--protocol', choices=('tcp', 'udp'), default='tcp')
+    parser.add_argument('--protocol', choices=tuple(PROTOCOLS), default='tcp')
     parser.add_argument('--out', type=lambda text: int(text, 0), default=0x0000FFFF)
     parser.add_argument('--in', dest='into', type=lambda text: [int(one, 0) for one in text.split(',')], default=[0x00FFFF00])
     parser.add_argument('--first', type=int, default=0)

@@ -50,3 +50,10 @@ stamp() {
   mkdir -p "$CACHE/stamps"
   printf '%s\n' "$2" >"$CACHE/stamps/$1"
 }
+
+# node-gyp downloads the headers of Node unless it is told where they are; most installations carry them.
+find_node_headers() {
+  local prefix
+  prefix=$(dirname "$(dirname "$(readlink -f "$(command -v node)")")")
+  if [ -e "$prefix/include/node/node_api.h" ]; then export npm_config_nodedir=$prefix; fi
+}

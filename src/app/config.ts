@@ -73,7 +73,7 @@ function readLayer(path: string, required: boolean, readFile: ConfigInput['readF
     return none;
   }
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true });
   for (const error of document.errors) problems.push({ path: '', reason: error.message, origin: `${path}:${lines.linePos(error.pos[0]).line}` });
   if (document.errors.length > 0) return none;
   let value: unknown;

@@ -55,13 +55,15 @@ export class Output {
     this.#stderr.write(`${text}\n`);
   }
 
-  /** Waits until everything is with the kernel. */
+  /** Waits until everything is with the kernel. Throws what went wrong with it, save that the reader went away. */
   async flush(): Promise<void> {
-    if (this.#gone.signal.aborted || this.#stdout.writableLength === 0) return;
-    await new Promise<void>((resolve) => {
-      this.#gone.signal.addEventListener('abort', () => resolve(), { once: true });
-      this.#stdout.write('', () => resolve());
-    });
+    if (!this.#gone.signal.aborted) {
+      await new Promise<void>((resolve) => {
+        this.#gone.signal.addEventListener('abort', () => resolve(), { once: true });
+        this.#stdout.write('', () => resolve());
+      });
+    }
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   #check(): void {

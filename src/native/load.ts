@@ -6,7 +6,17 @@ import { fileURLToPath } from 'node:url';
 import { AgentError } from '../model/errors.js';
 import type { NativeBinding } from './binding.js';
 
-const EXPORTS: readonly (keyof NativeBinding)[] = ['NftSocket', 'NftMonitor', 'LinkSocket', 'openTap', 'closeTap', 'peerCredentials', 'sdNotify'];
+const EXPORTS: readonly (keyof NativeBinding)[] = [
+  'NftSocket',
+  'NftMonitor',
+  'FlowTable',
+  'NflogReader',
+  'LinkSocket',
+  'openTap',
+  'closeTap',
+  'peerCredentials',
+  'sdNotify',
+];
 
 export interface LoadNativeOptions {
   /** Load the build with address and undefined-behaviour sanitizers (scripts/build-sanitized). Default false. */

@@ -66,11 +66,12 @@ export class PinoLogger implements Logger {
     return this.#pino.level;
   }
 
-  /** Sets the level of this logger and all its relatives. E_USAGE when there is no such level. */
-  setLevel(level: string): void {
+  /** Sets the level of this logger and all its relatives, and says it. E_USAGE when there is no such level; then it stays. */
+  setLevel(level: string): string {
     const known = LOG_LEVELS.find((name) => name === level);
     if (known === undefined) throw new AgentError('E_USAGE', `no such level; one of: ${LOG_LEVELS.join(', ')}`, { object: 'log level', context: { level } });
     this.#pino.level = known;
+    return known;
   }
 
   /** Writes out what is waiting; call it last. */

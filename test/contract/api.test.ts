@@ -49,8 +49,8 @@ afterEach(async () => {
 
 const environment = (): Record<string, string> => ({ DFW_SOCKET: socketPath });
 const agentctl = (args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> =>
-  command(process.execPath, [AGENTCTL, ...args], { ...options, env: { ...environment(), ...options.env } });
-const start = (args: readonly string[]): ChildProcess => spawn(process.execPath, [AGENTCTL, ...args], { env: { ...process.env, ...environment() }, stdio: ['ignore', 'pipe', 'pipe'] });
+  command(AGENTCTL, args, { ...options, env: { ...environment(), ...options.env } });
+const start = (args: readonly string[]): ChildProcess => spawn(AGENTCTL, [...args], { env: { ...process.env, ...environment() }, stdio: ['ignore', 'pipe', 'pipe'] });
 
 describe('the socket', () => {
   test('belongs to root alone without a group; its directory is 0755', () => {
@@ -106,7 +106,7 @@ describe('the socket', () => {
 
 describe('peers', () => {
   const asNobody = (args: readonly string[]): Promise<CommandResult> =>
-    command('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', process.execPath, AGENTCTL, ...args], { env: environment() });
+    command('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', AGENTCTL, ...args], { env: environment() });
 
   test('who may not open the socket is told so: exit 3', async () => {
     const result = await asNobody(['status']);
@@ -127,7 +127,7 @@ describe('peers', () => {
     await server.stop();
     server = makeServer('daemon');
     await server.start();
-    const result = await command('setpriv', ['--reuid=65534', '--regid=65534', '--groups=1', process.execPath, AGENTCTL, 'health'], { env: environment() });
+    const result = await command('setpriv', ['--reuid=65534', '--regid=65534', '--groups=1', AGENTCTL, 'health'], { env: environment() });
     expect(result.stderr).toBe('');
     expect(result.code).toBe(0);
   });
@@ -347,7 +347,7 @@ ruleset domain-c25_L2 {
 
   test('a reader that leaves (head) is no failure: quiet, exit 0, and the agent stops sending', async () => {
     model.flowBytes = 2_000_000_000;
-    const script = `"${process.execPath}" "${AGENTCTL}" getflows --all | head -n 2; echo "status \${PIPESTATUS[0]}"`;
+    const script = `"${AGENTCTL}" getflows --all | head -n 2; echo "status \${PIPESTATUS[0]}"`;
     const result = await command('bash', ['-c', script], { env: environment(), timeoutMs: 20_000 });
     expect(result.stderr).toBe('');
     expect(result.stdout).toBe(`Count retrieved from kernel active(L3,L4)=3, active(L2)+inactive(L3,L4)=0, drop(L2,L3,L4)=0\n${FLOW_LINE}status 0\n`);
@@ -401,7 +401,7 @@ ruleset domain-c25_L2 {
 
   test('bash completes verbs, options, kinds and the filters of the running agent', async () => {
     const complete = async (line: string): Promise<string[]> => {
-      const script = `agentctl() { "${process.execPath}" "${AGENTCTL}" "$@"; }
+      const script = `agentctl() { "${AGENTCTL}" "$@"; }
         source <(agentctl completion bash)
         COMP_WORDS=(${line}); COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)); _agentctl_complete; printf '%s\\n' "\${COMPREPLY[@]}"`;
       const result = await command('bash', ['-c', script], { env: environment() });

@@ -8,6 +8,7 @@ import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { AgentClient } from '../../src/api/client.js';
 import { command, eventually, mustRun, type CommandResult } from './command.js';
 import type { World } from './netns.js';
 
@@ -159,6 +160,13 @@ export class Agent {
         }
       },
     };
+  }
+
+  /** A connection to the API, for questions by the thousand; closed with the world. */
+  async client(): Promise<AgentClient> {
+    const client = await AgentClient.connect(this.socket);
+    this.world.cleanup.defer('API connection', () => client.close());
+    return client;
   }
 
   /** agentctl -o json that must succeed. */

@@ -15,14 +15,16 @@ import { NOTHING, plan, rebuild, settle, type Actual, type Plan, type PlanOption
 import { TableReader } from './reader.js';
 import { EMPTY_TARGET, type Target } from './target.js';
 
-/** Clears label words of connections; implemented by the flow table. */
-export interface LabelSweeper {
-  sweep(ids: ReadonlySet<number>, known: ReadonlySet<number>): Promise<{ scanned: number; cleared: number }>;
+/** What a sweep must clear: words that hold one of `ids`, or a value that is no id of `known`. */
+export interface Sweep {
+  readonly ids: ReadonlySet<number>;
+  readonly known: ReadonlySet<number>;
+  /** When the sweep began, on the driver's own count of losses. */
+  readonly began: number;
 }
 
 export interface DriverOptions {
   readonly socket: NftSocket;
-  readonly sweeper: LabelSweeper;
   readonly log: Logger;
   readonly logGroup: number;
 }
@@ -32,7 +34,7 @@ export interface Applied {
   readonly elements: number;
   /** Rules whose connections are judged again. */
   readonly lost: number;
-  /** A sweep is due: call sweep(). */
+  /** A sweep is due: see pendingSweep(). */
   readonly sweepDue: boolean;
   readonly bytes: number;
 }
@@ -46,6 +48,9 @@ export class NftablesDriver {
   private actual: Actual = NOTHING;
   private known = false;
   private generation = -1;
+  private losses = 0;
+  /** For every id on probation: which loss put it there last. */
+  private readonly lostAt = new Map<number, number>();
   private readonly reader: TableReader;
   private readonly options: PlanOptions;
 
@@ -104,14 +109,17 @@ export class NftablesDriver {
     return this.actual.probation.size > 0 || this.actual.retired.size > 0;
   }
 
-  /** Clears the label words of connections that must be judged anew, then lets their rules be in force again. */
-  async sweep(): Promise<{ scanned: number; cleared: number }> {
+  /** What is to be swept now; undefined when nothing is. */
+  pendingSweep(): Sweep | undefined {
     const ids = new Set([...this.actual.probation, ...this.actual.retired]);
-    if (ids.size === 0) return { scanned: 0, cleared: 0 };
-    const known = new Set([...this.actual.labels.keys(), ...this.options.always]);
-    const swept = await this.deps.sweeper.sweep(ids, known);
-    await this.commit(settle(this.actual));
-    return swept;
+    return ids.size === 0 ? undefined : { ids, known: new Set([...this.actual.labels.keys(), ...this.options.always]), began: this.losses };
+  }
+
+  /** After the words of that sweep were cleared: its rules are in force again, but for those that lost something meanwhile. */
+  async settle(sweep: Sweep): Promise<Applied> {
+    const swept = new Set([...sweep.ids].filter((id) => (this.lostAt.get(id) ?? 0) <= sweep.began));
+    for (const id of swept) this.lostAt.delete(id);
+    return this.commit(settle(this.actual, swept));
   }
 
   /**
@@ -160,6 +168,10 @@ export class NftablesDriver {
   }
 
   private async commit(change: Plan): Promise<Applied> {
+    if (change.lost.size > 0) {
+      this.losses += 1;
+      for (const id of change.lost) this.lostAt.set(id, this.losses);
+    }
     if (change.segments.length === 0) {
       this.actual = change.next;
       this.known = true;

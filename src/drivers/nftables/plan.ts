@@ -46,6 +46,8 @@ export interface Plan {
   readonly segments: readonly Segment[];
   /** What the kernel has once the batch is committed. */
   readonly next: Actual;
+  /** Rules whose connections must be judged again, as of this plan. */
+  readonly lost: ReadonlySet<number>;
   readonly summary: { readonly chains: number; readonly sets: number; readonly elements: number; readonly lost: number };
 }
 
@@ -74,16 +76,16 @@ export function rebuild(target: Target, options: PlanOptions, suspect: ReadonlyS
   return { ...built, segments: [{ kind: 'raw', bytes: writer.finish() }, ...built.segments] };
 }
 
-/** After the sweep: probation ends, retired ids go. */
-export function settle(actual: Actual): Plan {
-  const live = new Set([...actual.live, ...actual.probation]);
-  const labels = new Map([...actual.labels].filter(([id]) => !actual.retired.has(id)));
+/** After a sweep of these ids: probation ends for them, and retired ones go. Ids that are neither are left alone. */
+export function settle(actual: Actual, swept: ReadonlySet<number>): Plan {
+  const back = [...actual.probation].filter((id) => swept.has(id));
+  const gone = [...actual.retired].filter((id) => swept.has(id));
   const segments: Segment[] = [];
   const writer = new AttributeWriter();
-  const gone = [...actual.retired].map((id) => ({ key: host32(id) }));
-  removeVerdicts(writer, TABLE, SETS.act, gone);
-  removeVerdicts(writer, TABLE, SETS.packetAct, gone);
-  const chains = [...actual.retired].flatMap((id) => {
+  const elements = gone.map((id) => ({ key: host32(id) }));
+  removeVerdicts(writer, TABLE, SETS.act, elements);
+  removeVerdicts(writer, TABLE, SETS.packetAct, elements);
+  const chains = gone.flatMap((id) => {
     const label = actual.labels.get(id);
     return label?.log === true ? [logChain(label)] : [];
   });
@@ -92,11 +94,17 @@ export function settle(actual: Actual): Plan {
     deleteChain(writer, TABLE, chain);
   }
   if (writer.length > 0) segments.push({ kind: 'raw', bytes: writer.finish() });
-  if (actual.probation.size > 0) segments.push(liveBlock(actual.probation).segment('add', TABLE, SETS.live.name));
+  if (back.length > 0) segments.push(liveBlock(back).segment('add', TABLE, SETS.live.name));
+  const labels = new Map(actual.labels);
+  for (const id of gone) labels.delete(id);
   return {
-    segments,
-    next: { ...actual, live, labels, probation: new Set(), retired: new Set() },
-    summary: { chains: chains.length, sets: 0, elements: gone.length + actual.probation.size, lost: 0 },
+    segments, lost: new Set(),
+    next: {
+      ...actual, live: new Set([...actual.live, ...back]), labels,
+      probation: new Set([...actual.probation].filter((id) => !swept.has(id))),
+      retired: new Set([...actual.retired].filter((id) => !swept.has(id))),
+    },
+    summary: { chains: chains.length, sets: 0, elements: gone.length + back.length, lost: 0 },
   };
 }
 
@@ -136,7 +144,7 @@ class Planner {
     if (!sameEntries(actual.filters, filters)) this.filters(filters);
     if (lost.size === 0 && this.sameLabels()) {
       const { labels, live, probation, retired } = actual;
-      return { segments: this.segments(), summary: this.summary, next: { present: true, target, tables, filters, labels, live, probation, retired } };
+      return { segments: this.segments(), lost, summary: this.summary, next: { present: true, target, tables, filters, labels, live, probation, retired } };
     }
 
     const labels = targetLabels(target);
@@ -150,7 +158,7 @@ class Planner {
     const retired = new Set([...allLabels.keys()].filter((id) => !labels.has(id)));
     this.live(live);
     return {
-      segments: this.segments(), summary: this.summary,
+      segments: this.segments(), lost, summary: this.summary,
       next: { present: true, target, tables, filters, labels: allLabels, live, probation, retired },
     };
   }

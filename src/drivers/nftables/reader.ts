@@ -35,6 +35,17 @@ export class TableReader {
     return new Set(this.ours(found).map((message) => readText(message.attributes.get(3))));
   }
 
+  /** Names of base chains that hang on at least one device (netdev family). */
+  async hookedChains(): Promise<Set<string>> {
+    const found = await this.dump(MESSAGE.getChain, (writer) => writer.text(1, this.name.table));
+    const names = this.ours(found).flatMap((message) => {
+      const hook = attributes(message.attributes.get(4) ?? new Uint8Array(0));
+      const devices = hook.filter(({ type, payload }) => (type === 3 || type === 4) && payload.length > 0);
+      return devices.length > 0 ? [readText(message.attributes.get(3))] : [];
+    });
+    return new Set(names);
+  }
+
   /** Comments of the rules of each chain, in order. */
   async rules(): Promise<Map<string, string[]>> {
     const found = await this.dump(MESSAGE.getRule, (writer) => writer.text(1, this.name.table));

@@ -62,7 +62,10 @@ def transport(packet, ident, pseudo):
         return message[:2] + struct.pack("!H", checksum(covered)) + message[4:]
     if protocol == GRE:
         return struct.pack("!HH", 0, 0x6558) + body + bytes(8)
-    return body + bytes(8)
+    # The kernel answers only what an Internet checksum over the payload (for IPv6 with the pseudo header) confirms.
+    payload = body + bytes(6)
+    covered = payload if packet["family"] == 4 else pseudo(len(payload) + 2) + payload
+    return payload + struct.pack("!H", checksum(covered))
 
 
 def build(packet, ident, ttl):

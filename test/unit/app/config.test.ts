@@ -142,7 +142,7 @@ describe('loadConfig', () => {
         return isAgentError(error, 'E_CONFIG');
       }
       return true;
-    }), { numRuns: 500 });
+    }), { numRuns: 150 });
   });
 });
 

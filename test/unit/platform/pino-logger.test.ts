@@ -23,7 +23,7 @@ describe('PinoLogger', () => {
     const { log, lines } = collecting('warn');
     const child = log.child('x');
     child.info('hidden');
-    log.setLevel('debug');
+    expect(log.setLevel('debug')).toBe('debug');
     child.debug('shown');
     child.setLevel('error');
     log.warn('hidden again');

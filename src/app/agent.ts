@@ -1,0 +1,270 @@
+/** Wires everything together and owns the order of starting and stopping. Holds no policy of its own. */
+import { mkdirSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { release } from 'node:os';
+import { join } from 'node:path';
+import { peerAccess } from '../api/peer-access.js';
+import { ApiServer } from '../api/server.js';
+import { FlowService } from '../connections/flow-service.js';
+import { NOT_APPLICABLE_ID } from '../compile/label-ids.js';
+import { AuditLog } from '../drivers/audit/audit-log.js';
+import { IdsDriver } from '../drivers/ids/ids.js';
+import { ChildProcessRunner } from '../drivers/ids/process-runner.js';
+import { ProcProcessTable } from '../drivers/ids/process-table.js';
+import { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
+import { NftablesDriver } from '../drivers/nftables/driver.js';
+import { AgentError, describeError } from '../model/errors.js';
+import type { FlowTable, LinkSocket, NativeBinding, NflogReader, NftSocket } from '../native/binding.js';
+import { writeFileAtomic } from '../platform/atomic-file.js';
+import type { Clock } from '../platform/clock.js';
+import type { Logger } from '../platform/logger.js';
+import { MetricsServer } from '../platform/metrics-server.js';
+import { Metrics } from '../platform/metrics.js';
+import { readTextFile } from '../platform/read-file.js';
+import type { ServiceNotifier } from '../platform/sd-notify.js';
+import { ReconcileLoop } from '../reconcile/loop.js';
+import { FileSource } from '../sources/file/file-source.js';
+import { LocalStore } from '../sources/file/local-store.js';
+import type { Config } from './config.js';
+import { Datapath } from './datapath.js';
+import type { NamedSource } from './desired.js';
+import { DriftWatch } from './drift-watch.js';
+import { StoredFilterNumbers } from './filter-numbers.js';
+import { FilterQueries } from './filter-queries.js';
+import { auditLookups, loggedIds, TrackedFlows } from './lookups.js';
+import { collectMetrics } from './metrics-collector.js';
+import { OWN_SOURCE, OwnObjects } from './own-objects.js';
+import { AgentService } from './service.js';
+import { StatusReporter } from './status.js';
+import { TapPair } from './tap.js';
+
+export interface AgentEnvironment {
+  readonly native: NativeBinding;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly notifier: ServiceNotifier;
+  readonly setLogLevel: (level: string) => string;
+  readonly version: string;
+  /** kill(2). */
+  readonly sendSignal: (pid: number, signal: 'SIGTERM' | 'SIGKILL') => void;
+  /** PATH for the IDS engine. */
+  readonly searchPath: string;
+  /** Directory of the installed agent: where its own signatures are. */
+  readonly installDir: string;
+}
+
+/** Changes that come together are applied together. */
+const SETTLE_MS = 5;
+const IDLE_MS = 1_000;
+
+export class Agent {
+  private readonly nft: NftSocket;
+  private readonly links: LinkSocket;
+  private readonly flowTable: FlowTable;
+  private readonly nflog: NflogReader;
+  private readonly sources: NamedSource[];
+  private readonly datapath: Datapath;
+  private readonly loop: ReconcileLoop;
+  private readonly audit: AuditLog;
+  private readonly ids: IdsDriver | undefined;
+  private readonly tap: TapPair | undefined;
+  private readonly api: ApiServer;
+  private readonly metrics: Metrics;
+  private readonly metricsServer: MetricsServer | undefined;
+  private readonly drift: DriftWatch;
+  private readonly stopping = new AbortController();
+  private readonly numbers: StoredFilterNumbers;
+
+  constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
+    const { native, clock, log } = environment;
+    const failOpen = config.failurePolicy === 'open';
+    this.nft = new native.NftSocket();
+    this.links = new native.LinkSocket();
+    this.flowTable = new native.FlowTable({ receiveBuffer: config.conntrack.receiveBuffer, notApplicableIds: Uint32Array.of(NOT_APPLICABLE_ID) });
+    this.nflog = new native.NflogReader({ group: config.nflogGroup, copyRange: 256 });
+    this.metrics = new Metrics((error) => log.error('metrics.failed', { error: describeError(error) }));
+
+    const store = new LocalStore(join(config.stateDir, 'objects'));
+    const own = new FileSource({ path: join(config.stateDir, 'objects'), logger: log.child('source') });
+    this.sources = [
+      ...config.sources.map((source, index) => {
+        if (source.type !== 'file') throw new AgentError('E_CONFIG', `source type ${source.type} is not supported by this version`, { object: `sources[${index}]` });
+        return { name: config.sources.length > 1 ? `file:${source.path}` : 'file', source: new FileSource({ path: source.path, logger: log.child('source') }) };
+      }),
+      { name: OWN_SOURCE, source: own },
+    ];
+    this.numbers = new StoredFilterNumbers({
+      read: () => readTextFile(join(config.stateDir, 'filters.json')),
+      write: (text) => writeFileAtomic(join(config.stateDir, 'filters.json'), text),
+    });
+
+    const driver = new NftablesDriver({ socket: this.nft, log: log.child('nftables'), logGroup: config.nflogGroup });
+    const netdev = new NetdevDriver({ socket: this.nft, log: log.child('netdev') });
+    this.datapath = new Datapath({
+      sources: this.sources, numbers: this.numbers, driver, netdev, links: this.links, flows: this.flowTable, clock, log: log.child('datapath'),
+      failOpen, logGroup: config.nflogGroup, sensor: config.ids.enabled ? config.ids.sensor : '', onSwept: () => this.loop.markDirty('sweep'),
+    });
+    this.loop = new ReconcileLoop({
+      clock, log: log.child('reconcile'), settleMs: SETTLE_MS, idleMs: IDLE_MS,
+      apply: (reason) => this.apply(reason),
+      alive: () => environment.notifier.alive(),
+    });
+    this.drift = new DriftWatch({
+      clock, log: log.child('drift'), resyncMs: config.resyncSeconds * 1000,
+      drifted: (depth) => this.datapath.drifted(depth),
+      onDrift: () => {
+        this.metrics.driftRepairs.inc({});
+        this.loop.markDirty('drift');
+      },
+    });
+    this.audit = new AuditLog({ path: config.audit.path, format: config.audit.format }, {
+      lookups: auditLookups(this.datapath), now: () => clock.now(), log: log.child('audit'), onSuppressed: (lines) => this.metrics.auditSuppressed.inc(lines),
+    });
+    this.ids = config.ids.enabled ? this.buildIds() : undefined;
+    this.tap = config.ids.enabled
+      ? new TapPair({ links: this.links, tap: config.ids.tap, sensor: config.ids.sensor, log: log.child('tap'), writeSysctl: (path, value) => writeFile(path, value) })
+      : undefined;
+
+    const status = new StatusReporter({
+      node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, loop: this.loop, flows: this.flowTable, audit: this.audit, ids: this.ids, clock,
+    });
+    const service = new AgentService({
+      datapath: this.datapath, loop: this.loop, sources: this.sources, netdev, ids: this.ids, status, failOpen,
+      own: new OwnObjects({ store, sources: this.sources, reread: () => own.sync(this.stopping.signal) }),
+      flows: new FlowService(this.flowTable, () => this.datapath.labels),
+      filters: new FilterQueries({ driver, netdev, flows: this.flowTable, links: () => this.datapath.links, failOpen }),
+      setLogLevel: environment.setLogLevel,
+      cleanup: () => this.cleanup(),
+      version: { version: environment.version, node: config.node, kernel: release() },
+    });
+    this.api = new ApiServer({
+      api: service, socketPath: config.api.socket, group: config.api.group, log: log.child('api'),
+      peerCredentials: (fd) => native.peerCredentials(fd), allow: peerAccess(config.api.group),
+    });
+    collectMetrics({ metrics: this.metrics, datapath: this.datapath, driver, netdev, flows: this.flowTable, sources: this.sources, status, ids: this.ids });
+    this.metricsServer = this.buildMetricsServer(status);
+  }
+
+  /** Resolves when the desired state is in force for the first time. The signal cancels starting; stop() ends running. */
+  async start(): Promise<void> {
+    const { log, notifier } = this.environment;
+    const { signal } = this.stopping;
+    mkdirSync(join(this.config.stateDir, 'objects'), { recursive: true, mode: 0o750 });
+    this.numbers.load();
+    await this.accounting();
+    await this.audit.start();
+    this.nflog.start((packets) => this.audit.onPackets(packets));
+    await this.tap?.ensure();
+    await Promise.all(this.sources.map(({ source }) => source.start(signal)));
+    for (const { name, source } of this.sources) source.onChange(() => this.loop.markDirty(`source ${name}`));
+    this.loop.start(signal);
+    await this.api.start();
+    await this.metricsServer?.start(signal);
+    await this.firstApply();
+    await this.flowTable.start();
+    this.links.monitor(() => this.linksChanged());
+    this.drift.start(signal);
+    await this.ids?.start(signal);
+    log.info('agent.ready', { generation: this.datapath.realized?.generation });
+    notifier.ready();
+  }
+
+  /** Stops serving; everything stays enforced. */
+  async stop(): Promise<void> {
+    this.environment.notifier.stopping();
+    await this.ids?.stop();
+    this.stopping.abort();
+    await this.loop.stopped();
+    await this.api.stop();
+    for (const { source } of this.sources) await source.stop();
+    this.nflog.stop();
+    this.flowTable.stop();
+    await this.audit.stop();
+    this.links.close();
+    this.nft.close();
+  }
+
+  reopenLogs(): void {
+    this.audit.reopen();
+  }
+
+  /** A kernel that refuses for now is retried by the loop: the agent stays up and says so in its status. */
+  private async firstApply(): Promise<void> {
+    for (;;) {
+      try {
+        await this.loop.flush('start');
+        return;
+      } catch (error) {
+        if (this.stopping.signal.aborted) throw new AgentError('E_CANCELLED', 'stopped before the first apply', { cause: error });
+      }
+    }
+  }
+
+  private async apply(reason: string): Promise<void> {
+    const end = this.metrics.applyDuration.startTimer();
+    try {
+      const { changed } = await this.datapath.apply(reason);
+      end({ outcome: 'ok' });
+      if (changed) this.flowTable.watchEnds(loggedIds(this.datapath), (ended) => this.audit.onEnded(ended));
+    } catch (error) {
+      end({ outcome: 'failed' });
+      throw error;
+    }
+  }
+
+  private linksChanged(): void {
+    this.loop.markDirty('links');
+    this.tap?.ensure().catch((error: unknown) => this.environment.log.warn('tap.failed', { error: describeError(error) }));
+  }
+
+  /** Counters and start times of connections: getflows shows them. Without the right to switch them on they read 0. */
+  private async accounting(): Promise<void> {
+    for (const name of ['nf_conntrack_acct', 'nf_conntrack_timestamp']) {
+      try {
+        await writeFile(`/proc/sys/net/netfilter/${name}`, '1');
+      } catch (error) {
+        this.environment.log.warn('conntrack.accounting_off', { sysctl: name, error: describeError(error) });
+      }
+    }
+  }
+
+  private async cleanup(): Promise<string[]> {
+    const removed = await this.datapath.cleanup();
+    if ((await this.tap?.remove()) === true) removed.push(`interfaces ${this.config.ids.tap} and ${this.config.ids.sensor}`);
+    this.environment.log.warn('agent.cleanup', { removed });
+    // What was removed must not come back: the agent ends after the answer is out.
+    this.drift.stop();
+    this.environment.clock.after(100, () => this.onCleanup());
+    return removed;
+  }
+
+  /** Set by main: how the process ends after a cleanup. */
+  onCleanup: () => void = () => undefined;
+
+  private buildIds(): IdsDriver {
+    const { config, environment } = this;
+    return new IdsDriver({
+      engine: config.ids.engine, program: config.ids.program, sensor: config.ids.sensor, signatures: config.ids.signatures,
+      extraRuleFiles: [join(environment.installDir, 'deploy/signatures/dfw-test.rules')],
+      stateDirectory: join(config.stateDir, 'ids'), eveFile: config.ids.eveFile === '' ? join(config.stateDir, 'ids', 'eve.json') : config.ids.eveFile,
+      homeNetworks: config.ids.homeNetworks, ...(config.ids.commandSocket === '' ? {} : { externalCommandSocket: config.ids.commandSocket }),
+    }, {
+      runner: new ChildProcessRunner(environment.searchPath), processes: new ProcProcessTable(environment.sendSignal), clock: environment.clock, log: environment.log.child('ids'),
+      lookup: new TrackedFlows(this.datapath, this.flowTable),
+      onAlert: (alert) => {
+        this.audit.onAlert(alert);
+        this.metrics.idsAlerts.inc({ severity: String(alert.severity) });
+      },
+    });
+  }
+
+  private buildMetricsServer(status: StatusReporter): MetricsServer | undefined {
+    const { listen } = this.config.metrics;
+    if (listen === '') return undefined;
+    const colon = listen.lastIndexOf(':');
+    return new MetricsServer({
+      host: listen.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(listen.slice(colon + 1)), metrics: this.metrics,
+      health: () => status.health(), log: this.environment.log.child('metrics'),
+    });
+  }
+}

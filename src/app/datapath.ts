@@ -1,0 +1,172 @@
+/** One apply: desired objects -> world -> compiled tables -> kernel. The only writer of the datapath. */
+import { Compiler } from '../compile/compiler.js';
+import type { LabelInfo } from '../compile/table.js';
+import { buildWorld, type Problem } from '../compile/world.js';
+import { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
+import { netdevImage } from '../drivers/nftables/netdev-layout.js';
+import { NftablesDriver } from '../drivers/nftables/driver.js';
+import type { Target, TargetFilter } from '../drivers/nftables/target.js';
+import { hash32 } from '../model/text-hash.js';
+import type { FlowTable, Link, LinkSocket } from '../native/binding.js';
+import type { Clock } from '../platform/clock.js';
+import type { Logger } from '../platform/logger.js';
+import { mergeSources, type NamedSource } from './desired.js';
+import type { StoredFilterNumbers } from './filter-numbers.js';
+import { netdevFilters, resolveMirrors } from './mirrors.js';
+import type { Realized } from './realized.js';
+
+export interface DatapathOptions {
+  readonly sources: readonly NamedSource[];
+  readonly numbers: StoredFilterNumbers;
+  readonly driver: NftablesDriver;
+  readonly netdev: NetdevDriver;
+  readonly links: LinkSocket;
+  readonly flows: FlowTable;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly failOpen: boolean;
+  readonly logGroup: number;
+  /** Interface whose frames only the IDS engine reads; '' = none. */
+  readonly sensor: string;
+  /** Called after a sweep that must be settled by another apply. */
+  readonly onSwept: () => void;
+}
+
+/** A packet that was judged before a commit may write its label shortly after: sweeping waits this long. */
+const SWEEP_DELAY_MS = 30;
+
+export class Datapath {
+  private readonly compiler = new Compiler();
+  private seeded = false;
+  private realizedState: Realized | undefined;
+  private sweeping: Promise<void> | undefined;
+  private swept: Parameters<NftablesDriver['settle']>[0] | undefined;
+  private netdevProblem: Problem | undefined;
+  private knownLinks: ReadonlyMap<string, Link> = new Map();
+
+  constructor(private readonly options: DatapathOptions) {}
+
+  get realized(): Realized | undefined {
+    return this.realizedState;
+  }
+
+  get labels(): ReadonlyMap<number, LabelInfo> {
+    return this.options.driver.labels;
+  }
+
+  get links(): ReadonlyMap<string, Link> {
+    return this.knownLinks;
+  }
+
+  async apply(reason: string): Promise<{ changed: boolean }> {
+    const { options } = this;
+    const started = options.clock.monotonic();
+    if (!this.seeded) {
+      this.compiler.seed(await options.driver.readLabels());
+      this.seeded = true;
+    }
+    const desired = mergeSources(options.sources);
+    const world = buildWorld(desired.objects, options.numbers);
+    await options.numbers.save();
+    const compilation = this.compiler.compile(world);
+    const target: Target = {
+      tables: compilation.tables,
+      filters: new Map(world.filters.map((filter): [string, TargetFilter] => [
+        filter.interface,
+        { number: filter.number, interface: filter.interface, table: compilation.filterTables.get(filter.name), failOpen: options.failOpen },
+      ])),
+    };
+    const applied = await options.driver.apply(target);
+    const settled = await this.settle();
+    const frames = await this.applyNetdev(world);
+
+    const changed = applied.changed || frames.changed || this.realizedState === undefined;
+    const before = this.realizedState;
+    const generation = (before?.generation ?? 0) + (changed ? 1 : 0);
+    const at = options.clock.now();
+    this.realizedState = {
+      generation, at: changed ? at : (before?.at ?? at), world, compilation, mirrors: frames.mirrors,
+      problems: [...desired.problems, ...world.problems, ...compilation.problems, ...frames.problems],
+      tableTimes: new Map([...compilation.tables].map(([key, compiled]) => {
+        const known = before?.tableTimes.get(key);
+        return [key, known?.compiled === compiled ? known : { generation, at, compiled }];
+      })),
+    };
+    this.sweepLater();
+    const ms = Math.round((options.clock.monotonic() - started) * 100) / 100;
+    if (changed) {
+      options.log.info('apply.done', {
+        reason, ms, generation, filters: world.filters.length, tables: compilation.tables.size, elements: applied.elements, rulesJudgedAgain: applied.lost,
+      });
+    } else options.log.debug('apply.unchanged', { reason, ms, settled });
+    return { changed };
+  }
+
+  /** True when nothing waits for a sweep: every connection was judged by the rules in force, or will be on its next packet. */
+  get settledDown(): boolean {
+    return this.sweeping === undefined && this.options.driver.pendingSweep() === undefined;
+  }
+
+  async drifted(depth: 'structure' | 'all'): Promise<string | undefined> {
+    return this.options.driver.drifted(depth);
+  }
+
+  async cleanup(): Promise<string[]> {
+    await this.sweeping;
+    await this.options.driver.cleanup();
+    await this.options.netdev.cleanup();
+    return ['table inet dfw', 'table netdev dfw'];
+  }
+
+  private async settle(): Promise<boolean> {
+    const { swept } = this;
+    if (swept === undefined) return false;
+    this.swept = undefined;
+    await this.options.driver.settle(swept);
+    return true;
+  }
+
+  private sweepLater(): void {
+    const { options } = this;
+    const sweep = options.driver.pendingSweep();
+    if (sweep === undefined || this.sweeping !== undefined) return;
+    this.sweeping = new Promise<void>((resolve) => options.clock.after(SWEEP_DELAY_MS, resolve))
+      .then(() => options.flows.sweepLabels({ ids: Uint32Array.from(sweep.ids), known: Uint32Array.from(sweep.known) }))
+      .then(
+        ({ scanned, cleared }) => {
+          options.log.info('connections.judged_again', { rules: sweep.ids.size, scanned, cleared });
+          this.swept = sweep;
+        },
+        // The rules stay on probation: their connections are judged packet by packet until a later sweep succeeds.
+        (error: unknown) => options.log.error('connections.sweep_failed', { error: error instanceof Error ? error.message : String(error) }),
+      )
+      .finally(() => {
+        this.sweeping = undefined;
+        options.onSwept();
+      });
+  }
+
+  private async applyNetdev(world: Realized['world']): Promise<{ changed: boolean; mirrors: Realized['mirrors']; problems: Problem[] }> {
+    const { options } = this;
+    const links = new Map((await options.links.list()).map((link) => [link.name, link]));
+    this.knownLinks = links;
+    const mirrors = resolveMirrors(world, links);
+    const { filters, problems } = netdevFilters(world, mirrors, links);
+    const sensor = links.get(options.sensor);
+    const wanted = netdevImage(
+      filters, sensor === undefined ? [] : [{ interface: sensor.name, interfaceIndex: sensor.index }], options.logGroup,
+      (macs) => `mac_${hash32(macs.join()).toString(16).padStart(8, '0')}`,
+    );
+    try {
+      const changed = await options.netdev.apply(wanted);
+      this.netdevProblem = undefined;
+      return { changed, mirrors, problems };
+    } catch (error) {
+      // An interface may vanish between listing and hooking: its link event brings us back here.
+      this.netdevProblem = { object: 'netdev dfw', path: '', message: `mirrors and layer 2 rules are not up to date: ${error instanceof Error ? error.message : String(error)}` };
+      options.log.warn('netdev.failed', { error: this.netdevProblem.message });
+      options.clock.after(200, options.onSwept);
+      return { changed: false, mirrors, problems: [...problems, this.netdevProblem] };
+    }
+  }
+}

@@ -1,0 +1,158 @@
+/** Filters, rules, address sets and counters as answers. Read from what is in force. */
+import type { LabelInfo } from '../compile/table.js';
+import type { ChainCounter, NetdevDriver } from '../drivers/nftables/netdev-driver.js';
+import type { NftablesDriver, RuleCounters } from '../drivers/nftables/driver.js';
+import { filterChain } from '../drivers/nftables/pieces.js';
+import type { Filter } from '../model/filter.js';
+import { sortMembers } from '../model/address.js';
+import type { RuleTableObject } from '../model/objects.js';
+import { layer2RuleToView, ruleToView } from '../model/rule-view.js';
+import type { AddressSetView, FilterStatView, FilterView, RulesetView, RuleStatsView } from '../model/views.js';
+import type { FlowTable, Link } from '../native/binding.js';
+import type { Realized } from './realized.js';
+
+export interface FilterQueriesOptions {
+  readonly driver: NftablesDriver;
+  readonly netdev: NetdevDriver;
+  readonly flows: FlowTable;
+  readonly links: () => ReadonlyMap<string, Link>;
+  readonly failOpen: boolean;
+}
+
+export class FilterQueries {
+  constructor(private readonly options: FilterQueriesOptions) {}
+
+  filter(filter: Filter, realized: Realized): FilterView {
+    const key = realized.compilation.filterTables.get(filter.name);
+    const present = this.options.links().has(filter.interface);
+    const time = key === undefined ? undefined : realized.tableTimes.get(key);
+    return {
+      name: filter.name, hash: filter.hash, workload: filter.workload, vnic: filter.vnic, interface: filter.interface, mac: filter.mac,
+      addresses: [...filter.addresses], slot: 2, agentName: 'dfw-agent',
+      state: key === undefined ? (this.options.failOpen ? 'open' : 'closed') : present ? 'attached' : 'waiting',
+      failurePolicy: this.options.failOpen ? 'failOpen' : 'failClosed',
+      datapath: 'nftables', generation: time?.generation ?? 0, realized: key !== undefined,
+      rulesets: this.tables(filter, realized).map((table) => table.metadata.name),
+    };
+  }
+
+  /** The tables in force, in order: those the filter was compiled from, which may be older than the desired ones. */
+  tables(filter: Filter, realized: Realized): readonly RuleTableObject[] {
+    const key = realized.compilation.filterTables.get(filter.name);
+    return key === undefined ? [] : (realized.compilation.sources.get(key) ?? []);
+  }
+
+  async rulesets(filter: Filter, realized: Realized, withStats: boolean): Promise<RulesetView[]> {
+    const key = realized.compilation.filterTables.get(filter.name);
+    const time = key === undefined ? undefined : realized.tableTimes.get(key);
+    const stats = withStats ? await this.stats() : undefined;
+    const frames = withStats ? await this.layer2Hits(filter) : undefined;
+    const common = { generation: time?.generation ?? 0, realizedAt: new Date(time?.at ?? 0).toISOString() };
+    return this.tables(filter, realized).flatMap((table): RulesetView[] => {
+      const { name } = table.metadata;
+      const views: RulesetView[] = [{
+        name, layer: 3, ...common,
+        rules: table.rules.map((rule, index) => ({ ...ruleToView(rule, index + 1), ...(stats === undefined ? {} : { stats: stats.of(name, rule.id) }) })),
+      }];
+      if (table.layer2Rules.length > 0) {
+        views.push({
+          name: `${name}_L2`, layer: 2, ...common,
+          rules: table.layer2Rules.map((rule, index) => ({
+            ...layer2RuleToView(rule, index + 1), ...(frames === undefined ? {} : { stats: frames(name, rule.id) }),
+          })),
+        });
+      }
+      return views;
+    });
+  }
+
+  /** The address sets that the filter's rules name, by name, members sorted. */
+  addressSets(filter: Filter, realized: Realized): AddressSetView[] {
+    const found = new Map<string, readonly string[]>();
+    for (const table of this.tables(filter, realized)) {
+      const own = new Map(table.addressSets.map((set) => [set.name, set.addresses]));
+      for (const rule of [...table.rules, ...table.layer2Rules]) {
+        for (const name of [...rule.source.addressSets, ...rule.destination.addressSets]) {
+          const members = own.get(name) ?? realized.world.addressSets.get(name)?.addresses;
+          if (members !== undefined) found.set(name, members);
+        }
+      }
+    }
+    return [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, members]) => ({ name, addresses: sortMembers(members) }));
+  }
+
+  /**
+   * Packets that passed are those of the interface; packets that were refused are what the filter judged less what it
+   * accepted. Families are told apart by neither, so all counts stand under v4 where the filter has IPv4 addresses.
+   */
+  async statistics(filter: Filter): Promise<FilterStatView> {
+    const link = this.options.links().get(filter.interface);
+    const chains = await this.options.driver.chainCounters();
+    const refused = (side: 'in' | 'out'): RuleCounters => {
+      const [judged, accepted] = chains.get(filterChain({ number: filter.number, interface: filter.interface, table: undefined, failOpen: false }, side)) ?? [];
+      return { packets: (judged?.packets ?? 0n) - (accepted?.packets ?? 0n), bytes: (judged?.bytes ?? 0n) - (accepted?.bytes ?? 0n) };
+    };
+    const inward = refused('in');
+    const outward = refused('out');
+    const frames = await this.options.netdev.counters();
+    const layer2 = (side: 'in' | 'out'): bigint => (frames.get(`l2_${filter.number}_${side}`) ?? []).reduce((sum, entry) => sum + entry.packets, 0n);
+    return {
+      filter: filter.name,
+      packets: {
+        v4PassIn: Math.max(0, link?.txPackets ?? 0), v4PassOut: Math.max(0, (link?.rxPackets ?? 0) - Number(outward.packets)),
+        v4DropIn: Number(inward.packets), v4DropOut: Number(outward.packets), v6PassIn: 0, v6PassOut: 0, v6DropIn: 0, v6DropOut: 0,
+      },
+      bytes: {
+        v4PassIn: 0, v4PassOut: 0, v4DropIn: Number(inward.bytes), v4DropOut: Number(outward.bytes), v6PassIn: 0, v6PassOut: 0, v6DropIn: 0, v6DropOut: 0,
+      },
+      dropReasons: { match: Number(inward.packets + outward.packets) },
+      miscellaneous: { 'layer 2 frames judged in': Number(layer2('in')), 'layer 2 frames judged out': Number(layer2('out')), 'interface drops': (link?.txDropped ?? 0) + (link?.rxDropped ?? 0) },
+    };
+  }
+
+  private async stats(): Promise<{ of: (table: string, ruleId: number) => RuleStatsView }> {
+    const counters = await this.options.driver.ruleCounters();
+    const totals = await this.options.flows.ruleTotals();
+    const byRule = new Map<string, RuleStatsView>();
+    const entry = (label: LabelInfo): RuleStatsView => {
+      const key = `${label.table}/${label.ruleId}`;
+      const known = byRule.get(key);
+      if (known !== undefined) return known;
+      const fresh: RuleStatsView = { evals: 0, packets: { in: 0, out: 0 }, bytes: { in: 0, out: 0 } };
+      byRule.set(key, fresh);
+      return fresh;
+    };
+    const { labels } = this.options.driver;
+    for (const [id, { packets, bytes }] of counters) {
+      const label = labels.get(id);
+      if (label === undefined) continue;
+      const stats = entry(label);
+      stats.evals += Number(packets);
+      // A refused packet is all there is of it; what is admitted is counted by its connection.
+      if (label.action === 'accept') continue;
+      stats.packets[label.side] += Number(packets);
+      stats.bytes[label.side] += Number(bytes);
+    }
+    totals.ids.forEach((id, index) => {
+      const label = labels.get(id);
+      if (label?.action !== 'accept') return;
+      const stats = entry(label);
+      stats.packets[label.side] += Number(totals.packets[index] ?? 0n);
+      stats.bytes[label.side] += Number(totals.bytes[index] ?? 0n);
+    });
+    return { of: (table, ruleId) => byRule.get(`${table}/${ruleId}`) ?? { evals: 0, packets: { in: 0, out: 0 }, bytes: { in: 0, out: 0 } } };
+  }
+
+  private async layer2Hits(filter: Filter): Promise<(table: string, ruleId: number) => RuleStatsView> {
+    const counters = await this.options.netdev.counters();
+    const sum = (list: readonly ChainCounter[] | undefined, table: string, ruleId: number): { packets: number; bytes: number } => {
+      const mine = (list ?? []).filter(({ comment }) => comment.includes(`layer 2 rule ${table}/${ruleId} of `));
+      return { packets: Number(mine.reduce((total, { packets }) => total + packets, 0n)), bytes: Number(mine.reduce((total, { bytes }) => total + bytes, 0n)) };
+    };
+    return (table, ruleId) => {
+      const inward = sum(counters.get(`l2_${filter.number}_in`), table, ruleId);
+      const outward = sum(counters.get(`l2_${filter.number}_out`), table, ruleId);
+      return { evals: inward.packets + outward.packets, packets: { in: inward.packets, out: outward.packets }, bytes: { in: inward.bytes, out: outward.bytes } };
+    };
+  }
+}

@@ -1,0 +1,76 @@
+/** How the audit log and the IDS find out whose packet or connection something is. */
+import { NOT_APPLICABLE_ID } from '../compile/label-ids.js';
+import { parseLogPrefix } from '../drivers/nftables/verdicts.js';
+import type { AuditLookups } from '../drivers/audit/audit-log.js';
+import type { AlertContext, FlowLookup } from '../drivers/ids/alerts.js';
+import type { ConnectionTuple } from '../drivers/ids/eve-alert.js';
+import type { Filter } from '../model/filter.js';
+import { protocolToText } from '../model/protocols.js';
+import type { FlowTable } from '../native/binding.js';
+import type { Datapath } from './datapath.js';
+
+export function auditLookups(datapath: Datapath): AuditLookups {
+  const filters = (): readonly Filter[] => datapath.realized?.world.filters ?? [];
+  const byIndex = (index: number): Filter | undefined => {
+    for (const link of datapath.links.values()) if (link.index === index) return filters().find((filter) => filter.interface === link.name);
+    return undefined;
+  };
+  return {
+    parsePrefix: (prefix) => {
+      const frame = /^dfw2 (\d+) (in|out) (accept|drop) (.*)$/.exec(prefix);
+      if (frame !== null) {
+        const [, id = '', side = '', action = '', table = ''] = frame;
+        return { table: `${table}_L2`, ruleId: Number(id), direction: side === 'in' ? 'in' : 'out', action: action === 'accept' ? 'accept' : 'drop' };
+      }
+      const parsed = parseLogPrefix(prefix);
+      const label = parsed === undefined ? undefined : datapath.labels.get(parsed.labelId);
+      if (label === undefined) return undefined;
+      return { table: label.table, ruleId: label.ruleId, direction: label.side, action: label.action, ...(label.tag === undefined ? {} : { tag: label.tag }) };
+    },
+    // A reply that is judged again comes from the other side, so both interfaces are tried.
+    filterByInterface: (direction, indev, outdev) => (direction === 'in' ? (byIndex(outdev) ?? byIndex(indev)) : (byIndex(indev) ?? byIndex(outdev)))?.hash,
+    filterByName: (name) => filters().find((filter) => filter.name === name)?.hash,
+    endedRule: (labelId, direction, ended) => {
+      const label = datapath.labels.get(labelId);
+      if (label?.log !== true || label.side !== direction) return undefined;
+      const address = direction === 'in' ? ended.destination : ended.source;
+      const rule = { table: label.table, ruleId: label.ruleId, direction, action: label.action, ...(label.tag === undefined ? {} : { tag: label.tag }) };
+      return { rule, filterHash: filters().find((filter) => filter.addresses.includes(address))?.hash };
+    },
+  };
+}
+
+/** Label ids of the rules that log admitted connections, whose ends are logged too. */
+export function loggedIds(datapath: Datapath): Uint32Array {
+  return Uint32Array.from([...datapath.labels.values()].filter((label) => label.log && label.action === 'accept').map((label) => label.id));
+}
+
+/** Finds an alert's connection among the flows; the workload also when the connection is gone. */
+export class TrackedFlows implements FlowLookup {
+  constructor(private readonly datapath: Datapath, private readonly flows: FlowTable) {}
+
+  async find(tuple: ConnectionTuple): Promise<AlertContext | undefined> {
+    const filters = this.datapath.realized?.world.filters ?? [];
+    const owner = (address: string): Filter | undefined => filters.find((filter) => filter.addresses.includes(address));
+    const destination = owner(tuple.destination.address);
+    const filter = destination ?? owner(tuple.source.address);
+    if (filter === undefined) return undefined;
+    const context: AlertContext = { filter: filter.name, workload: filter.workload };
+    const local = destination === undefined ? tuple.source.address : tuple.destination.address;
+    const records = await this.flows.query({ addresses: [local] });
+    const record = records.find((entry) => protocolToText(entry.protocol) === tuple.protocol && (
+      sameEnds(entry.source, entry.sourcePort, entry.destination, entry.destinationPort, tuple)
+      || sameEnds(entry.destination, entry.destinationPort, entry.source, entry.sourcePort, tuple)));
+    if (record === undefined) return context;
+    // The rule of the side where the filter stands: it is the destination's unless it is the source's.
+    const inbound = filter.addresses.includes(record.destination);
+    const word = inbound ? record.ruleIdIn : record.ruleIdOut;
+    const label = word === NOT_APPLICABLE_ID ? undefined : this.datapath.labels.get(word);
+    return { ...context, flowId: `${record.id.toString(16).padStart(8, '0')}00000000`, ...(label === undefined ? {} : { ruleId: label.ruleId }) };
+  }
+}
+
+function sameEnds(source: string, sourcePort: number, destination: string, destinationPort: number, tuple: ConnectionTuple): boolean {
+  return source === tuple.source.address && destination === tuple.destination.address
+    && (tuple.source.port === 0 || (sourcePort === tuple.source.port && destinationPort === tuple.destination.port));
+}

@@ -1,0 +1,85 @@
+/** TrafficControls resolved: which filters are copied where. Pure. */
+import { resolveMacs, type Layer2Binding, type MirrorTarget, type NetdevFilter } from '../drivers/nftables/netdev-layout.js';
+import { compareText, type Problem, type World } from '../compile/world.js';
+import type { Filter } from '../model/filter.js';
+import { objectKey, type PodObject, type TrafficControlObject } from '../model/objects.js';
+import { selectorMatches } from '../model/selector.js';
+import type { Link } from '../native/binding.js';
+
+export interface ResolvedMirror {
+  readonly control: TrafficControlObject;
+  readonly filters: readonly Filter[];
+  /** Why copies do not flow; undefined when they do. */
+  readonly pending: string | undefined;
+  readonly device: Link | undefined;
+}
+
+export function resolveMirrors(world: World, links: ReadonlyMap<string, Link>): ResolvedMirror[] {
+  return world.trafficControls.map((control) => {
+    const filters = world.filters.filter((filter) => selects(control, filter, world));
+    const device = links.get(control.targetDevice);
+    return { control, filters, device, pending: pendingReason(control, device) };
+  });
+}
+
+function pendingReason(control: TrafficControlObject, device: Link | undefined): string | undefined {
+  if (control.action !== 'Mirror') return `action ${control.action} is not supported by the nftables datapath`;
+  if (device === undefined) return `device ${control.targetDevice} does not exist`;
+  return device.up ? undefined : `device ${control.targetDevice} is down`;
+}
+
+function selects(control: TrafficControlObject, filter: Filter, world: World): boolean {
+  if (filter.workload.kind !== 'Pod') return false;
+  const { podSelector, namespaceSelector } = control.appliedTo;
+  // Nothing selected is nothing, as in Antrea; an empty selector is everything.
+  if (podSelector === undefined && namespaceSelector === undefined) return false;
+  const namespace = filter.workload.namespace ?? 'default';
+  const pod: PodObject | undefined = world.pods.get(objectKey({ kind: 'Pod', metadata: { namespace, name: filter.workload.name } }));
+  if (podSelector !== undefined && !selectorMatches(podSelector, pod?.metadata.labels ?? {})) return false;
+  if (podSelector !== undefined && pod === undefined) return false;
+  if (namespaceSelector === undefined) return true;
+  const labels = { 'kubernetes.io/metadata.name': namespace, ...world.namespaces.get(namespace)?.metadata.labels };
+  return selectorMatches(namespaceSelector, labels);
+}
+
+/** What table `netdev dfw` shall do for the interfaces that exist. */
+export function netdevFilters(world: World, mirrors: readonly ResolvedMirror[], links: ReadonlyMap<string, Link>): { filters: NetdevFilter[]; problems: Problem[] } {
+  const problems: Problem[] = [];
+  const filters: NetdevFilter[] = [];
+  for (const filter of world.filters) {
+    const link = links.get(filter.interface);
+    if (link === undefined) continue;
+    const targets = mirrors.flatMap((mirror): MirrorTarget[] => {
+      const { device, control } = mirror;
+      // Copying a device to itself would never end.
+      if (device === undefined || mirror.pending !== undefined || device.index === link.index || !mirror.filters.includes(filter)) return [];
+      const sides = control.direction === 'Both' ? (['in', 'out'] as const) : control.direction === 'Ingress' ? (['in'] as const) : (['out'] as const);
+      return [{ name: control.metadata.name, deviceIndex: device.index, sides }];
+    });
+    filters.push({ number: filter.number, interface: filter.interface, interfaceIndex: link.index, mirrors: targets.sort((a, b) => compareText(a.name, b.name)), layer2: layer2Of(filter, world, problems) });
+  }
+  return { filters, problems };
+}
+
+/** The filter's layer 2 rules in order; a table whose set is missing gives a problem, and all its frames are dropped rather than guessed. */
+function layer2Of(filter: Filter, world: World, problems: Problem[]): Layer2Binding[] {
+  const bindings: Layer2Binding[] = [];
+  for (const table of filter.tables) {
+    const own = new Map(table.addressSets.map((set) => [set.name, set.addresses]));
+    const members = (name: string): readonly string[] | undefined => own.get(name) ?? world.addressSets.get(name)?.addresses;
+    for (const rule of table.layer2Rules) {
+      const source = resolveMacs(rule.source, members);
+      const destination = resolveMacs(rule.destination, members);
+      if (source === undefined || destination === undefined) {
+        problems.push({ object: objectKey(table), path: '', message: `layer 2 rule ${rule.id} names an address set that does not exist; frames of ${filter.name} are refused from there on` });
+        bindings.push({ table: table.metadata.name, rule: { ...rule, ethertype: 'any', direction: 'inout', action: 'drop' }, source: EVERYONE, destination: EVERYONE });
+        return bindings;
+      }
+      bindings.push({ table: table.metadata.name, rule, source, destination });
+    }
+  }
+  // Rules that accept everything change nothing: no hook for them.
+  return bindings.every(({ rule, source, destination }) => rule.action === 'accept' && !rule.log && source.any && destination.any && rule.ethertype === 'any') ? [] : bindings;
+}
+
+const EVERYONE = { any: true, not: false, macs: [] } as const;

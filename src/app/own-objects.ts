@@ -1,0 +1,87 @@
+/** Objects that users gave the agent itself (`apply`, `delete`, `attach`, `detach`): kept in the state directory, read back as a source. */
+import type { AttachRequest, ManifestInput } from '../api/agent-api.js';
+import { AgentError } from '../model/errors.js';
+import { nearest } from '../model/nearest.js';
+import { objectKey, type DesiredObject } from '../model/objects.js';
+import type { ChangeView } from '../model/views.js';
+import type { LocalStore } from '../sources/file/local-store.js';
+import { mergeSources, type NamedSource } from './desired.js';
+
+export interface OwnObjectsOptions {
+  readonly store: LocalStore;
+  /** Reads what the store holds; its name as NamedSource is OWN_SOURCE. */
+  readonly reread: () => Promise<void>;
+  readonly sources: readonly NamedSource[];
+}
+
+export const OWN_SOURCE = 'agent';
+
+export class OwnObjects {
+  constructor(private readonly options: OwnObjectsOptions) {}
+
+  /** All or nothing: every document is validated, and its owner checked, before the first is stored. */
+  async apply(documents: readonly ManifestInput[], dryRun: boolean): Promise<ChangeView[]> {
+    const manifests = documents.flatMap((input) => this.manifests(input));
+    const desired = mergeSources(this.options.sources);
+    const changes: ChangeView[] = [];
+    for (const { object, manifest } of manifests) {
+      const key = objectKey(object);
+      const owner = desired.manifests.get(key);
+      if (owner !== undefined && owner.source !== OWN_SOURCE) {
+        throw new AgentError('E_CONFLICT', `belongs to source ${owner.source}: change it there`, { object: key });
+      }
+      const same = owner !== undefined && JSON.stringify(owner.manifest) === JSON.stringify(manifest);
+      changes.push({ object: key, operation: owner === undefined ? 'created' : same ? 'unchanged' : 'configured' });
+    }
+    if (dryRun) return changes;
+    for (const { manifest } of manifests) await this.options.store.put(manifest);
+    await this.options.reread();
+    return changes;
+  }
+
+  async remove(objects: readonly { kind: string; namespace?: string; name: string }[]): Promise<ChangeView[]> {
+    const desired = mergeSources(this.options.sources);
+    const found = objects.map((wanted) => this.find(wanted, desired.objects));
+    for (const object of found) {
+      const key = objectKey(object);
+      const owner = desired.manifests.get(key);
+      if (owner?.source !== OWN_SOURCE) {
+        throw new AgentError('E_CONFLICT', `belongs to source ${owner?.source ?? 'unknown'}: remove it there`, { object: key });
+      }
+    }
+    for (const object of found) await this.options.store.remove(object.kind, object.metadata.namespace, object.metadata.name);
+    await this.options.reread();
+    return found.map((object) => ({ object: objectKey(object), operation: 'deleted' }));
+  }
+
+  async attach(request: AttachRequest): Promise<ChangeView> {
+    const { workload, vnic } = request;
+    const parts = workload.kind === 'Pod' ? [workload.namespace ?? 'default', workload.name, vnic] : [workload.name, vnic];
+    const manifest = {
+      apiVersion: 'dfw.dev/v1', kind: 'Attachment', metadata: { name: parts.join('-').toLowerCase() },
+      spec: {
+        workload, vnic, interface: request.interface,
+        ...(request.mac === undefined || request.mac === '' ? {} : { mac: request.mac }),
+        ...(request.addresses.length === 0 ? {} : { addresses: request.addresses }),
+      },
+    };
+    const [change] = await this.apply([{ document: manifest }], false);
+    if (change === undefined) throw new AgentError('E_INTERNAL', 'attach changed nothing', { object: request.interface });
+    return change;
+  }
+
+  private manifests(input: ManifestInput): { object: DesiredObject; manifest: unknown }[] {
+    const { store } = this.options;
+    if ('document' in input) return [{ object: store.validate(input.document), manifest: input.document }];
+    return store.validateRulesText(input.rulesText, input.name).map(({ object, manifest }) => ({ object, manifest }));
+  }
+
+  private find(wanted: { kind: string; namespace?: string; name: string }, objects: ReadonlyMap<string, DesiredObject>): DesiredObject {
+    const ofKind = [...objects.values()].filter((object) => object.kind.toLowerCase() === wanted.kind.toLowerCase());
+    const found = ofKind.find((object) => object.metadata.name === wanted.name
+      && (object.metadata.namespace === undefined || object.metadata.namespace === (wanted.namespace ?? 'default')));
+    if (found !== undefined) return found;
+    const near = nearest(wanted.name, ofKind.map((object) => object.metadata.name));
+    throw new AgentError('E_NOT_FOUND', `there is no ${wanted.kind} "${wanted.name}"`, { object: wanted.name, context: { nearest: near === undefined ? [] : [near] } });
+  }
+}

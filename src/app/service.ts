@@ -1,0 +1,233 @@
+/** The agent's answers to the API: every verb of agentctl. Reads what is in force; writes only desired state. */
+import type { AgentApi, AttachRequest, FlowsRequest, ManifestInput } from '../api/agent-api.js';
+import { FlowService } from '../connections/flow-service.js';
+import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
+import type { IdsDriver } from '../drivers/ids/ids.js';
+import { AgentError } from '../model/errors.js';
+import { nearest } from '../model/nearest.js';
+import type {
+  AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, FilterStatView, FilterView, FlowStream, FlowView, HealthView, ObjectView,
+  RulesView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
+} from '../model/views.js';
+import type { ReconcileLoop } from '../reconcile/loop.js';
+import { capture } from './capture.js';
+import type { Datapath } from './datapath.js';
+import { mergeSources, type NamedSource } from './desired.js';
+import type { FilterQueries } from './filter-queries.js';
+import type { OwnObjects } from './own-objects.js';
+import { findFilter, type Realized } from './realized.js';
+import type { StatusReporter } from './status.js';
+import { trace } from './trace.js';
+
+export interface AgentServiceOptions {
+  readonly datapath: Datapath;
+  readonly loop: ReconcileLoop;
+  readonly sources: readonly NamedSource[];
+  readonly own: OwnObjects;
+  readonly flows: FlowService;
+  readonly filters: FilterQueries;
+  readonly netdev: NetdevDriver;
+  readonly ids: IdsDriver | undefined;
+  readonly status: StatusReporter;
+  readonly failOpen: boolean;
+  readonly setLogLevel: (level: string) => string;
+  readonly cleanup: () => Promise<string[]>;
+  readonly version: { readonly version: string; readonly node: string; readonly kernel: string };
+}
+
+const WATCH_INTERVAL_MS = 500;
+const WATCH_LIMIT = 5_000;
+
+export class AgentService implements AgentApi {
+  constructor(private readonly options: AgentServiceOptions) {}
+
+  private get realized(): Realized {
+    const { realized } = this.options.datapath;
+    if (realized === undefined) throw new AgentError('E_UNREACHABLE', 'nothing is in force yet: the agent is starting', { retryable: true });
+    return realized;
+  }
+
+  async getFilters(): Promise<FilterView[]> {
+    const { realized } = this;
+    return realized.world.filters.map((filter) => this.options.filters.filter(filter, realized));
+  }
+
+  async getRules(name: string, stats: boolean): Promise<RulesView> {
+    const filter = findFilter(this.realized.world.filters, name);
+    return { filter: filter.name, rulesets: await this.options.filters.rulesets(filter, this.realized, stats) };
+  }
+
+  async getAddressSets(name: string): Promise<AddressSetsView> {
+    const filter = findFilter(this.realized.world.filters, name);
+    return { filter: filter.name, addressSets: this.options.filters.addressSets(filter, this.realized) };
+  }
+
+  async getFlows(request: FlowsRequest, signal: AbortSignal): Promise<FlowStream> {
+    return this.options.flows.stream(this.scope(request), request.format, signal);
+  }
+
+  async *watchFlows(request: FlowsRequest, signal: AbortSignal): AsyncGenerator<{ event: 'new' | 'end'; flow: FlowView }> {
+    const scope = this.scope(request);
+    let known = new Map<string, FlowView>();
+    for (let first = true; !signal.aborted; first = false) {
+      const now = new Map((await this.options.flows.list(scope, WATCH_LIMIT)).map((flow) => [`${flow.id} ${flow.direction}`, flow]));
+      if (!first) {
+        for (const [key, flow] of now) if (!known.has(key)) yield { event: 'new', flow };
+        for (const [key, flow] of known) if (!now.has(key)) yield { event: 'end', flow };
+      }
+      known = now;
+      await pause(WATCH_INTERVAL_MS, signal);
+    }
+  }
+
+  async getFilterStat(name: string): Promise<FilterStatView> {
+    return this.options.filters.statistics(findFilter(this.realized.world.filters, name));
+  }
+
+  async getConnCount(name?: string): Promise<ConnCountView> {
+    const filter = name === undefined ? undefined : findFilter(this.realized.world.filters, name);
+    return { ...(filter === undefined ? {} : { filter: filter.name }), connections: this.options.flows.connections(filter) };
+  }
+
+  async trace(request: TraceRequest): Promise<TraceView> {
+    return trace(request, this.realized, this.options.failOpen);
+  }
+
+  async get(kind: string, namespace?: string, name?: string): Promise<ObjectView[]> {
+    const { objects, manifests } = mergeSources(this.options.sources);
+    const found = [...objects].filter(([, object]) => object.kind.toLowerCase() === kind.toLowerCase()
+      && (name === undefined || object.metadata.name === name)
+      && (namespace === undefined || object.metadata.namespace === undefined || object.metadata.namespace === namespace));
+    if (found.length === 0 && name !== undefined) {
+      const names = [...objects.values()].filter((object) => object.kind.toLowerCase() === kind.toLowerCase()).map((object) => object.metadata.name);
+      const near = nearest(name, names);
+      throw new AgentError('E_NOT_FOUND', `there is no ${kind} "${name}"`, { object: name, context: { nearest: near === undefined ? [] : [near] } });
+    }
+    return found.map(([key, object]) => ({
+      kind: object.kind, ...(object.metadata.namespace === undefined ? {} : { namespace: object.metadata.namespace }), name: object.metadata.name,
+      source: manifests.get(key)?.source ?? '', manifest: manifests.get(key)?.manifest,
+    }));
+  }
+
+  async apply(documents: ManifestInput[], { dryRun }: { dryRun: boolean }): Promise<ChangeView[]> {
+    const changes = await this.options.own.apply(documents, dryRun);
+    if (!dryRun) await this.options.loop.flush('apply');
+    return changes;
+  }
+
+  async deleteObjects(objects: { kind: string; namespace?: string; name: string }[]): Promise<ChangeView[]> {
+    const changes = await this.options.own.remove(objects);
+    await this.options.loop.flush('delete');
+    return changes;
+  }
+
+  async attach(request: AttachRequest): Promise<ChangeView> {
+    const change = await this.options.own.attach(request);
+    await this.options.loop.flush('attach');
+    return change;
+  }
+
+  async detach(name: string): Promise<ChangeView> {
+    const filter = findFilter(this.realized.world.filters, name);
+    const changes = await this.options.own.remove([{ kind: 'Attachment', name: filter.attachment }]);
+    await this.options.loop.flush('detach');
+    const [change] = changes;
+    if (change === undefined) throw new AgentError('E_INTERNAL', 'detach changed nothing', { object: filter.attachment });
+    return change;
+  }
+
+  async sync(timeoutMs: number): Promise<SyncView> {
+    const started = performance.now();
+    const deadline = AbortSignal.timeout(timeoutMs);
+    const expired = new Promise<never>((_resolve, reject) => {
+      deadline.addEventListener('abort', () => reject(new AgentError('E_CANCELLED', `not in force after ${timeoutMs} ms`, { retryable: true })), { once: true });
+    });
+    const work = (async () => {
+      await Promise.all(this.options.sources.map(({ source }) => source.sync(deadline)));
+      await this.options.loop.flush('sync');
+    })();
+    await Promise.race([work, expired]);
+    const errors = this.options.status.errors();
+    return { realized: errors.length === 0, generation: this.realized.generation, durationMs: Math.round(performance.now() - started), errors };
+  }
+
+  async getTrafficControl(): Promise<TrafficControlView[]> {
+    const counters = await this.options.netdev.counters();
+    return this.realized.mirrors.map((mirror): TrafficControlView => {
+      const { name } = mirror.control.metadata;
+      const mine = mirror.filters.flatMap((filter) => ['in', 'out'].flatMap((side) =>
+        (counters.get(`mirror_${filter.number}_${side}`) ?? []).filter(({ comment }) => comment.includes(`mirror ${name} of `))));
+      const device = this.options.datapath.links.get(mirror.control.targetDevice);
+      return {
+        name, action: mirror.control.action, direction: mirror.control.direction, device: mirror.control.targetDevice,
+        state: mirror.pending === undefined ? 'active' : `pending: ${mirror.pending}`,
+        workloads: mirror.filters.map((filter) => ({ namespace: filter.workload.namespace ?? 'default', name: filter.workload.name, filter: filter.name })),
+        packets: Number(mine.reduce((sum, { packets }) => sum + packets, 0n)), bytes: Number(mine.reduce((sum, { bytes }) => sum + bytes, 0n)),
+        dropped: device?.txDropped ?? 0,
+      };
+    });
+  }
+
+  async getAlerts(request: { workload?: string; sinceMs?: number; minSeverity?: number; limit?: number }): Promise<AlertsView> {
+    return { alerts: this.requireIds().alerts.list(request) };
+  }
+
+  followAlerts(request: { workload?: string }, signal: AbortSignal): AsyncIterable<AlertView> {
+    return this.requireIds().alerts.follow(request, signal);
+  }
+
+  async reloadIds(): Promise<{ reloaded: boolean; detail: string }> {
+    return this.requireIds().reload();
+  }
+
+  capture(request: { filter: string; count?: number; seconds?: number; snaplen?: number; expression?: string }, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    const { filter: name, ...rest } = request;
+    const filter = findFilter(this.realized.world.filters, name);
+    if (!this.options.datapath.links.has(filter.interface)) {
+      throw new AgentError('E_NOT_FOUND', `interface ${filter.interface} of ${filter.name} does not exist now`, { object: filter.name, retryable: true });
+    }
+    return capture({ interface: filter.interface, ...rest }, signal);
+  }
+
+  async status(): Promise<StatusView> {
+    return this.options.status.status();
+  }
+
+  async health(): Promise<HealthView> {
+    return this.options.status.health();
+  }
+
+  version(): { version: string; node: string; kernel: string } {
+    return this.options.version;
+  }
+
+  setLogLevel(level: string): string {
+    return this.options.setLogLevel(level);
+  }
+
+  async cleanup(confirm: boolean): Promise<{ removed: string[] }> {
+    if (!confirm) throw new AgentError('E_USAGE', 'cleanup ends all enforcement: confirm it');
+    return { removed: await this.options.cleanup() };
+  }
+
+  private scope(request: FlowsRequest): { filter: Realized['world']['filters'][number] | undefined; ruleId: number | undefined } {
+    if (request.filter === undefined && request.all !== true) throw new AgentError('E_USAGE', 'name a filter, or ask for all');
+    return { filter: request.filter === undefined ? undefined : findFilter(this.realized.world.filters, request.filter), ruleId: request.ruleId };
+  }
+
+  private requireIds(): IdsDriver {
+    if (this.options.ids === undefined) throw new AgentError('E_INVALID', 'ids is not enabled: set ids.enabled in the configuration', { object: 'ids' });
+    return this.options.ids;
+  }
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      resolve();
+    }, { once: true });
+  });
+}

@@ -1,0 +1,94 @@
+/** `agentctl status` and `health`: what is in force, and everything that is not as it should be. */
+import type { AuditLog } from '../drivers/audit/audit-log.js';
+import type { IdsDriver } from '../drivers/ids/ids.js';
+import type { HealthView, SourceStatusView, StatusView } from '../model/views.js';
+import type { FlowTable } from '../native/binding.js';
+import type { Clock } from '../platform/clock.js';
+import type { ReconcileLoop } from '../reconcile/loop.js';
+import type { Datapath } from './datapath.js';
+import { mergeSources, type NamedSource } from './desired.js';
+
+export interface StatusOptions {
+  readonly node: string;
+  readonly version: string;
+  readonly sources: readonly NamedSource[];
+  readonly datapath: Datapath;
+  readonly loop: ReconcileLoop;
+  readonly flows: FlowTable;
+  readonly audit: AuditLog;
+  readonly ids: IdsDriver | undefined;
+  readonly clock: Clock;
+}
+
+type ObjectError = { object: string; path: string; message: string };
+
+export class StatusReporter {
+  /** When each degradation was first seen. */
+  private readonly since = new Map<string, string>();
+
+  constructor(private readonly options: StatusOptions) {}
+
+  /** Refused by a source, in conflict, or held. */
+  errors(): ObjectError[] {
+    const { sources, datapath } = this.options;
+    const refused = sources.flatMap(({ source }) => source.snapshot().errors);
+    const held = datapath.realized?.problems ?? mergeSources(sources).problems;
+    return [...refused, ...held].map(({ object, path, message }) => ({ object, path, message }));
+  }
+
+  status(): StatusView {
+    const { datapath, node, version, sources } = this.options;
+    const { realized } = datapath;
+    return {
+      node, version, datapath: 'nftables',
+      sources: sources.map((entry) => this.source(entry)),
+      filters: realized?.world.filters.length ?? 0, rules: realized?.compilation.rules ?? 0, addresses: realized?.compilation.addresses ?? 0,
+      realized: realized !== undefined && this.options.loop.error === undefined, generation: realized?.generation ?? 0,
+      degraded: this.degraded(), components: this.components(),
+    };
+  }
+
+  health(): HealthView {
+    const { datapath, loop, sources } = this.options;
+    const checks = [
+      { name: 'datapath', ok: datapath.realized !== undefined && loop.error === undefined, detail: loop.error ?? (datapath.realized === undefined ? 'nothing applied yet' : 'in force') },
+      ...sources.map(({ name, source }) => ({ name: `source ${name}`, ok: source.synced, detail: source.synced ? 'read' : 'not read yet' })),
+    ];
+    return { healthy: checks.every(({ ok }) => ok), checks };
+  }
+
+  private source({ name, source }: NamedSource): SourceStatusView {
+    const { errors, revision } = source.snapshot();
+    return { type: name, synced: source.synced, revision, errors: errors.map(({ object, path, message }) => ({ object, path, message })) };
+  }
+
+  private degraded(): { reason: string; since: string }[] {
+    const { datapath, loop, audit, ids, clock } = this.options;
+    const reasons: string[] = [];
+    if (loop.error !== undefined) reasons.push(`the last change is not in force: ${loop.error}`);
+    for (const { object, message } of datapath.realized?.problems ?? []) reasons.push(`${object}: ${message}`);
+    for (const mirror of datapath.realized?.mirrors ?? []) {
+      if (mirror.pending !== undefined) reasons.push(`TrafficControl/${mirror.control.metadata.name}: ${mirror.pending}`);
+    }
+    const lines = audit.status();
+    if (!lines.writable) reasons.push(`audit log ${lines.path}: ${lines.reason}`);
+    const engine = ids?.status().engine;
+    if (engine !== undefined && engine.state !== 'running' && engine.state !== 'starting') reasons.push(`ids engine: ${engine.state} ${engine.reason ?? ''}`.trim());
+    for (const reason of reasons) if (!this.since.has(reason)) this.since.set(reason, new Date(clock.now()).toISOString());
+    for (const reason of this.since.keys()) if (!reasons.includes(reason)) this.since.delete(reason);
+    return reasons.map((reason) => ({ reason, since: this.since.get(reason) ?? '' }));
+  }
+
+  private components(): { name: string; state: string; detail: string }[] {
+    const { flows, audit, ids, datapath } = this.options;
+    const stats = flows.stats();
+    const lines = audit.status();
+    const engine = ids?.status().engine;
+    return [
+      { name: 'connections', state: 'tracking', detail: `${stats.flows} flows, ${stats.lost} event losses, ${stats.resyncs} resyncs` },
+      { name: 'revalidation', state: datapath.settledDown ? 'settled' : 'judging again', detail: '' },
+      { name: 'audit', state: lines.writable ? 'writing' : 'degraded', detail: `${lines.suppressed} lines suppressed` },
+      { name: 'ids', state: ids === undefined ? 'disabled' : (engine?.state ?? 'external'), detail: engine?.reason ?? '' },
+    ];
+  }
+}

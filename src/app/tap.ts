@@ -1,0 +1,53 @@
+/** The pair of devices between mirrors and the IDS engine: copies go into one end, the engine reads the other. */
+import type { Link, LinkSocket } from '../native/binding.js';
+import type { Logger } from '../platform/logger.js';
+
+/** Mirrored frames may be GSO frames of 64 KB: a veth passes them whole, whatever its MTU says. */
+export class TapPair {
+  constructor(
+    private readonly options: {
+      readonly links: LinkSocket;
+      readonly tap: string;
+      readonly sensor: string;
+      readonly log: Logger;
+      /** Writes a sysctl; rejects when it cannot be written. */
+      readonly writeSysctl: (path: string, value: string) => Promise<void>;
+    },
+  ) {}
+
+  /** Makes the pair where it is absent and brings it up; does nothing when it is as it should be. */
+  async ensure(): Promise<void> {
+    const { links, tap, sensor, log } = this.options;
+    let present = new Map((await links.list()).map((link): [string, Link] => [link.name, link]));
+    if (!present.has(tap) || !present.has(sensor)) {
+      // Half a pair cannot be: with one end gone the kernel removes the other.
+      if (!present.has(tap) && !present.has(sensor)) {
+        await links.createVeth({ name: tap, peer: sensor });
+        log.info('tap.created', { tap, sensor });
+      } else log.warn('tap.incomplete', { tap: present.has(tap), sensor: present.has(sensor) });
+      present = new Map((await links.list()).map((link): [string, Link] => [link.name, link]));
+    }
+    for (const name of [tap, sensor]) {
+      const link = present.get(name);
+      if (link === undefined || link.up) continue;
+      await this.quiet(name);
+      await links.set(name, { up: true, arp: false, promiscuous: name === sensor });
+    }
+  }
+
+  /** Removes the pair. */
+  async remove(): Promise<boolean> {
+    const present = (await this.options.links.list()).some((link) => link.name === this.options.tap);
+    if (present) await this.options.links.delete(this.options.tap);
+    return present;
+  }
+
+  /** No addresses, no neighbour discovery: nothing of the host's own may appear on the tap. */
+  private async quiet(name: string): Promise<void> {
+    try {
+      await this.options.writeSysctl(`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, '1');
+    } catch (error) {
+      this.options.log.debug('tap.ipv6_left_on', { name, error: error instanceof Error ? error.message : String(error) });
+    }
+  }
+}

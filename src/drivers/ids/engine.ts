@@ -1,0 +1,330 @@
+import { access, constants, mkdir, readFile, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { describeError, isAgentError } from '../../model/errors.js';
+import { writeFileAtomic } from '../../platform/atomic-file.js';
+import type { Clock } from '../../platform/clock.js';
+import type { Logger } from '../../platform/logger.js';
+import { suricataCommand } from './command-socket.js';
+import { EngineLog } from './engine-log.js';
+import type { ProcessExit, ProcessRunner, RunningProcess } from './process-runner.js';
+import { endProcess, type ProcessTable } from './process-table.js';
+import { renderSuricataConfig, type SuricataSettings } from './suricata-config.js';
+import { sleep } from './sleep.js';
+
+export type EngineState = 'stopped' | 'starting' | 'running' | 'backoff' | 'failed';
+export interface RuleCounts { readonly loaded: number; readonly failed: number; readonly skipped: number }
+export interface EngineStatus {
+  readonly state: EngineState;
+  /** Why it is not running; "" while it is. */
+  readonly reason: string;
+  /** ISO time of the last change of state. */
+  readonly since: string;
+  readonly pid: number | undefined;
+  /** Starts after the first one. */
+  readonly restarts: number;
+  /** Known once the engine has loaded its rules. */
+  readonly rules: RuleCounts | undefined;
+}
+export interface ReloadResult { readonly reloaded: boolean; readonly detail: string }
+
+export interface EngineOptions {
+  /** Name or path of the engine's executable. */
+  readonly program: string;
+  readonly settings: SuricataSettings;
+  /** Where the rendered configuration goes; its directory is created, mode 0750. */
+  readonly configFile: string;
+  readonly pidFile: string;
+  /** Directories searched, in this order, for classification.config and reference.config, which give signatures their severity and links. */
+  readonly tableDirectories: readonly string[];
+}
+export interface EngineDependencies {
+  readonly runner: ProcessRunner;
+  readonly processes: ProcessTable;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+const FIRST_BACKOFF_MS = 1_000;
+const LONGEST_BACKOFF_MS = 30_000;
+/** A run of this length proves the configuration: the next failure starts with the short back-off again. */
+const STABLE_MS = 60_000;
+const STOP_GRACE_MS = 5_000;
+/** Rule sets of 40,000 signatures compile in well under a minute; past this the engine hangs. */
+const STARTUP_LIMIT_MS = 180_000;
+const READY_POLL_MS = 200;
+const COMMAND_TIMEOUT_MS = 5_000;
+const RELOAD_TIMEOUT_MS = 180_000;
+
+interface RunOutcome {
+  readonly state: 'backoff' | 'failed';
+  readonly reason: string;
+}
+
+/**
+ * Keeps one Suricata running. Its faults stay here: they show in status() and the log, and never reject start() or stop().
+ * A missing executable is the state "failed"; it is looked for again every 30 seconds, so that installing it is enough.
+ * A Suricata that a killed agent left behind with the same configuration file is ended before a new one starts.
+ */
+export class EngineSupervisor {
+  readonly #options: EngineOptions;
+  readonly #dependencies: EngineDependencies;
+  readonly #engineLog: EngineLog;
+  #state: EngineState = 'stopped';
+  #reason = '';
+  #since: number;
+  #pid: number | undefined;
+  #starts = 0;
+  #rules: RuleCounts | undefined;
+  #stopping: AbortController | undefined;
+  #loop: Promise<void> = Promise.resolve();
+  #wake = new AbortController();
+
+  constructor(options: EngineOptions, dependencies: EngineDependencies) {
+    this.#options = options;
+    this.#dependencies = dependencies;
+    this.#engineLog = new EngineLog(dependencies.log, dependencies.clock);
+    this.#since = dependencies.clock.now();
+  }
+
+  /** Begins to keep the engine running, until the signal fires or stop(). Returns at once; a second call does nothing. */
+  start(signal: AbortSignal): void {
+    if (this.#stopping !== undefined) return;
+    const stopping = new AbortController();
+    this.#stopping = stopping;
+    this.#loop = this.#supervise(AbortSignal.any([signal, stopping.signal]));
+  }
+
+  /** Ends the engine: SIGTERM, after five seconds SIGKILL. Resolves when it is gone; does nothing when it was not started. */
+  async stop(): Promise<void> {
+    this.#stopping?.abort();
+    await this.#loop;
+    this.#stopping = undefined;
+  }
+
+  status(): EngineStatus {
+    return {
+      state: this.#state,
+      reason: this.#reason,
+      since: new Date(this.#since).toISOString(),
+      pid: this.#pid,
+      restarts: Math.max(0, this.#starts - 1),
+      rules: this.#rules,
+    };
+  }
+
+  /**
+   * Makes the engine read its signatures again without a gap in inspection; the old set stays in force when the new one is
+   * refused. An engine that waits for its next start is started now, and reads them then.
+   */
+  async reload(signal?: AbortSignal): Promise<ReloadResult> {
+    if (this.#state === 'backoff' || this.#state === 'failed') {
+      this.#wake.abort();
+      return { reloaded: false, detail: `suricata is not running (${this.#reason}); it is started again now and reads the signatures then` };
+    }
+    if (this.#state !== 'running') return { reloaded: false, detail: `suricata is ${this.#state}` };
+    try {
+      await this.#command('reload-rules', RELOAD_TIMEOUT_MS, signal);
+      this.#rules = await this.#readRuleCounts(signal);
+    } catch (error) {
+      this.#dependencies.log.warn('ids.reload.failed', { reason: describeError(error) });
+      return { reloaded: false, detail: describeError(error) };
+    }
+    const { loaded, failed } = this.#rules;
+    this.#dependencies.log.info('ids.reloaded', { loaded, failed });
+    return { reloaded: true, detail: failed === 0 ? `${String(loaded)} signatures in force` : `${String(loaded)} signatures in force, ${String(failed)} refused` };
+  }
+
+  /** Tells the engine to open eve.json anew after it was renamed. False when the engine does not answer. */
+  async reopenLogs(): Promise<boolean> {
+    if (this.#state !== 'running') return false;
+    try {
+      await this.#command('reopen-log-files', COMMAND_TIMEOUT_MS);
+      return true;
+    } catch (error) {
+      this.#dependencies.log.warn('ids.engine.reopen-failed', { reason: describeError(error) });
+      return false;
+    }
+  }
+
+  async #supervise(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#dependencies;
+    let backoff = FIRST_BACKOFF_MS;
+    while (!signal.aborted) {
+      const began = clock.now();
+      const outcome = await this.#run(signal);
+      this.#pid = undefined;
+      this.#rules = undefined;
+      if (signal.aborted) break;
+      if (clock.now() - began >= STABLE_MS) backoff = FIRST_BACKOFF_MS;
+      this.#enter(outcome.state, outcome.reason);
+      this.#wake = new AbortController();
+      await sleep(clock, outcome.state === 'failed' ? LONGEST_BACKOFF_MS : backoff, AbortSignal.any([signal, this.#wake.signal]));
+      backoff = Math.min(backoff * 2, LONGEST_BACKOFF_MS);
+    }
+    this.#enter('stopped', '');
+  }
+
+  /** One life of the engine: from its configuration file to its end, with the reason why it ended. */
+  async #run(signal: AbortSignal): Promise<RunOutcome> {
+    const { program, configFile, pidFile, settings } = this.#options;
+    try {
+      await this.#writeConfig();
+      await this.#endLeftOver(signal);
+    } catch (error) {
+      return { state: 'backoff', reason: describeError(error) };
+    }
+    if (signal.aborted) return { state: 'backoff', reason: '' };
+    if (this.#state !== 'failed') this.#enter('starting', '');
+    this.#engineLog.reset();
+    this.#starts += 1;
+    const args = ['-c', configFile, `--af-packet=${settings.sensor}`, '--pidfile', pidFile, '-l', settings.logDirectory];
+    const engine = this.#dependencies.runner.spawn(program, args, (line) => this.#engineLog.line(line));
+    this.#pid = engine.pid;
+    if (engine.pid === undefined) return this.#neverRan(await engine.exited);
+    if (this.#state === 'failed') this.#enter('starting', '');
+
+    const gone = new AbortController();
+    const exited = engine.exited.then((exit) => {
+      gone.abort();
+      return exit;
+    });
+    const ready = await this.#waitReady(AbortSignal.any([signal, gone.signal]));
+    if (ready) this.#enter('running', '');
+    else if (!signal.aborted && !gone.signal.aborted) {
+      await this.#end(engine);
+      return { state: 'backoff', reason: `suricata did not become ready within ${String(STARTUP_LIMIT_MS / 1000)} s` };
+    }
+    await untilAborted(AbortSignal.any([signal, gone.signal]));
+    if (!gone.signal.aborted) await this.#end(engine);
+    return { state: 'backoff', reason: this.#describeExit(await exited) };
+  }
+
+  async #writeConfig(): Promise<void> {
+    const { configFile, settings, tableDirectories } = this.#options;
+    const classificationFile = await firstReadable(tableDirectories, 'classification.config');
+    const referenceFile = await firstReadable(tableDirectories, 'reference.config');
+    const tables = { ...(classificationFile === undefined ? {} : { classificationFile }), ...(referenceFile === undefined ? {} : { referenceFile }) };
+    await mkdir(dirname(configFile), { recursive: true, mode: 0o750 });
+    await mkdir(settings.logDirectory, { recursive: true, mode: 0o750 });
+    await writeFileAtomic(configFile, renderSuricataConfig({ ...settings, ...tables }), { mode: 0o640 });
+  }
+
+  /** Ends the engine that a killed agent left behind and removes its pid file: Suricata refuses to start beside one, even a stale one. */
+  async #endLeftOver(signal: AbortSignal): Promise<void> {
+    const { processes, clock, log } = this.#dependencies;
+    const { pidFile, configFile } = this.#options;
+    const pid = await readPid(pidFile);
+    const commandLine = pid === undefined ? undefined : await processes.commandLine(pid);
+    // The number may belong to somebody else by now: only a process with our own configuration file is ours to end.
+    if (pid !== undefined && commandLine?.includes(configFile) === true) {
+      log.warn('ids.engine.left-over', { pid });
+      await endProcess(processes, clock, pid, STOP_GRACE_MS, signal);
+    }
+    await rm(pidFile, { force: true });
+  }
+
+  /** True when the engine answers commands; false when the signal fired or the time is over. */
+  async #waitReady(signal: AbortSignal): Promise<boolean> {
+    const { clock, log } = this.#dependencies;
+    const limit = clock.now() + STARTUP_LIMIT_MS;
+    while (!signal.aborted && clock.now() < limit) {
+      try {
+        this.#rules = await this.#readRuleCounts(signal);
+        return true;
+      } catch (error) {
+        // Not listening yet is the normal case while it compiles its rules.
+        if (!isAgentError(error, 'E_UNREACHABLE') && !isAgentError(error, 'E_CANCELLED')) {
+          log.debug('ids.engine.not-ready', { reason: describeError(error) });
+        }
+      }
+      await sleep(clock, READY_POLL_MS, signal);
+    }
+    return false;
+  }
+
+  async #end(engine: RunningProcess): Promise<void> {
+    const { clock, log } = this.#dependencies;
+    engine.kill('SIGTERM');
+    const gone = new AbortController();
+    const exited = engine.exited.then(() => gone.abort());
+    await sleep(clock, STOP_GRACE_MS, gone.signal);
+    if (!gone.signal.aborted) {
+      log.warn('ids.engine.killed', { pid: engine.pid, afterMs: STOP_GRACE_MS });
+      engine.kill('SIGKILL');
+    }
+    await exited;
+  }
+
+  #neverRan(exit: ProcessExit): RunOutcome {
+    const { program } = this.#options;
+    if (exit.startError === 'ENOENT') {
+      return { state: 'failed', reason: `${program} not installed: apt-get install -t bookworm-backports suricata` };
+    }
+    return { state: 'failed', reason: `${program} cannot be started: ${exit.startError ?? 'unknown reason'}` };
+  }
+
+  #describeExit(exit: ProcessExit): string {
+    const how = exit.signal === undefined ? `exited with code ${String(exit.code ?? 'unknown')}` : `ended by ${exit.signal}`;
+    const why = this.#engineLog.lastError;
+    return why === '' ? `suricata ${how}` : `suricata ${how}: ${why}`;
+  }
+
+  #command(command: string, timeoutMs: number, signal?: AbortSignal): Promise<unknown> {
+    return suricataCommand(this.#options.settings.commandSocket, command, { timeoutMs, ...(signal === undefined ? {} : { signal }) });
+  }
+
+  async #readRuleCounts(signal?: AbortSignal): Promise<RuleCounts> {
+    return parseRuleCounts(await this.#command('ruleset-stats', COMMAND_TIMEOUT_MS, signal));
+  }
+
+  #enter(state: EngineState, reason: string): void {
+    if (this.#state === state && this.#reason === reason) return;
+    this.#state = state;
+    this.#reason = reason;
+    this.#since = this.#dependencies.clock.now();
+    const keys = { state, ...(reason === '' ? {} : { reason }), ...(this.#pid === undefined ? {} : { pid: this.#pid }) };
+    if (state === 'failed' || state === 'backoff') this.#dependencies.log.warn('ids.engine.state', keys);
+    else this.#dependencies.log.info('ids.engine.state', { ...keys, ...(state === 'running' ? { rules: this.#rules } : {}) });
+  }
+}
+
+/** Answer of "ruleset-stats": one element a detection engine (tenants have their own). */
+export function parseRuleCounts(message: unknown): RuleCounts {
+  const engines: readonly unknown[] = Array.isArray(message) ? message : [];
+  const sum = (key: string): number =>
+    engines.reduce<number>((total, engine) => {
+      const value: unknown = typeof engine === 'object' && engine !== null ? Reflect.get(engine, key) : undefined;
+      return total + (typeof value === 'number' ? value : 0);
+    }, 0);
+  return { loaded: sum('rules_loaded'), failed: sum('rules_failed'), skipped: sum('rules_skipped') };
+}
+
+/** undefined when there is no file or no number in it. */
+async function readPid(path: string): Promise<number | undefined> {
+  let content: string;
+  try {
+    content = await readFile(path, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+  const pid = Number.parseInt(content, 10);
+  return Number.isInteger(pid) && pid > 1 ? pid : undefined;
+}
+
+/** undefined when none of the directories holds the file: the engine then warns and gives every signature the same severity. */
+async function firstReadable(directories: readonly string[], name: string): Promise<string | undefined> {
+  for (const directory of directories) {
+    const path = join(directory, name);
+    const readable = await access(path, constants.R_OK).then(() => true, () => false);
+    if (readable) return path;
+  }
+  return undefined;
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

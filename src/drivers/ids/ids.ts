@@ -1,0 +1,152 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { describeError } from '../../model/errors.js';
+import type { AlertView } from '../../model/views.js';
+import type { Clock } from '../../platform/clock.js';
+import type { Logger } from '../../platform/logger.js';
+import { AlertStore, type FlowLookup } from './alerts.js';
+import { suricataCommand } from './command-socket.js';
+import { EngineSupervisor, type EngineStatus, type ReloadResult } from './engine.js';
+import { parseEveAlert } from './eve-alert.js';
+import { EveRotation } from './eve-rotation.js';
+import { parseEveStats, type EngineStats } from './eve-stats.js';
+import { EveTail, type EveRecord, type EveTailStatus } from './eve-tail.js';
+import type { ProcessRunner } from './process-runner.js';
+import type { ProcessTable } from './process-table.js';
+import type { SuricataSettings } from './suricata-config.js';
+import { FilePositionStore } from './tail-position.js';
+
+export interface IdsOptions {
+  /** "suricata": the agent runs it; "external": something else does, and only its eve.json is read. */
+  readonly engine: 'suricata' | 'external';
+  /** Executable of the managed engine; default "suricata". */
+  readonly program?: string;
+  /** Interface that the managed engine reads. */
+  readonly sensor: string;
+  /** Directory of *.rules files; may also hold classification.config and reference.config. */
+  readonly signatures: string;
+  /** Further rule files, absolute: the agent's own test signature. */
+  readonly extraRuleFiles: readonly string[];
+  /** Directory for the engine's configuration, socket and pid file and the place in eve.json. */
+  readonly stateDirectory: string;
+  /** eve.json, written by the engine and read by the agent. */
+  readonly eveFile: string;
+  /** Networks for HOME_NET; empty = any. */
+  readonly homeNetworks: readonly string[];
+  /** Command socket of an external engine; absent: `ids reload` says that it is not possible. */
+  readonly externalCommandSocket?: string;
+  /** eve.json of the managed engine is renamed past this size; default 64 MiB. */
+  readonly largestEveFile?: number;
+}
+export interface IdsDependencies {
+  readonly runner: ProcessRunner;
+  readonly processes: ProcessTable;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly lookup: FlowLookup;
+  /** Every alert once, enriched: the audit stream. */
+  readonly onAlert: (alert: AlertView) => void;
+}
+export interface IdsStatus {
+  /** undefined for an external engine. */
+  readonly engine: EngineStatus | undefined;
+  readonly tail: EveTailStatus;
+  /** Newest stats record of the engine; undefined before the first. */
+  readonly stats: EngineStats | undefined;
+  /** Alerts by severity since the agent's start. */
+  readonly alerts: ReadonlyMap<number, number>;
+}
+
+const FANOUT_GROUP = 0xd7f1;
+const STATS_INTERVAL_S = 60;
+const LARGEST_EVE_FILE = 64 * 1024 * 1024;
+const RELOAD_TIMEOUT_MS = 180_000;
+/** Where the Debian package puts the tables that give signatures their severity. */
+const PACKAGE_DIRECTORY = '/etc/suricata';
+
+/** The intrusion detection side of the agent: engine, its alerts, and their way to users. The mirror that feeds it is not its business. */
+export class IdsDriver {
+  readonly alerts: AlertStore;
+  readonly #options: IdsOptions;
+  readonly #log: Logger;
+  readonly #engine: EngineSupervisor | undefined;
+  readonly #tail: EveTail;
+  readonly #rotation: EveRotation | undefined;
+  #stats: EngineStats | undefined;
+
+  constructor(options: IdsOptions, dependencies: IdsDependencies) {
+    const { clock, log } = dependencies;
+    this.#options = options;
+    this.#log = log;
+    this.alerts = new AlertStore(dependencies.lookup, dependencies.onAlert, log);
+    const positions = new FilePositionStore(join(options.stateDirectory, 'eve-position.json'));
+    this.#tail = new EveTail(options.eveFile, positions, (records) => this.#receive(records), clock, log);
+    if (options.engine === 'external') return;
+    const engine = new EngineSupervisor(
+      {
+        program: options.program ?? 'suricata',
+        settings: settingsOf(options),
+        configFile: join(options.stateDirectory, 'suricata.yaml'),
+        pidFile: join(options.stateDirectory, 'suricata.pid'),
+        tableDirectories: [options.signatures, PACKAGE_DIRECTORY],
+      },
+      dependencies,
+    );
+    this.#engine = engine;
+    this.#rotation = new EveRotation(options.eveFile, options.largestEveFile ?? LARGEST_EVE_FILE, () => engine.reopenLogs(), clock, log);
+  }
+
+  /** Resolves when alerts written from now on are delivered; the engine gets ready after that, see status(). Rejects when the directories cannot be made. */
+  async start(signal: AbortSignal): Promise<void> {
+    await mkdir(this.#options.stateDirectory, { recursive: true, mode: 0o750 });
+    await mkdir(dirname(this.#options.eveFile), { recursive: true, mode: 0o750 });
+    await this.#tail.start(signal);
+    this.#engine?.start(signal);
+    this.#rotation?.start(signal);
+  }
+
+  /** Ends the managed engine first, so that its last alerts are still read. */
+  async stop(): Promise<void> {
+    await this.#rotation?.stop();
+    await this.#engine?.stop();
+    await this.#tail.stop();
+  }
+
+  status(): IdsStatus {
+    return { engine: this.#engine?.status(), tail: this.#tail.status(), stats: this.#stats, alerts: this.alerts.counts() };
+  }
+
+  /** Signatures are read again, without a gap in inspection; never rejects. */
+  async reload(): Promise<ReloadResult> {
+    if (this.#engine !== undefined) return this.#engine.reload();
+    const socket = this.#options.externalCommandSocket;
+    if (socket === undefined) return { reloaded: false, detail: 'the engine is external and its command socket is not configured' };
+    try {
+      await suricataCommand(socket, 'reload-rules', { timeoutMs: RELOAD_TIMEOUT_MS });
+      return { reloaded: true, detail: 'signatures reloaded by the external engine' };
+    } catch (error) {
+      this.#log.warn('ids.reload.failed', { reason: describeError(error) });
+      return { reloaded: false, detail: describeError(error) };
+    }
+  }
+
+  async #receive(records: readonly EveRecord[]): Promise<void> {
+    const alerts = records.map(parseEveAlert).filter((alert) => alert !== undefined);
+    const stats = records.map(parseEveStats).findLast((record) => record !== undefined);
+    if (stats !== undefined) this.#stats = stats;
+    await this.alerts.add(alerts);
+  }
+}
+
+function settingsOf(options: IdsOptions): SuricataSettings {
+  return {
+    sensor: options.sensor,
+    clusterId: FANOUT_GROUP,
+    logDirectory: dirname(options.eveFile),
+    eveFile: options.eveFile,
+    commandSocket: join(options.stateDirectory, 'suricata.sock'),
+    ruleFiles: [...options.extraRuleFiles, join(options.signatures, '*.rules')],
+    homeNetworks: options.homeNetworks,
+    statsInterval: STATS_INTERVAL_S,
+  };
+}

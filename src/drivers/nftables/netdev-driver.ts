@@ -1,0 +1,121 @@
+/**
+ * Makes table `netdev dfw` equal to an image: reads what is there, writes what differs, one transaction. Chains here hang
+ * on interfaces that come and go, so nothing is remembered between calls.
+ */
+import { AgentError } from '../../model/errors.js';
+import type { NftSocket } from '../../native/binding.js';
+import type { Logger } from '../../platform/logger.js';
+import { AttributeWriter } from './attributes.js';
+import { Block } from './blocks.js';
+import { appendRules, deleteChain, deleteSet, deleteTable, flushChain, newChain, newSet, newTable, type ChainImage, type SetImage } from './image.js';
+import { TYPE } from './kernel.js';
+import { NETDEV_TABLE, type MacSet, type NetdevImage } from './netdev-layout.js';
+import { TableReader } from './reader.js';
+
+export interface ChainCounter {
+  readonly comment: string;
+  readonly packets: bigint;
+  readonly bytes: bigint;
+}
+
+export class NetdevDriver {
+  private readonly reader: TableReader;
+
+  constructor(private readonly deps: { readonly socket: NftSocket; readonly log: Logger }) {
+    this.reader = new TableReader(deps.socket, NETDEV_TABLE);
+  }
+
+  /** True when something was written. An empty image removes the table. Rejects with E_KERNEL, retryable, when refused; the old state then stays. */
+  async apply(image: NetdevImage): Promise<boolean> {
+    const exists = await this.reader.exists();
+    if (image.chains.size === 0) {
+      if (!exists) return false;
+      await this.cleanup();
+      return true;
+    }
+    const have = exists ? await this.reader.chains() : new Set<string>();
+    const hooked = exists ? await this.reader.hookedChains() : new Set<string>();
+    const rules = exists ? await this.reader.rules() : new Map<string, string[]>();
+    const sets = exists ? await this.reader.sets() : new Set<string>();
+
+    const writer = new AttributeWriter();
+    if (!exists) newTable(writer, NETDEV_TABLE);
+    let setId = 0;
+    const elements: { set: SetImage; block: Block }[] = [];
+    for (const mac of image.macSets.values()) {
+      if (sets.has(mac.name)) continue;
+      setId += 1;
+      newSet(writer, NETDEV_TABLE, macSetImage(mac.name), setId);
+      elements.push({ set: macSetImage(mac.name), block: macBlock(mac) });
+    }
+    const tail = new AttributeWriter();
+    for (const chain of image.chains.values()) {
+      // A chain whose interface went away has lost its hook; it is made anew.
+      const same = have.has(chain.name) && hooked.has(chain.name) && sameRules(chain, rules.get(chain.name) ?? []);
+      if (same) continue;
+      if (have.has(chain.name)) {
+        flushChain(writer, NETDEV_TABLE, chain.name);
+        deleteChain(writer, NETDEV_TABLE, chain.name);
+      }
+      newChain(writer, NETDEV_TABLE, chain);
+      appendRules(tail, NETDEV_TABLE, chain);
+    }
+    for (const name of have) {
+      if (image.chains.has(name)) continue;
+      flushChain(writer, NETDEV_TABLE, name);
+      deleteChain(writer, NETDEV_TABLE, name);
+    }
+    for (const name of sets) if (!image.macSets.has(name)) deleteSet(tail, NETDEV_TABLE, name);
+    const segments = [
+      ...(writer.length > 0 ? [{ kind: 'raw', bytes: writer.finish() } as const] : []),
+      ...elements.filter(({ block }) => block.count > 0).map(({ set, block }) => block.segment('add', NETDEV_TABLE, set.name)),
+      ...(tail.length > 0 ? [{ kind: 'raw', bytes: tail.finish() } as const] : []),
+    ];
+    if (segments.length === 0) return false;
+    const result = await this.deps.socket.transact(segments);
+    if (!result.committed) {
+      throw new AgentError('E_KERNEL', `nf_tables refused the change: ${result.errors[0]?.code ?? 'unknown error'}`, {
+        object: 'netdev dfw', retryable: true, context: { errors: result.errors.slice(0, 5) },
+      });
+    }
+    this.deps.log.info('netdev.committed', { chains: image.chains.size });
+    return true;
+  }
+
+  /** Counters of the rules that have one, by chain, with their comments. */
+  async counters(): Promise<Map<string, ChainCounter[]>> {
+    const found = new Map<string, ChainCounter[]>();
+    if (!(await this.reader.exists())) return found;
+    const comments = await this.reader.rules();
+    for (const [chain, counters] of await this.reader.counters()) {
+      const list = counters.flatMap((value, index) => (value === undefined ? [] : [{ comment: comments.get(chain)?.[index] ?? '', ...value }]));
+      found.set(chain, list);
+    }
+    return found;
+  }
+
+  async cleanup(): Promise<void> {
+    const writer = new AttributeWriter();
+    newTable(writer, NETDEV_TABLE);
+    deleteTable(writer, NETDEV_TABLE);
+    const result = await this.deps.socket.transact([{ kind: 'raw', bytes: writer.finish() }]);
+    if (!result.committed) throw new AgentError('E_KERNEL', `could not remove table netdev dfw: ${result.errors[0]?.code ?? ''}`, { object: 'netdev dfw', retryable: true });
+  }
+}
+
+function sameRules(chain: ChainImage, comments: readonly string[]): boolean {
+  return comments.length === chain.rules.length && chain.rules.every((entry, index) => comments[index] === entry.comment.slice(0, 127));
+}
+
+function macSetImage(name: string): SetImage {
+  return { name, keyType: TYPE.ether, keyLength: 6, interval: false, data: 0, counter: false, size: 0 };
+}
+
+function macBlock({ macs }: MacSet): Block {
+  const block = new Block(6, 0);
+  for (const mac of macs) {
+    block.add();
+    mac.split(':').forEach((part, index) => block.keyByte(index, Number.parseInt(part, 16)));
+  }
+  return block;
+}

@@ -1,0 +1,131 @@
+/**
+ * Table `netdev dfw`: what happens between a vNIC and the network stack, per interface: copies for mirrors, then layer 2
+ * rules. Direction `out` (from the workload) is the interface's ingress hook, `in` its egress hook.
+ */
+import type { AddressMatch, Layer2Rule } from '../../model/rule.js';
+import { accept, counter, drop, duplicate, equal, host32, immediate, inSet, limit, log, meta, notInSet, payload, type Expression } from './expressions.js';
+import { rule, type ChainImage, type HookImage, type RuleImage } from './image.js';
+import { FAMILY, HOOK, META, PAYLOAD } from './kernel.js';
+
+export const NETDEV_TABLE = { family: FAMILY.netdev, table: 'dfw' } as const;
+type Side = 'in' | 'out';
+
+export interface MirrorTarget {
+  readonly name: string;
+  /** Interface index of the device that gets the copies. */
+  readonly deviceIndex: number;
+  readonly sides: readonly Side[];
+}
+
+export interface NetdevFilter {
+  readonly number: number;
+  readonly interface: string;
+  readonly interfaceIndex: number;
+  readonly mirrors: readonly MirrorTarget[];
+  /** In order; empty = all frames pass. */
+  readonly layer2: readonly Layer2Binding[];
+}
+export interface Layer2Binding {
+  readonly table: string;
+  readonly rule: Layer2Rule;
+  /** MAC addresses of each side's match, resolved. */
+  readonly source: MacMatch;
+  readonly destination: MacMatch;
+}
+export interface MacMatch {
+  readonly any: boolean;
+  readonly not: boolean;
+  readonly macs: readonly string[];
+}
+
+/** MAC sets are made by content: equal lists share one. */
+export interface MacSet {
+  readonly name: string;
+  readonly macs: readonly string[];
+}
+
+export interface NetdevImage {
+  readonly chains: ReadonlyMap<string, ChainImage>;
+  readonly macSets: ReadonlyMap<string, MacSet>;
+}
+
+const MIRROR_PRIORITY = -200;
+const RULES_PRIORITY = -100;
+
+export function netdevImage(filters: readonly NetdevFilter[], sensors: readonly { readonly interface: string; readonly interfaceIndex: number }[], logGroup: number, setName: (macs: readonly string[]) => string): NetdevImage {
+  const chains = new Map<string, ChainImage>();
+  const macSets = new Map<string, MacSet>();
+  const macSet = (macs: readonly string[]): string => {
+    const name = setName(macs);
+    macSets.set(name, { name, macs });
+    return name;
+  };
+  for (const filter of filters) {
+    for (const side of ['in', 'out'] as const) {
+      const hook = (priority: number): HookImage => ({ hook: side === 'out' ? HOOK.netdevIngress : HOOK.netdevEgress, priority, device: filter.interface });
+      const mirrors = filter.mirrors.filter((mirror) => mirror.sides.includes(side));
+      if (mirrors.length > 0) {
+        const name = `mirror_${filter.number}_${side}`;
+        chains.set(name, { name, hook: hook(MIRROR_PRIORITY), rules: mirrors.map((mirror) => mirrorRule(mirror, filter)) });
+      }
+      const rules = filter.layer2.filter(({ rule: entry }) => entry.direction === 'inout' || entry.direction === side);
+      if (rules.length > 0) {
+        const name = `l2_${filter.number}_${side}`;
+        const images = rules.map((binding) => layer2Rule(binding, side, filter, macSet, logGroup));
+        chains.set(name, { name, hook: hook(RULES_PRIORITY), rules: images.flat() });
+      }
+    }
+  }
+  for (const sensor of sensors) {
+    // The engine reads the frames before this hook; the host's own stack must not answer them.
+    const name = `sensor_${sensor.interfaceIndex}`;
+    chains.set(name, {
+      name, hook: { hook: HOOK.netdevIngress, priority: MIRROR_PRIORITY, device: sensor.interface },
+      rules: [rule(`copies delivered to ${sensor.interface} (${sensor.interfaceIndex})`, counter, drop)],
+    });
+  }
+  return { chains, macSets };
+}
+
+function mirrorRule(mirror: MirrorTarget, filter: NetdevFilter): RuleImage {
+  return rule(`mirror ${shortName(mirror.name)} of ${filter.interface} (${filter.interfaceIndex})`, counter, immediate(0, host32(mirror.deviceIndex)), duplicate(0));
+}
+
+function shortName(name: string): string {
+  return name.length > 60 ? `${name.slice(0, 57)}...` : name;
+}
+
+/** The log rule stands apart, so that its rate limit decides nothing. */
+function layer2Rule(binding: Layer2Binding, side: Side, filter: NetdevFilter, macSet: (macs: readonly string[]) => string, logGroup: number): RuleImage[] {
+  const { rule: entry } = binding;
+  const match: Expression[] = [];
+  if (entry.ethertype !== 'any') match.push(meta(META.protocol, 0), equal(0, Uint8Array.of(entry.ethertype >>> 8, entry.ethertype)));
+  match.push(...macMatch(binding.source, 6, macSet), ...macMatch(binding.destination, 0, macSet));
+  const what = `${shortName(binding.table)}/${entry.id} of (${filter.interfaceIndex})`;
+  return [
+    ...(entry.log ? [rule(`layer 2 log ${what}`, ...match, limit(1000, 2000), log(logGroup, layer2LogPrefix(binding, side), 64))] : []),
+    rule(`layer 2 rule ${what}`, ...match, counter, entry.action === 'accept' ? accept : drop),
+  ];
+}
+
+export function layer2LogPrefix(binding: Layer2Binding, side: Side): string {
+  return new TextDecoder().decode(new TextEncoder().encode(`dfw2 ${binding.rule.id} ${side} ${binding.rule.action} ${binding.table}`).subarray(0, 126));
+}
+
+function macMatch(match: MacMatch, offset: number, macSet: (macs: readonly string[]) => string): Expression[] {
+  if (match.any) return [];
+  const set = macSet(match.macs);
+  return [payload(PAYLOAD.link, offset, 6, 0), match.not ? notInSet(set, 0) : inSet(set, 0)];
+}
+
+/** MAC addresses of one side of a layer 2 rule. */
+export function resolveMacs(match: AddressMatch, members: (set: string) => readonly string[] | undefined): MacMatch | undefined {
+  const macs = [...match.addresses];
+  for (const name of match.addressSets) {
+    const found = members(name);
+    if (found === undefined) return undefined;
+    macs.push(...found.filter((member) => /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(member)));
+  }
+  return { any: match.addresses.length === 0 && match.addressSets.length === 0, not: match.not, macs: [...new Set(macs)].sort() };
+}
+

@@ -1,0 +1,100 @@
+/** Parses big files in a worker thread and small ones here, so that the event loop is never held for more than some milliseconds. */
+import { setImmediate } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import type { ParsedDocument, ParsedFile } from './parse-file.js';
+import type { ParseReply, ParseRequest } from './parse-messages.js';
+import { AgentError, describeError } from '../../model/errors.js';
+import { InlineParser, type FileParser } from './file-parser.js';
+import { splitTexts, unpackLists } from './packed-lists.js';
+
+/** A YAML parser takes about a millisecond for a kilobyte and a half. */
+const INLINE_BYTES = 32 * 1024;
+
+export interface ThreadParserOptions {
+  /** Files up to this size are parsed in this thread. Default 32 KiB. */
+  readonly inlineBytes?: number;
+  /** Module of the worker; default the one beside this file. */
+  readonly worker?: URL;
+}
+
+interface Waiting { readonly id: number; resolve(reply: ParseReply): void; reject(error: unknown): void }
+
+export class ThreadParser implements FileParser {
+  readonly #inline = new InlineParser();
+  readonly #inlineBytes: number;
+  readonly #module: URL;
+  #worker: Worker | undefined;
+  #waiting: Waiting | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  #nextId = 1;
+  #closed = false;
+
+  constructor(options: ThreadParserOptions = {}) {
+    this.#inlineBytes = options.inlineBytes ?? INLINE_BYTES;
+    this.#module = options.worker ?? new URL('./parse-worker.js', import.meta.url);
+  }
+
+  /** Parses of big files take turns. A worker that dies fails the parse under way (E_INTERNAL) and is replaced by the next one. */
+  async parse(name: string, bytes: Uint8Array): Promise<ParsedFile> {
+    if (bytes.byteLength <= this.#inlineBytes) return this.#inline.parse(name, bytes);
+    const mine = this.#turn.then(async () => this.#parseInWorker(name, bytes));
+    // The next one waits for this one to end, however it ends; the caller sees the failure.
+    this.#turn = mine.catch(() => undefined);
+    return mine;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    const worker = this.#worker;
+    this.#worker = undefined;
+    this.#waiting?.reject(new AgentError('E_CANCELLED', 'parsing was stopped'));
+    this.#waiting = undefined;
+    await worker?.terminate();
+  }
+
+  async #parseInWorker(name: string, bytes: Uint8Array): Promise<ParsedFile> {
+    const head = await this.#request({ id: this.#nextId++, ask: 'parse', name, bytes });
+    if (head.tell !== 'parsed') throw new AgentError(head.tell === 'failed' ? 'E_PARSE' : 'E_INTERNAL', head.tell === 'failed' ? head.message : 'the parsing worker answered out of order');
+    const documents: ParsedDocument[] = [];
+    for (let batch = 0; batch < head.batches; batch++) {
+      const part = await this.#request({ id: this.#nextId++, ask: 'batch' });
+      if (part.tell !== 'batch') throw new AgentError('E_INTERNAL', part.tell === 'failed' ? part.message : 'the parsing worker answered out of order');
+      unpackLists(part.documents, await splitTexts(part.texts, async () => setImmediate()));
+      documents.push(...part.documents);
+      await setImmediate();
+    }
+    return { documents, warnings: head.warnings };
+  }
+
+  async #request(request: ParseRequest): Promise<ParseReply> {
+    if (this.#closed) throw new AgentError('E_CANCELLED', 'parsing was stopped');
+    const worker = this.#worker ?? this.#startWorker();
+    return new Promise((resolve, reject) => {
+      this.#waiting = { id: request.id, resolve, reject };
+      // Only a parse under way keeps the process alive.
+      worker.ref();
+      worker.postMessage(request);
+    });
+  }
+
+  #startWorker(): Worker {
+    const worker = new Worker(this.#module, { name: 'dfw-parse' });
+    const fail = (message: string, cause?: unknown): void => {
+      if (this.#worker !== worker) return;
+      this.#worker = undefined;
+      this.#waiting?.reject(new AgentError('E_INTERNAL', message, { retryable: true, cause }));
+      this.#waiting = undefined;
+    };
+    worker.on('message', (reply: ParseReply) => {
+      const waiting = this.#waiting;
+      if (waiting?.id !== reply.id) return;
+      this.#waiting = undefined;
+      worker.unref();
+      waiting.resolve(reply);
+    });
+    worker.on('error', (error) => fail(`the parsing worker failed: ${describeError(error)}`, error));
+    worker.on('exit', (code) => fail(`the parsing worker ended with code ${code}`));
+    this.#worker = worker;
+    return worker;
+  }
+}

@@ -1,0 +1,47 @@
+import { expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { renderSuricataConfig, type SuricataSettings } from '../../../../src/drivers/ids/suricata-config.js';
+
+const settings: SuricataSettings = {
+  sensor: 'suricata-tap0', clusterId: 99, logDirectory: '/var/log/x', eveFile: '/var/log/x/eve.json', commandSocket: '/run/x.sock',
+  ruleFiles: ['/etc/x/test.rules', '/etc/x/*.rules'], homeNetworks: [], statsInterval: 60,
+};
+const read = (change: Partial<SuricataSettings> = {}): unknown => parse(renderSuricataConfig({ ...settings, ...change }), { version: '1.1' });
+
+test('the parts that inspection of mirrored frames depends on', () => {
+  expect(read()).toMatchObject({
+    'af-packet': [{ interface: 'suricata-tap0', threads: 1, 'tpacket-v3': true, 'cluster-type': 'cluster_flow', 'checksum-checks': 'no' }],
+    capture: { 'checksum-validation': 'none', 'disable-offloading': false },
+    stream: { 'checksum-validation': false, midstream: true },
+    'rule-files': ['/etc/x/test.rules', '/etc/x/*.rules'],
+    'unix-command': { enabled: true, filename: '/run/x.sock' },
+    vars: { 'address-groups': { HOME_NET: 'any', EXTERNAL_NET: 'any', HTTP_SERVERS: '$HOME_NET' } },
+  });
+});
+
+test('frames of 64 KB fit, many of them in a block', () => {
+  const config = renderSuricataConfig(settings);
+  const number = (key: string): number => Number(new RegExp(`${key}: (\\d+)`).exec(config)?.[1]);
+  expect(number('default-packet-size')).toBeGreaterThanOrEqual(65_535 + 14);
+  expect(number('block-size')).toBeGreaterThanOrEqual(1 << 20);
+  expect(Math.log2(number('block-size')) % 1).toBe(0);
+});
+
+test('eve.json holds alerts and stats only', () => {
+  const config = parse(renderSuricataConfig(settings), { version: '1.1' }) as { outputs: { 'eve-log': { filename: string; types: object[] } }[] };
+  expect(config.outputs).toHaveLength(1);
+  expect(config.outputs[0]?.['eve-log'].filename).toBe('/var/log/x/eve.json');
+  expect(config.outputs[0]?.['eve-log'].types.flatMap((type) => Object.keys(type))).toEqual(['alert', 'stats']);
+});
+
+test('home networks and tables', () => {
+  expect(read({ homeNetworks: ['10.0.0.0/8', 'fd00::/8'], classificationFile: '/c', referenceFile: '/r' })).toMatchObject({
+    vars: { 'address-groups': { HOME_NET: '[10.0.0.0/8,fd00::/8]' } }, 'classification-file': '/c', 'reference-config-file': '/r',
+  });
+});
+
+test('names cannot become YAML', () => {
+  const sensor = 'a"\n  evil: yes # :{}[]\\';
+  expect(read({ sensor })).toMatchObject({ 'af-packet': [{ interface: sensor, threads: 1 }] });
+  expect(read({ ruleFiles: [] })).toMatchObject({ 'rule-files': [] });
+});
