@@ -54,6 +54,10 @@ void EventPoll::onPoll(uv_poll_t* handle, int status, int) {
   if (poll->stopping_) return;
   Napi::Env env(poll->env_);
   Napi::HandleScope scope(env);
+  if (!canRunJavaScript(env)) {
+    poll->stop();
+    return;
+  }
   poll->onReadable_(env);
   if (poll->stopping_) return;
   if (poll->restMs_ > 0) {

@@ -34,4 +34,11 @@ Napi::Promise rejected(Napi::Env env, const Failure& failure) {
   return deferred.Promise();
 }
 
+bool canRunJavaScript(napi_env env) {
+  // There is no direct question: any call that might run JavaScript (a getter, here) is refused first.
+  napi_value global = nullptr;
+  bool has = false;
+  return napi_get_global(env, &global) == napi_ok && napi_has_named_property(env, global, "Object", &has) == napi_ok;
+}
+
 }  // namespace dfw

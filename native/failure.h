@@ -30,4 +30,8 @@ Napi::Value fail(Napi::Env env, const Failure& failure);
 // A promise that is already rejected.
 Napi::Promise rejected(Napi::Env env, const Failure& failure);
 
+// False while the env is being torn down: loop callbacks still come then, but every call that could run JavaScript fails and
+// gives empty values. To be asked at the start of each callback from the loop.
+bool canRunJavaScript(napi_env env);
+
 }  // namespace dfw

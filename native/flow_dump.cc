@@ -7,6 +7,7 @@
 namespace dfw {
 namespace {
 
+constexpr uint32_t kCheapDump = 10'000;     // entries
 constexpr size_t kReadBatch = 64;           // replies are one skb each; 64 of them stay far below the receive buffer
 constexpr int kReadBuffer = 4 << 20;
 constexpr size_t kClearBatch = 48 * 1024;   // one sendmsg; the default send buffer takes 200 kB
@@ -59,10 +60,27 @@ void putCopy(nlmsghdr* header, const nlattr* attribute) {
 
 }  // namespace
 
+bool FlowDump::isCheap() {
+  NetlinkSocket socket;
+  if (socket.open(NETLINK_NETFILTER)) return false;
+  alignas(nlmsghdr) char request[kMessageRoom];
+  nlmsghdr* header = putHeader(request, IPCTNL_MSG_CT_GET_STATS, 0, 1, AF_UNSPEC);
+  if (socket.send(header, header->nlmsg_len)) return false;
+  const ssize_t size = socket.receive(true);
+  const auto* answer = reinterpret_cast<const nlmsghdr*>(socket.received());
+  if (size <= 0 || !mnl_nlmsg_ok(answer, static_cast<int>(size)) || answer->nlmsg_type == NLMSG_ERROR) return false;
+  const char* end = static_cast<const char*>(mnl_nlmsg_get_payload_tail(answer));
+  const auto* attribute = static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(answer, sizeof(nfgenmsg)));
+  for (; mnl_attr_ok(attribute, static_cast<int>(end - reinterpret_cast<const char*>(attribute))); attribute = mnl_attr_next(attribute)) {
+    if (mnl_attr_get_type(attribute) == CTA_STATS_GLOBAL_ENTRIES) return ntohl(mnl_attr_get_u32(attribute)) <= kCheapDump;
+  }
+  return false;
+}
+
 Failure FlowDump::begin() {
   Failure failed = socket_.open(NETLINK_NETFILTER);
   if (failed) return failed;
-  char request[kMessageRoom];
+  alignas(nlmsghdr) char request[kMessageRoom];
   nlmsghdr* header = putHeader(request, IPCTNL_MSG_CT_GET, NLM_F_DUMP, 1, AF_UNSPEC);
   return socket_.send(header, header->nlmsg_len);
 }

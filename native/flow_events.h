@@ -1,4 +1,4 @@
-// The thread that follows conntrack events and keeps the index true: drained on a timer, resynchronized by a dump after a loss.
+// The thread that follows conntrack events and keeps the index true: events drained on a timer, a dump after a loss, audits in between.
 #pragma once
 #include <atomic>
 #include <chrono>
@@ -39,6 +39,8 @@ class FlowEvents {
   bool running() const { return thread_.joinable(); }
   /** Blocks until the index is complete; the error of the dump, or ECANCELED after stop(). */
   Failure waitReady();
+  /** Connections are about to change their ids (a sweep): audit soon, and again a few times. */
+  void auditSoon();
   /** The listener is called on the event thread, once per drain. */
   void watchEnds(IdSet ids, EndsListener listener);
 
@@ -51,6 +53,8 @@ class FlowEvents {
   void drain();
   void handle(const nlmsghdr* message);
   Failure resync();
+  bool auditDue();
+  void settle(const Failure& failed, bool lossy, std::chrono::steady_clock::duration took);
 
   FlowIndex& index_;
   const FlowEventOptions options_;
@@ -68,6 +72,8 @@ class FlowEvents {
   std::vector<char> buffers_;
   bool stale_ = true;  // the index may lack events
   std::chrono::steady_clock::time_point nextResync_{};
+  std::chrono::steady_clock::duration lastDump_{};
+  std::chrono::steady_clock::duration auditInterval_{};
   std::atomic<uint64_t> events_{0}, lost_{0}, resyncs_{0};
 };
 

@@ -168,6 +168,7 @@ void FlowIndex::endAudit(bool complete) {
     v4_.each(touch);
     v6_.each(touch);
   }
+  if (complete) audited_ = std::chrono::steady_clock::now();
   auditing_ = false;
   std::unordered_set<uint64_t>().swap(ended_);
 }
@@ -233,6 +234,16 @@ bool FlowIndex::collect(FlowPool<Ip>& pool, const std::vector<Ip>& addresses, co
 
 bool FlowIndex::candidates(const Selection& selection, size_t cap, std::vector<FlowKey>& keys) {
   return collect(v4_, selection.addresses.v4(), selection, cap, keys) && collect(v6_, selection.addresses.v6(), selection, cap, keys);
+}
+
+bool FlowIndex::contains(const FlowKey& key) {
+  return key.family == AF_INET ? v4_.find(key) != nullptr : key.family == AF_INET6 && v6_.find(key) != nullptr;
+}
+
+bool FlowIndex::isOurs(const Flow& flow) {
+  if (hasRule(flow)) return true;
+  auto guard = lock();
+  return contains(flow.key);
 }
 
 uint64_t FlowIndex::countByAddress(const AddressSet& addresses) const {

@@ -1,6 +1,9 @@
 // Which connections carry a rule id: fed by events, checked by dumps. Answers by address and by rule id without asking the kernel.
+// Labels change after NEW without an event that we hear: a swept flow is marked and counts as a candidate for any rule until a dump
+// shows its new id; a flow labelled for the first time later in its life is found by the next audit.
 // Locking: every method that is not marked otherwise is called with lock() held, so that a batch takes the lock once.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <mutex>
 #include <unordered_map>
@@ -68,7 +71,7 @@ class FlowIndex {
   bool isRule(uint32_t word) const { return word != 0 && !notApplicable_.contains(word); }
   bool hasRule(const Flow& flow) const { return isRule(flow.ruleOut) || isRule(flow.ruleIn); }
 
-  /** NEW or a change of labels. */
+  /** NEW. */
   void onEvent(const Flow& flow);
   /**
    * DESTROY: forgets the flow and adds its counters to the totals of its rules. The kernel's message carries no labels, so the
@@ -88,6 +91,8 @@ class FlowIndex {
   bool beginAudit();
   void onDumped(const Flow& flow);
   void endAudit(bool complete);
+  /** When the last complete audit ended. */
+  std::chrono::steady_clock::time_point audited() const { return audited_; }
 
   /** As an audit for totals: a flow that ends between the dump and the sum is counted exactly once. One at a time. */
   bool beginTotals();
@@ -96,6 +101,9 @@ class FlowIndex {
 
   /** Keys of the flows that may match; false when there are more than `cap`. Flows whose words were swept match any rule: only the kernel knows. */
   bool candidates(const Selection& selection, size_t cap, std::vector<FlowKey>& keys);
+  bool contains(const FlowKey& key);
+  /** Admitted by a rule, or was until a sweep cleared its words. Takes the lock itself. */
+  bool isOurs(const Flow& flow);
   uint64_t countByAddress(const AddressSet& addresses) const;
   size_t live() const { return v4_.live() + v6_.live(); }
   size_t bytes() const;
@@ -119,6 +127,7 @@ class FlowIndex {
 
   uint8_t generation_ = 1;
   bool auditing_ = false;
+  std::chrono::steady_clock::time_point audited_{};
   std::unordered_set<uint64_t> ended_;  // ended during the audit: the dump may still show them
 
   RuleTotals endedTotals_;

@@ -24,7 +24,7 @@ Failure FlowStream::run(const Deliver& deliver, uint64_t& count) {
   deliver_ = &deliver;
   nowNs_ = realtimeNs();
   std::vector<FlowKey> keys;
-  bool few = selection_.byAddress || selection_.byRule;
+  bool few = (selection_.byAddress || selection_.byRule) && !FlowDump::isCheap();
   if (few) {
     auto guard = index_.lock();
     few = index_.candidates(selection_, kMaxCandidates, keys);
@@ -37,8 +37,7 @@ Failure FlowStream::run(const Deliver& deliver, uint64_t& count) {
 }
 
 bool FlowStream::wanted(const Flow& flow) const {
-  // In a filter's own listing a connection whose id was just swept belongs too; its other word keeps the label in place.
-  return (index_.hasRule(flow) || (selection_.byAddress && flow.hasLabels)) && selection_.matches(flow);
+  return selection_.matches(flow) && index_.isOurs(flow);
 }
 
 Failure FlowStream::dumpAll() {

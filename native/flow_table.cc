@@ -230,7 +230,9 @@ class FlowTable : public Napi::ObjectWrap<FlowTable> {
     return FlowJob<SweepResult>::start(
         info.Env(),
         [engine = engine_, ids = IdSet(idsOf(request.Get("ids"))), known = IdSet(idsOf(request.Get("known")))](SweepResult& result) {
-          return sweepLabels(engine->index, ids, known, result);
+          const Failure failed = sweepLabels(engine->index, ids, known, result);
+          engine->events.auditSoon();
+          return failed;
         },
         [](Napi::Env env, SweepResult& result) -> Napi::Value {
           Napi::Object out = Napi::Object::New(env);

@@ -65,6 +65,10 @@ void SerialQueue::complete(napi_env rawEnv, napi_status status, void* data) {
   std::shared_ptr<SerialQueue> queue = entry->queue;
   queue->running_ = false;
   if (status != napi_ok) entry->failure = {ECANCELED, "napi_queue_async_work"};
+  if (!canRunJavaScript(env)) {
+    queue->waiting_.clear();  // nobody is left to take results
+    return;
+  }
   queue->startNext(env);
   if (entry->failure) {
     entry->deferred.Reject(nativeError(env, entry->failure).Value());

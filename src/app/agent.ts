@@ -250,7 +250,7 @@ export class Agent {
       homeNetworks: config.ids.homeNetworks, ...(config.ids.commandSocket === '' ? {} : { externalCommandSocket: config.ids.commandSocket }),
     }, {
       runner: new ChildProcessRunner(environment.searchPath), processes: new ProcProcessTable(environment.sendSignal), clock: environment.clock, log: environment.log.child('ids'),
-      lookup: new TrackedFlows(this.datapath, this.flowTable),
+      lookup: new TrackedFlows(this.datapath, this.flowTable, environment.clock),
       onAlert: (alert) => {
         this.audit.onAlert(alert);
         this.metrics.idsAlerts.inc({ severity: String(alert.severity) });

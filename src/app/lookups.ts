@@ -6,7 +6,8 @@ import type { AlertContext, FlowLookup } from '../drivers/ids/alerts.js';
 import type { ConnectionTuple } from '../drivers/ids/eve-alert.js';
 import type { Filter } from '../model/filter.js';
 import { protocolToText } from '../model/protocols.js';
-import type { FlowTable } from '../native/binding.js';
+import type { FlowRecord, FlowTable } from '../native/binding.js';
+import type { Clock } from '../platform/clock.js';
 import type { Datapath } from './datapath.js';
 
 export function auditLookups(datapath: Datapath): AuditLookups {
@@ -47,7 +48,7 @@ export function loggedIds(datapath: Datapath): Uint32Array {
 
 /** Finds an alert's connection among the flows; the workload also when the connection is gone. */
 export class TrackedFlows implements FlowLookup {
-  constructor(private readonly datapath: Datapath, private readonly flows: FlowTable) {}
+  constructor(private readonly datapath: Datapath, private readonly flows: FlowTable, private readonly clock: Clock) {}
 
   async find(tuple: ConnectionTuple): Promise<AlertContext | undefined> {
     const filters = this.datapath.realized?.world.filters ?? [];
@@ -57,10 +58,7 @@ export class TrackedFlows implements FlowLookup {
     if (filter === undefined) return undefined;
     const context: AlertContext = { filter: filter.name, workload: filter.workload };
     const local = destination === undefined ? tuple.source.address : tuple.destination.address;
-    const records = await this.flows.query({ addresses: [local] });
-    const record = records.find((entry) => protocolToText(entry.protocol) === tuple.protocol && (
-      sameEnds(entry.source, entry.sourcePort, entry.destination, entry.destinationPort, tuple)
-      || sameEnds(entry.destination, entry.destinationPort, entry.source, entry.sourcePort, tuple)));
+    const record = await this.record(local, tuple);
     if (record === undefined) return context;
     // The rule of the side where the filter stands: it is the destination's unless it is the source's.
     const inbound = filter.addresses.includes(record.destination);
@@ -68,7 +66,22 @@ export class TrackedFlows implements FlowLookup {
     const label = word === NOT_APPLICABLE_ID ? undefined : this.datapath.labels.get(word);
     return { ...context, flowId: `${record.id.toString(16).padStart(8, '0')}00000000`, ...(label === undefined ? {} : { ruleId: label.ruleId }) };
   }
+
+  private async record(local: string, tuple: ConnectionTuple): Promise<FlowRecord | undefined> {
+    for (let attempt = 1; ; attempt += 1) {
+      const records = await this.flows.query({ addresses: [local] });
+      const found = records.find((entry) => protocolToText(entry.protocol) === tuple.protocol && (
+        sameEnds(entry.source, entry.sourcePort, entry.destination, entry.destinationPort, tuple)
+        || sameEnds(entry.destination, entry.destinationPort, entry.source, entry.sourcePort, tuple)));
+      if (found !== undefined || attempt === TRIES) return found;
+      await new Promise<void>((resolve) => this.clock.after(RETRY_MS, resolve));
+    }
+  }
 }
+
+/** An alert may come before the event of its connection. */
+const TRIES = 4;
+const RETRY_MS = 60;
 
 function sameEnds(source: string, sourcePort: number, destination: string, destinationPort: number, tuple: ConnectionTuple): boolean {
   return source === tuple.source.address && destination === tuple.destination.address

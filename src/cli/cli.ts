@@ -1,9 +1,10 @@
 /** agentctl as a function: command line, environment and streams in, exit code out. The process itself is src/ctl.ts's. */
 import { readFile } from 'node:fs/promises';
+import { addAbortSignal } from 'node:stream';
 import type { Readable, Writable } from 'node:stream';
 import { AgentClient } from '../api/client.js';
 import type { RemoteAgentApi } from '../api/client.js';
-import { describeError, isAgentError } from '../model/errors.js';
+import { AgentError, describeError, isAgentError } from '../model/errors.js';
 import { COMPLETE_VERB, dynamicCandidates, dynamicWord } from './completion.js';
 import { EXIT, exitCodeOf } from './exit-codes.js';
 import { Output, OutputClosed } from './output.js';
@@ -60,11 +61,21 @@ async function runVerb(io: CliProcess, out: Output, connectTo: ConnectTo): Promi
     format: output,
     palette: palette(color && io.stdout.isTTY === true && (noColor === undefined || noColor === '')),
     signal: AbortSignal.any([io.interrupted, out.closed]),
-    stdin: io.stdin,
+    stdin: inputUntil(io.stdin, io.interrupted),
     now: Date.now,
     clientVersion: await packageVersion(),
   };
   return (await parsed.invocation(context)) ?? EXIT.done;
+}
+
+/** The input, read only when asked for; an interruption ends the waiting. */
+async function* inputUntil(input: Readable, interrupted: AbortSignal): AsyncGenerator<Uint8Array> {
+  addAbortSignal(interrupted, input);
+  try {
+    for await (const chunk of input) yield chunk instanceof Uint8Array ? chunk : Buffer.from(String(chunk));
+  } catch (error) {
+    throw interrupted.aborted ? new AgentError('E_CANCELLED', 'interrupted') : error;
+  }
 }
 
 /** Completion never fails: what cannot be found out is not offered. */
@@ -74,7 +85,7 @@ async function complete(io: CliProcess, out: Output, connectTo: ConnectTo): Prom
   const dynamic = dynamicWord(words) === 'none' ? [] : await dynamicCandidates(words, connectTo(socket)).catch(() => []);
   const candidates = dynamicWord(words) === 'none' ? await staticCandidates(words) : dynamic;
   const typed = words.at(-1) ?? '';
-  await out.write([...new Set(candidates)].filter((candidate) => candidate.startsWith(typed)).map((candidate) => `${candidate}\n`).join(''));
+  await out.write([...new Set(candidates)].filter((candidate) => candidate.startsWith(typed) && printable(candidate) === candidate).map((candidate) => `${candidate}\n`).join(''));
   return EXIT.done;
 }
 

@@ -8,13 +8,15 @@ import { workloadName } from './render/filters.js';
 
 export const COMPLETE_VERB = '__complete';
 
+// Not compgen -W, which expands its words: names come from manifests and must not be run. %q quotes what needs it.
 const BASH = `# bash completion of agentctl
 _agentctl_complete() {
-  local cur words
-  cur="\${COMP_WORDS[COMP_CWORD]}"
-  words=("\${COMP_WORDS[@]:1:COMP_CWORD}")
-  local IFS=$'\\n'
-  COMPREPLY=($(compgen -W "$(agentctl ${COMPLETE_VERB} -- "\${words[@]}" 2>/dev/null)" -- "$cur"))
+  local candidate quoted
+  COMPREPLY=()
+  while IFS= read -r candidate; do
+    printf -v quoted '%q' "$candidate"
+    COMPREPLY+=("$quoted")
+  done < <(agentctl ${COMPLETE_VERB} -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
 }
 complete -o default -F _agentctl_complete agentctl
 `;

@@ -132,7 +132,7 @@ class Parser {
   }
 
   #openRuleset(name: string, layer: 2 | 3, line: number): Block {
-    const table = this.#tables.get(name) ?? { name, line, rules: [], ruleLines: [], layer2Rules: [], layer2Lines: [], blocks: new Map() };
+    const table: TableDraft = this.#tables.get(name) ?? { name, line, rules: [], ruleLines: [], layer2Rules: [], layer2Lines: [], blocks: new Map() };
     const earlier = table.blocks.get(layer);
     if (earlier !== undefined) {
       this.#problem(line, `ruleset ${name}${layer === 2 ? LAYER2_SUFFIX : ''} was already given on line ${earlier}`);

@@ -13,6 +13,7 @@ import { AgentClient } from '../../src/api/client.js';
 import { peerAccess } from '../../src/api/peer-access.js';
 import { ApiServer } from '../../src/api/server.js';
 import { AgentError, isAgentError } from '../../src/model/errors.js';
+import { parseRulesText } from '../../src/model/rules-text.js';
 import { loadNative } from '../../src/native/load.js';
 import { command, eventually } from '../support/command.js';
 import type { CommandOptions, CommandResult } from '../support/command.js';
@@ -303,6 +304,15 @@ ruleset domain-c25_L2 {
     expect(model.deleted).toEqual([{ kind: 'RuleTable', name: 'x' }, { kind: 'Pod', namespace: 'default', name: 'web' }]);
   });
 
+  test('what getconfig prints loads as a rules file with the same table', async () => {
+    const { stdout } = await agentctl(['getconfig', '-f', 'web-sv-01a']);
+    const parsed = parseRulesText(stdout);
+    expect(parsed.problems).toEqual([]);
+    expect(parsed.tables.map((table) => [table.name, table.rules.map((rule) => rule.id), table.layer2Rules.map((rule) => rule.id)]))
+      .toEqual([['domain-c25', [1006, 1005, 1004, 1003, 1002], [1001]]]);
+    expect(parsed.addressSets.map((one) => one.name)).toEqual(['ip-vm-33', 'ip-vm-36']);
+  });
+
   test('the other verbs answer in all three forms', async () => {
     for (const verb of [
       ['getfilters'], ['summarize-dvfilter'], ['getaddrsets', '-f', 'tap7'], ['getconfig', '-f', 'tap7'], ['getfilterstat', '-f', 'tap7'], ['getconncount'],
@@ -329,6 +339,22 @@ ruleset domain-c25_L2 {
     expect(code).toBe(0);
     expect(printed.trim().split('\n').map((line) => JSON.parse(line) as unknown)).toEqual([{ event: 'new', flow: flowView }, { event: 'end', flow: flowView }]);
     await eventually('the cancellation', async () => (model.cancelled === 1 ? true : undefined));
+  });
+
+  test('an order that is waited for, and a document that is typed, can be interrupted', async () => {
+    let release = (): void => undefined;
+    model.reloading = new Promise((resolve) => (release = resolve));
+    for (const args of [['ids', 'reload'], ['apply', '-f', '-']]) {
+      const child = spawn(AGENTCTL, args, { env: { ...process.env, ...environment() }, stdio: ['pipe', 'pipe', 'pipe'] });
+      let message = '';
+      child.stderr.on('data', (chunk: Buffer) => (message += chunk.toString()));
+      await new Promise((resolve) => setTimeout(resolve, 800)); // nothing tells when it waits; too early would also be interrupted
+      child.kill('SIGINT');
+      const [code]: unknown[] = await once(child, 'close');
+      expect([args, code]).toEqual([args, 1]);
+      expect(message).toMatch(/^agentctl: (the call was cancelled|interrupted)\n$/u);
+    }
+    release();
   });
 
   test('a capture writes what came until it is interrupted', async () => {
@@ -414,5 +440,10 @@ ruleset domain-c25_L2 {
     expect(await complete('agentctl getrules -f nic')).toEqual([FILTER]);
     expect(await complete("agentctl getrules -f ''")).toEqual([FILTER, 'tap7', 'web-sv-01a']);
     expect(await complete('agentctl get pod w')).toEqual(['web']);
+    const trap = join(folder, 'trap');
+    const hostile = (name: string): typeof filterView => ({ ...filterView, name, interface: '', workload: { kind: 'VirtualMachine', name } });
+    model.others.push(hostile(`evil$(touch ${trap})`), hostile('evil\u001b[2J'));
+    expect(await complete('agentctl getrules -f evil')).toEqual([`evil\\$\\(touch\\ ${trap}\\)`]);
+    expect(existsSync(trap)).toBe(false);
   });
 });

@@ -9,6 +9,7 @@ import { ProcProcessTable } from '../../src/drivers/ids/process-table.js';
 import type { AlertView } from '../../src/model/views.js';
 import { systemClock } from '../../src/platform/clock.js';
 import type { Logger } from '../../src/platform/logger.js';
+import { Cleanup } from '../support/cleanup.js';
 import { eventually, inNetns, mustRun } from '../support/command.js';
 import { createWorld, type World } from '../support/netns.js';
 
@@ -41,13 +42,16 @@ describe('IdsDriver with Suricata', () => {
   let directory = '';
   let driver: IdsDriver;
   const lifetime = new AbortController();
+  const cleanup = new Cleanup();
   const emitted: AlertView[] = [];
   const asked: ConnectionTuple[] = [];
 
   beforeAll(async () => {
     directory = await mkdtemp(path.join(tmpdir(), 'dfw-ids-'));
+    cleanup.defer('directory', () => rm(directory, { recursive: true, force: true }));
     await mkdir(path.join(directory, 'signatures'));
     world = await createWorld({ workloads: 2 });
+    cleanup.defer('world', () => world.close());
     const server = world.workload(0);
     driver = new IdsDriver(
       {
@@ -65,15 +69,12 @@ describe('IdsDriver with Suricata', () => {
         onAlert: (alert) => emitted.push(alert),
       },
     );
+    cleanup.defer('driver', () => driver.stop());
     await driver.start(lifetime.signal);
     await running();
   });
 
-  afterAll(async () => {
-    await driver.stop();
-    await world.close();
-    await rm(directory, { recursive: true, force: true });
-  });
+  afterAll(() => cleanup.run());
 
   const running = (): Promise<boolean> =>
     eventually('a running engine', () => Promise.resolve(driver.status().engine?.state === 'running' ? true : undefined), 30_000);

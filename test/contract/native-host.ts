@@ -88,9 +88,12 @@ export class NativeHost {
     }
   }
 
-  /** Stops the JavaScript thread of the other process. */
-  async block(milliseconds: number): Promise<void> {
-    await this.send({ kind: 'block', milliseconds, arguments: [] });
+  /** The other process does nothing at all until resume(). */
+  pause(): void {
+    this.child.kill('SIGSTOP');
+  }
+  resume(): void {
+    this.child.kill('SIGCONT');
   }
 
   /** Closes the channel without stopping anything; resolves with the exit status when the process has ended by itself. */

@@ -6,8 +6,9 @@ export function jsonText(value: unknown): string {
   return `${JSON.stringify(value, undefined, 2)}\n`;
 }
 
+/** Texts that YAML 1.1 readers (PyYAML) take for numbers or booleans are quoted, such as 10:20:30:40:50:59 and on. */
 export function yamlText(value: unknown): string {
-  return stringify(value, { lineWidth: 0, aliasDuplicateObjects: false });
+  return stringify(value, { lineWidth: 0, aliasDuplicateObjects: false, compat: 'yaml-1.1' });
 }
 
 /** Prints `value` as asked; `text` is called only for the text form. */

@@ -12,11 +12,11 @@
  */
 import { NOT_APPLICABLE_ID } from '../../compile/label-ids.js';
 import {
-  accept, big32, byte, counter, ct, drop, equal, goTo, host32, immediate, inSet, mask, meta, notEqual, notInSet, rejectProhibited,
+  accept, atMost, big32, byte, counter, ct, drop, equal, goTo, host32, immediate, inSet, mask, meta, notEqual, notInSet, payload, rejectProhibited,
   rejectReset, returns, setCt, verdictMap, type Expression,
 } from './expressions.js';
 import { rule, type ChainImage, type SetImage } from './image.js';
-import { CT, CT_STATE, FAMILY, HOOK, META, TYPE } from './kernel.js';
+import { CT, CT_STATE, FAMILY, HOOK, META, PAYLOAD, TYPE } from './kernel.js';
 
 export const TABLE = { family: FAMILY.inet, table: 'dfw' } as const;
 
@@ -68,6 +68,11 @@ function notApplicable(direction: 0 | 1, key: number, side: 'in' | 'out'): Chain
 
 function hasState(bits: number): readonly Expression[] {
   return [ct(CT.state, 0), mask(0, host32(bits)), notEqual(0, big32(0))];
+}
+
+/** ICMP errors that this host sends to a workload: destination unreachable, time exceeded, parameter problem; for IPv6 types 1 to 4. */
+function hostError(protocol: number, type: Expression): ChainImage['rules'][number] {
+  return rule('ICMP error of this host', meta(META.oifname, 0), inSet(SETS.vnics.name, 0), meta(META.l4proto, 0), equal(0, byte(protocol)), payload(PAYLOAD.transport, 0, 1, 0), type, accept);
 }
 
 export const BASE_CHAINS: readonly ChainImage[] = [
@@ -122,6 +127,9 @@ export const BASE_CHAINS: readonly ChainImage[] = [
     'dfw_output', HOOK.output,
     // Resets and ICMP errors that this host itself answers with, among them those of our own rejects.
     rule('answers of this host', meta(META.oifname, 0), inSet(SETS.vnics.name, 0), ...hasState(CT_STATE.related), accept),
+    // An error about a connection that was refused at its first packet belongs to no connection.
+    ...[3, 11, 12].map((type) => hostError(1, equal(0, byte(type)))),
+    hostError(58, atMost(0, byte(4))),
     rule('from this host to a workload', meta(META.oifname, 0), inSet(SETS.vnics.name, 0), goTo('workload')),
   ),
 ];

@@ -53,6 +53,10 @@ export function notEqual(source: number, data: Uint8Array): Expression {
   return compare(source, 1, data);
 }
 
+export function atMost(source: number, data: Uint8Array): Expression {
+  return compare(source, 3, data);
+}
+
 function compare(source: number, operation: number, data: Uint8Array): Expression {
   return expression('cmp', (writer) => {
     writer.u32(1, register(source)).u32(2, operation);

@@ -68,6 +68,7 @@ export class FileSource implements Source {
   #timer: NodeJS.Timeout | undefined;
   #firstEventAt: number | undefined;
   #stopped = false;
+  #detach = (): void => undefined;
 
   constructor(options: FileSourceOptions) {
     this.#path = resolve(options.path);
@@ -94,15 +95,18 @@ export class FileSource implements Source {
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    signal.addEventListener('abort', () => {
+    const abort = (): void => {
       this.stop().catch((error: unknown) => this.#log.error('source.stop-failed', { path: this.#path, reason: describeError(error) }));
-    }, { once: true });
+    };
+    signal.addEventListener('abort', abort, { once: true });
+    this.#detach = () => signal.removeEventListener('abort', abort);
     await this.#enqueue({ trustEmpty: true, first: true }, signal);
     this.#schedule(this.#rescanMs);
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#detach();
     clearTimeout(this.#timer);
     this.#watches.close();
     await this.#parser.close();

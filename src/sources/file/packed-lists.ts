@@ -3,7 +3,7 @@
  * for a quarter of a second. The lists travel as one text each and are split in slices on arrival. Both functions work in place.
  */
 const MIN_LENGTH = 2_000;
-const SLICE = 20_000;
+const SLICE = 10_000;
 
 /** Stands where a list was. */
 interface Marker { readonly packedList: number }
@@ -58,7 +58,8 @@ function visit(value: unknown, replace: (child: object) => unknown): void {
   const walk = (holder: object): void => {
     if (seen.has(holder)) return;
     seen.add(holder);
-    for (const [key, child] of Object.entries(holder)) {
+    for (const key of Object.keys(holder)) {
+      const child: unknown = Reflect.get(holder, key);
       if (typeof child !== 'object' || child === null) continue;
       const replacement = replace(child);
       if (replacement === undefined) walk(child);

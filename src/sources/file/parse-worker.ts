@@ -2,7 +2,7 @@
 import { parentPort } from 'node:worker_threads';
 import type { ParsedDocument } from './parse-file.js';
 import type { ParseReply, ParseRequest } from './parse-messages.js';
-import { describeError } from '../../model/errors.js';
+import { describeError, isAgentError } from '../../model/errors.js';
 import { Decoder } from './decode.js';
 import { decodeText } from './file-parser.js';
 import { packLists } from './packed-lists.js';
@@ -28,7 +28,7 @@ function serve(reply: (message: ParseReply) => void): (request: ParseRequest) =>
         reply({ id, tell: 'batch', documents, texts });
       }
     } catch (error) {
-      reply({ id, tell: 'failed', message: describeError(error) });
+      reply({ id, tell: 'failed', code: isAgentError(error) ? error.code : 'E_INTERNAL', message: describeError(error) });
     }
   };
 }

@@ -22,7 +22,8 @@ function problemOf(error: ErrorObject): Problem {
   switch (error.keyword) {
     case 'additionalProperties': {
       const field = String(params['additionalProperty']);
-      const known = Object.keys(error.parentSchema?.['properties'] ?? {});
+      const properties: unknown = error.parentSchema?.['properties'];
+      const known = typeof properties === 'object' && properties !== null ? Object.keys(properties) : [];
       const near = nearest(field, known);
       const hint = near === undefined ? `known here: ${known.join(', ')}` : `did you mean ${near}?`;
       return { path: joinPath(path, /^[\w-]{1,64}$/.test(field) ? field : quote(field, 40)), message: `unknown field ${quote(field, 40)}; ${hint}` };

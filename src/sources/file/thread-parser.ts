@@ -54,11 +54,11 @@ export class ThreadParser implements FileParser {
 
   async #parseInWorker(name: string, bytes: Uint8Array): Promise<ParsedFile> {
     const head = await this.#request({ id: this.#nextId++, ask: 'parse', name, bytes });
-    if (head.tell !== 'parsed') throw new AgentError(head.tell === 'failed' ? 'E_PARSE' : 'E_INTERNAL', head.tell === 'failed' ? head.message : 'the parsing worker answered out of order');
+    if (head.tell !== 'parsed') throw failureOf(head);
     const documents: ParsedDocument[] = [];
     for (let batch = 0; batch < head.batches; batch++) {
       const part = await this.#request({ id: this.#nextId++, ask: 'batch' });
-      if (part.tell !== 'batch') throw new AgentError('E_INTERNAL', part.tell === 'failed' ? part.message : 'the parsing worker answered out of order');
+      if (part.tell !== 'batch') throw failureOf(part);
       unpackLists(part.documents, await splitTexts(part.texts, async () => setImmediate()));
       documents.push(...part.documents);
       await setImmediate();
@@ -97,4 +97,8 @@ export class ThreadParser implements FileParser {
     this.#worker = worker;
     return worker;
   }
+}
+
+function failureOf(reply: ParseReply): AgentError {
+  return reply.tell === 'failed' ? new AgentError(reply.code, reply.message) : new AgentError('E_INTERNAL', 'the parsing worker answered out of order');
 }

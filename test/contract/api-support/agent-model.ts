@@ -70,8 +70,13 @@ export class AgentModel implements AgentApi {
     }
   }
 
+  /** Further filters, as getFilters lists them. */
+  readonly others: FilterView[] = [];
+  /** What reloadIds waits for. */
+  reloading: Promise<void> = Promise.resolve();
+
   async getFilters(): Promise<FilterView[]> {
-    return [filterView];
+    return [filterView, ...this.others];
   }
   async getRules(filter: string, stats: boolean): Promise<RulesView> {
     this.#known(filter);
@@ -160,6 +165,7 @@ export class AgentModel implements AgentApi {
     await this.#untilAborted(signal);
   }
   async reloadIds(): Promise<{ reloaded: boolean; detail: string }> {
+    await this.reloading;
     return { reloaded: true, detail: '31000 signatures' };
   }
   async *capture(request: { filter: string; count?: number }, signal: AbortSignal): AsyncGenerator<Uint8Array> {

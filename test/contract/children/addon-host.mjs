@@ -26,11 +26,6 @@ function begin(request) {
       const target = request.object === 0 ? binding : objects.get(request.object);
       return target[request.member](...values);
     }
-    case 'block': {
-      // The JavaScript thread does nothing else meanwhile.
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, request.milliseconds);
-      return undefined;
-    }
     case 'release':
       // Everything dropped and no channel: the process must end by itself, whatever is still subscribed.
       process.disconnect();

@@ -1,8 +1,10 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { alertLine, alertsText } from '../../../src/cli/render/alerts.js';
 import { dvfilterText, filtersText, uuidBytes } from '../../../src/cli/render/filters.js';
 import { filterStatText } from '../../../src/cli/render/filterstat.js';
 import { countsLine, flowLine, ObjectJoiner } from '../../../src/cli/render/flows.js';
+import { serviceName } from '../../../src/cli/render/service-names.js';
 import { palette } from '../../../src/cli/render/palette.js';
 import { addressSetsText, rulesText, ruleStatsText } from '../../../src/cli/render/rules.js';
 import { statusText } from '../../../src/cli/render/status.js';
@@ -132,9 +134,22 @@ describe('flows', () => {
   };
   test('the line of the NSX screen', () => {
     expect(flowLine(flow)).toBe('558a796d00000000 Active tcp 0800 1 1006 0 0  172.16.10.12:Unknown(44194) 172.16.10.11:ssh(22) 2413 EST 3017 2957 19 18');
-    expect(flowLine({ ...flow, protocol: 'icmp', direction: 'out', tcpState: '', destination: { address: '::1', port: 22 } }))
-      .toBe('558a796d00000000 Active icmp 0800 2 1006 0 0  172.16.10.12:Unknown(44194) ::1:Unknown(22) 2413 3017 2957 19 18');
+    expect(flowLine({ ...flow, protocol: 'icmp', direction: 'out', tcpState: '', source: { address: '::2', port: 0 }, destination: { address: '::1', port: 8 * 256 + 1 } }))
+      .toBe('558a796d00000000 Active icmp 0800 2 1006 0 0  ::2:icmp(0) ::1:icmp(8.1) 2413 - 3017 2957 19 18');
+    expect(flowLine({ ...flow, protocol: 'udp', tcpState: '', destination: { address: '10.0.0.1', port: 53 } })).toContain(' 10.0.0.1:domain(53) 2413 - ');
+    expect(flowLine({ ...flow, protocol: '47', tcpState: '', destination: { address: '10.0.0.1', port: 22 } })).toContain(' 10.0.0.1:Unknown(22) ');
     expect(countsLine({ active: 3, inactive: 0, drop: 1 })).toBe('Count retrieved from kernel active(L3,L4)=3, active(L2)+inactive(L3,L4)=0, drop(L2,L3,L4)=1\n');
+  });
+
+  test('services are named as the native formatter names them', () => {
+    const source = readFileSync(new URL('../../../native/flow_service.cc', import.meta.url), 'utf8');
+    const protocols: Readonly<Record<string, string[]>> = { kTcp: ['tcp'], kUdp: ['udp'], kSctp: ['sctp'], kBoth: ['tcp', 'udp'] };
+    const entries = [...source.matchAll(/\{(\d+), ([\w |]+), "([^"]+)"\}/gu)];
+    expect(entries.length).toBeGreaterThan(50);
+    for (const [, port, names, service] of entries) {
+      for (const protocol of (names ?? '').split('|').flatMap((name) => protocols[name.trim()] ?? [])) expect([port, protocol, serviceName(Number(port), protocol)]).toEqual([port, protocol, service]);
+    }
+    expect([serviceName(22, 'udp'), serviceName(1, 'tcp'), serviceName(22, 'icmp'), serviceName(22, 'constructor')]).toEqual(['Unknown', 'Unknown', 'Unknown', 'Unknown']);
   });
 
   test.each([
