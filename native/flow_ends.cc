@@ -10,13 +10,6 @@ namespace {
 
 constexpr size_t kMaxWaiting = 65536;
 
-Napi::Object pair(Napi::Env env, uint64_t original, uint64_t reply) {
-  Napi::Object out = Napi::Object::New(env);
-  out.Set("original", Napi::Number::New(env, static_cast<double>(original)));
-  out.Set("reply", Napi::Number::New(env, static_cast<double>(reply)));
-  return out;
-}
-
 Napi::Object toObject(Napi::Env env, const EndedConnection& ended) {
   const Flow& flow = ended.flow;
   const bool icmp = isIcmp(flow.key.protocol);
@@ -29,8 +22,8 @@ Napi::Object toObject(Napi::Env env, const EndedConnection& ended) {
   out.Set("sourcePort", Napi::Number::New(env, icmp ? 0 : flow.key.sourcePort));
   out.Set("destinationPort", Napi::Number::New(env, servicePort(flow)));
   out.Set("tcpState", Napi::Number::New(env, flow.tcpState));
-  out.Set("packets", pair(env, flow.originalPackets, flow.replyPackets));
-  out.Set("bytes", pair(env, flow.originalBytes, flow.replyBytes));
+  out.Set("packets", bothWays(env, flow.originalPackets, flow.replyPackets));
+  out.Set("bytes", bothWays(env, flow.originalBytes, flow.replyBytes));
   return out;
 }
 

@@ -106,6 +106,10 @@ char* FlowFormatter::append(char* out, const Flow& flow, uint64_t nowNs, uint64_
     in = index_.isRule(flow.ruleIn);
     outgoing = index_.isRule(flow.ruleOut);
   }
+  if (options_.byRule) {
+    in = in && options_.rules.contains(flow.ruleIn);
+    outgoing = outgoing && options_.rules.contains(flow.ruleOut);
+  }
   const uint64_t age = flow.startNs != 0 && nowNs > flow.startNs ? (nowNs - flow.startNs) / 1000000000ull : 0;
   for (const bool side : {true, false}) {
     if (!(side ? in : outgoing)) continue;

@@ -29,6 +29,9 @@ struct FormatOptions {
   bool json = false;
   bool byAddress = false;
   AddressSet local;
+  /** Only sides whose rule is one of these. */
+  bool byRule = false;
+  IdSet rules;
   RuleNames names;
 };
 

@@ -184,12 +184,10 @@ void FlowIndex::add(RuleTotals& totals, uint32_t ruleOut, uint32_t ruleIn, const
   if (isRule(ruleIn) && ruleIn != ruleOut) addTo(ruleIn);
 }
 
-bool FlowIndex::beginTotals() {
-  if (totalling_) return false;
+void FlowIndex::beginTotals() {
   totalling_ = true;
   totalsEpoch_ = totalsEpoch_ == 255 ? 1 : static_cast<uint8_t>(totalsEpoch_ + 1);
   runningTotals_ = endedTotals_;
-  return true;
 }
 
 void FlowIndex::countTotals(const Flow& flow) {
@@ -205,7 +203,9 @@ void FlowIndex::countTotals(const Flow& flow) {
 
 RuleTotals FlowIndex::endTotals() {
   totalling_ = false;
-  return std::move(runningTotals_);
+  RuleTotals sums;
+  sums.swap(runningTotals_);
+  return sums;
 }
 
 // ---- answers ---------------------------------------------------------------------------------------------------

@@ -94,8 +94,10 @@ class FlowIndex {
   /** When the last complete audit ended. */
   std::chrono::steady_clock::time_point audited() const { return audited_; }
 
-  /** As an audit for totals: a flow that ends between the dump and the sum is counted exactly once. One at a time. */
-  bool beginTotals();
+  /** Needs no lock: held around the three calls below, so that only one sum is under way. */
+  std::unique_lock<std::mutex> totalsTurn() { return std::unique_lock<std::mutex>(totalsMutex_); }
+  /** Begin, every dumped flow, end: a flow that ends meanwhile is counted exactly once. */
+  void beginTotals();
   void countTotals(const Flow& flow);
   RuleTotals endTotals();
 
@@ -121,6 +123,7 @@ class FlowIndex {
   void add(RuleTotals& totals, uint32_t ruleOut, uint32_t ruleIn, const Flow& flow) const;
 
   std::mutex mutex_;
+  std::mutex totalsMutex_;
   const IdSet notApplicable_;
   FlowPool<AddressV4> v4_;
   FlowPool<AddressV6> v6_;

@@ -35,6 +35,14 @@ inline std::string textOf(uint8_t family, const Address& address) {
   return text;
 }
 
+/** {original, reply}: counters of both directions. */
+inline Napi::Object bothWays(Napi::Env env, uint64_t original, uint64_t reply) {
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("original", Napi::Number::New(env, static_cast<double>(original)));
+  out.Set("reply", Napi::Number::New(env, static_cast<double>(reply)));
+  return out;
+}
+
 /** Runs `work` on the thread pool and settles a promise with `convert`, or with the error. Deletes itself. */
 template <typename Result>
 class FlowJob : public Napi::AsyncWorker {

@@ -63,25 +63,39 @@ void FlowSession::onChunk(Napi::Env env, std::vector<char>* chunk) {
     delete chunk;
     return;
   }
-  Napi::HandleScope scope(env);
-  // Memory of the engine's own, and a copy: garbage of external memory waits for a full collection (70 MB at 1M flows), this
-  // is freed by the frequent small ones.
-  auto bytes = Napi::Uint8Array::New(env, chunk->size());
-  std::memcpy(bytes.Data(), chunk->data(), chunk->size());
+  waiting_.push_back(std::move(*chunk));
   delete chunk;
-  const Napi::Value answer = onChunk_.Call({bytes});
-  if (env.IsExceptionPending()) {
-    fail(env.GetAndClearPendingException().Value());
-    return;
+  pump(env);
+}
+
+void FlowSession::pump(Napi::Env env) {
+  while (!busy_ && !finished_ && !failedInJs_ && !waiting_.empty()) {
+    Napi::HandleScope scope(env);
+    // Memory of the engine's own, and a copy: garbage of external memory waits for a full collection (70 MB at 1M flows), this
+    // is freed by the frequent small ones.
+    auto bytes = Napi::Uint8Array::New(env, waiting_.front().size());
+    std::memcpy(bytes.Data(), waiting_.front().data(), waiting_.front().size());
+    waiting_.pop_front();
+    busy_ = true;
+    const Napi::Value answer = onChunk_.Call({bytes});
+    if (env.IsExceptionPending()) {
+      fail(env.GetAndClearPendingException().Value());
+      return;
+    }
+    if (!answer.IsPromise()) {
+      busy_ = false;
+      acknowledge();
+      continue;
+    }
+    const auto self = shared_from_this();
+    const auto done = Napi::Function::New(env, [self](const Napi::CallbackInfo& info) {
+      self->busy_ = false;
+      self->acknowledge();
+      self->pump(info.Env());
+    });
+    const auto refused = Napi::Function::New(env, [self](const Napi::CallbackInfo& info) { self->fail(info[0]); });
+    answer.As<Napi::Object>().Get("then").As<Napi::Function>().Call(answer, {done, refused});
   }
-  if (!answer.IsPromise()) {
-    acknowledge();
-    return;
-  }
-  const auto self = shared_from_this();
-  const auto done = Napi::Function::New(env, [self](const Napi::CallbackInfo&) { self->acknowledge(); });
-  const auto refused = Napi::Function::New(env, [self](const Napi::CallbackInfo& info) { self->fail(info[0]); });
-  answer.As<Napi::Object>().Get("then").As<Napi::Function>().Call(answer, {done, refused});
 }
 
 void FlowSession::acknowledge() {

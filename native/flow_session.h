@@ -1,8 +1,9 @@
-// One running stream() call: a producing thread, a window of unacknowledged chunks, and the promise.
+// One running stream() call: a producing thread, a bounded window of chunks on their way, and the promise.
 #pragma once
 #include <napi.h>
 
 #include <condition_variable>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -26,6 +27,8 @@ class FlowSession : public std::enable_shared_from_this<FlowSession> {
   void run();
   bool deliver(std::vector<char>&& chunk);
   void onChunk(Napi::Env env, std::vector<char>* chunk);
+  /** Hands over what waits, one chunk after the other: the next when the listener has settled the one before. */
+  void pump(Napi::Env env);
   void acknowledge();
   void fail(Napi::Value reason);
   void settle(Napi::Env env);
@@ -44,8 +47,12 @@ class FlowSession : public std::enable_shared_from_this<FlowSession> {
   int inFlight_ = 0;
   bool cancelled_ = false;
   bool closed_ = false;    // the environment is going away: toJs_ must not be touched
-  bool finished_ = false;  // JS thread only
+  // JS thread only
+  std::deque<std::vector<char>> waiting_;
+  bool busy_ = false;
+  bool finished_ = false;
   bool failedInJs_ = false;
+
   Failure result_;
   uint64_t count_ = 0;
 };

@@ -93,9 +93,10 @@ Failure sweepLabels(FlowIndex& index, const IdSet& ids, const IdSet& known, Swee
 }
 
 Failure ruleTotals(FlowIndex& index, RuleTotals& totals) {
+  const auto turn = index.totalsTurn();
   {
     auto guard = index.lock();
-    if (!index.beginTotals()) return {EBUSY, "ruleTotals"};
+    index.beginTotals();
   }
   const Failure failed = dumpAudited(
       index, [&](const Flow& flow) { index.countTotals(flow); }, [](const std::vector<Flow>&) -> Failure { return {}; });

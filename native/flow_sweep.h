@@ -14,7 +14,7 @@ struct SweepResult {
 /** Clears word 2 or 3 of every flow where it is in `ids`, or is neither 0, nor in `known`, nor a not-applicable id. Also audits the index. */
 Failure sweepLabels(FlowIndex& index, const IdSet& ids, const IdSet& known, SweepResult& result);
 
-/** Sums by rule, live (one dump) and ended. EBUSY while another call runs. Also audits the index. */
+/** Sums by rule, live (one dump) and ended. Calls wait for each other. Also audits the index. */
 Failure ruleTotals(FlowIndex& index, RuleTotals& totals);
 
 /** Fresh records of the flows that match, at most selection.limit (0 = no limit); E2BIG over `cap`. */

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "flow_ends.h"
@@ -28,13 +29,6 @@ struct FlowEngine {
 
 struct NoResult {};
 
-Napi::Object pair(Napi::Env env, uint64_t original, uint64_t reply) {
-  Napi::Object out = Napi::Object::New(env);
-  out.Set("original", Napi::Number::New(env, static_cast<double>(original)));
-  out.Set("reply", Napi::Number::New(env, static_cast<double>(reply)));
-  return out;
-}
-
 Napi::Object toObject(Napi::Env env, const Flow& flow) {
   const bool icmp = isIcmp(flow.key.protocol);
   Napi::Object out = Napi::Object::New(env);
@@ -54,8 +48,8 @@ Napi::Object toObject(Napi::Env env, const Flow& flow) {
   number("status", flow.status);
   number("timeoutSeconds", flow.timeout);
   number("startMs", static_cast<double>(flow.startNs / 1000000));
-  out.Set("packets", pair(env, flow.originalPackets, flow.replyPackets));
-  out.Set("bytes", pair(env, flow.originalBytes, flow.replyBytes));
+  out.Set("packets", bothWays(env, flow.originalPackets, flow.replyPackets));
+  out.Set("bytes", bothWays(env, flow.originalBytes, flow.replyBytes));
   return out;
 }
 
@@ -71,12 +65,14 @@ bool selectionOf(const Napi::Value& value, Selection& selection) {
   return addressesOf(addresses, selection.addresses);
 }
 
-bool formatOf(const Napi::Value& value, FormatOptions& options) {
+bool formatOf(const Napi::Value& value, const Selection& selection, FormatOptions& options) {
   if (!value.IsObject()) return false;
   const auto format = value.As<Napi::Object>();
   options.json = format.Get("kind").ToString().Utf8Value() == "json";
   const std::vector<uint32_t> labels = idsOf(format.Get("labelIds")), rules = idsOf(format.Get("ruleIds"));
   options.names = RuleNames(labels.data(), rules.data(), std::min(labels.size(), rules.size()));
+  options.byRule = selection.byRule;
+  options.rules = selection.rules;
   const Napi::Value local = format.Get("localAddresses");
   options.byAddress = local.IsArray();
   return addressesOf(local, options.local);
@@ -194,7 +190,7 @@ class FlowTable : public Napi::ObjectWrap<FlowTable> {
   Napi::Value stream(const Napi::CallbackInfo& info) {
     Selection selection;
     FormatOptions format;
-    if (!selectionOf(info[0], selection) || !formatOf(info[1], format) || !info[2].IsFunction()) return rejected(info.Env(), {EINVAL, "stream"});
+    if (!selectionOf(info[0], selection) || !formatOf(info[1], selection, format) || !info[2].IsFunction()) return rejected(info.Env(), {EINVAL, "stream"});
     sessions_.erase(std::remove_if(sessions_.begin(), sessions_.end(), [](const auto& session) { return session->finished(); }), sessions_.end());
     auto session = FlowSession::start(info.Env(), engine_, FlowStream(engine_->index, std::move(selection), std::move(format)), info[2].As<Napi::Function>());
     sessions_.push_back(session);
@@ -206,10 +202,12 @@ class FlowTable : public Napi::ObjectWrap<FlowTable> {
         info.Env(), [engine = engine_](RuleTotals& sums) { return ruleTotals(engine->index, sums); },
         [](Napi::Env env, RuleTotals& sums) -> Napi::Value {
           const size_t count = sums.size();
+          std::vector<std::pair<uint32_t, RuleTotal>> sorted(sums.begin(), sums.end());
+          std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
           auto ids = Napi::Uint32Array::New(env, count);
           auto connections = Napi::BigUint64Array::New(env, count), packets = Napi::BigUint64Array::New(env, count), bytes = Napi::BigUint64Array::New(env, count);
           size_t i = 0;
-          for (const auto& [id, total] : sums) {
+          for (const auto& [id, total] : sorted) {
             ids[i] = id;
             connections[i] = total.connections;
             packets[i] = total.packets;

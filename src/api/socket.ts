@@ -15,9 +15,11 @@ const PROBE_TIMEOUT_MS = 1_000;
  */
 export async function listenOn(server: Server, path: string, gid: number | undefined): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+    const folder = dirname(path);
+    // Made by us: open to the group's members whatever the umask is. Made by somebody else: left as it is.
+    if ((await mkdir(folder, { recursive: true })) !== undefined) await chmod(folder, 0o755);
     await refuseLiving(path);
-    const staging = await mkdtemp(join(dirname(path), '.'));
+    const staging = await mkdtemp(join(folder, '.'));
     try {
       const staged = join(staging, 's');
       await listening(server, staged);

@@ -91,8 +91,14 @@ async function complete(io: CliProcess, out: Output, connectTo: ConnectTo): Prom
 
 function failed(error: unknown, out: Output): number {
   if (error instanceof OutputClosed || out.closed.aborted && isAgentError(error, 'E_CANCELLED')) return EXIT.done;
-  out.message(`agentctl: ${printable(describeError(error))}${nearestNames(error)}`);
+  out.message(`agentctl: ${printable(messageOf(error))}${nearestNames(error)}`);
   return isAgentError(error) ? exitCodeOf(error.code) : EXIT.failed;
+}
+
+/** As describeError, but the object is named once: many messages name it themselves. */
+function messageOf(error: unknown): string {
+  const named = isAgentError(error) && error.path === undefined && error.object !== undefined && error.message.includes(error.object);
+  return named ? error.message : describeError(error);
 }
 
 function nearestNames(error: unknown): string {

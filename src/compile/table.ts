@@ -260,9 +260,8 @@ class ProfileBuilder {
       const family = classes.families.get(classNumber) ?? 0;
       for (const port of portClasses) pairs.set(pairKey(classNumber, port), pairOf(reduced, family, port));
     }
+    // Peers in no set, where their pair cannot be a constant: class 0, told apart by family only where rules do.
     for (const port of portClasses) {
-      if (port === 0 || !(sourcePorts?.members.get(port) ?? []).some((list) => index.sourcePorts.has(list))) continue;
-      // A peer in no set: class 0. Families differ only where rules do.
       for (const family of families) pairs.set(pairKey(family === 6 ? CLASS_NONE_6 : 0, port), pairOf([], family, port));
     }
     return { id, default4, default6, pairs };

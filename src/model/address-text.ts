@@ -181,7 +181,9 @@ export const MAC = /^(?:[0-9a-fA-F]{2}([:-]))(?:[0-9a-fA-F]{2}\1){4}[0-9a-fA-F]{
 
 /** Lower case with colons; accepts hyphens and upper case. */
 export function canonicalMac(text: string): string {
-  if (!MAC.test(text)) throw new AgentError('E_INVALID', `${quote(text)} is not a MAC address; write six hexadecimal pairs, as 0a:58:0a:62:00:02`);
+  if (!MAC.test(text)) {
+    throw new AgentError('E_INVALID', `${quote(text)} is not a MAC address; write six hexadecimal pairs, as 0a:58:0a:62:00:02`);
+  }
   return text.toLowerCase().replaceAll('-', ':');
 }
 

@@ -43,7 +43,9 @@ function prefixLength(text: string, max: number, member: string): number {
 }
 
 function notAnAddress(text: string): AgentError {
-  if (text.includes('%')) return invalid(`${quote(text)}: an address with a zone (%interface) cannot be used in a rule; leave the zone out`);
+  if (text.includes('%')) {
+    return invalid(`${quote(text)}: an address with a zone (%interface) cannot be used in a rule; leave the zone out`);
+  }
   return invalid(`${quote(text)} is not an address; write a host (10.0.0.1, fd00::1), a prefix (10.0.0.0/24) or a range (10.0.0.1-10.0.0.9)`);
 }
 

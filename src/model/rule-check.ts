@@ -43,7 +43,9 @@ export function idProblem(rules: readonly Identified[]): IdProblem | undefined {
     lastLine.set(rule.id, second);
     const earlier = first === undefined ? undefined : rules[first];
     if (first === undefined || earlier === undefined) continue;
-    if (first !== second - 1) return { first, second, message: `rule id ${rule.id} is used twice; only adjacent lines of one rule may share an id` };
+    if (first !== second - 1) {
+      return { first, second, message: `rule id ${rule.id} is used twice; only adjacent lines of one rule may share an id` };
+    }
     const differing = (['action', 'log', 'tag', 'direction', 'stateless'] as const).find((key) => earlier[key] !== rule[key]);
     if (differing !== undefined) return { first, second, message: `two lines share the rule id ${rule.id} but differ in ${differing}` };
   }

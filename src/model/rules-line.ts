@@ -127,7 +127,9 @@ function parseTypeCode(tokens: Tokens): IcmpMatch {
   const match = /^(\d{1,3})(?::(\d{1,3}))?$/.exec(word);
   const type = Number(match?.[1]);
   const code = match?.[2] === undefined ? undefined : Number(match[2]);
-  if (match === null || type > 255 || (code ?? 0) > 255) throw invalid(`${quote(word)} is not an ICMP type and code; write 3:1, each from 0 to 255`);
+  if (match === null || type > 255 || (code ?? 0) > 255) {
+    throw invalid(`${quote(word)} is not an ICMP type and code; write 3:1, each from 0 to 255`);
+  }
   return code === undefined ? { type } : { type, code };
 }
 
@@ -173,7 +175,9 @@ function parsePorts(tokens: Tokens): PortRange[] {
 }
 
 function parseAction(tokens: Tokens): Action {
-  if (tokens.peek() === 'with') throw invalid('application attributes (with attribute ...) are not supported; the rule would match more than it says');
+  if (tokens.peek() === 'with') {
+    throw invalid('application attributes (with attribute ...) are not supported; the rule would match more than it says');
+  }
   const word = tokens.next('an action');
   if (word === 'accept' || word === 'drop' || word === 'reject') return word;
   if (word === 'punt' || word === 'redirect') throw invalid(`action ${word} (service insertion) is not supported`);

@@ -93,7 +93,9 @@ class Parser {
   }
 
   finish(lastLine: number): RulesText {
-    if (this.#block !== undefined) this.#problem(this.#block.line, `the block that begins here is not closed by } before the end (line ${lastLine})`);
+    if (this.#block !== undefined) {
+      this.#problem(this.#block.line, `the block that begins here is not closed by } before the end (line ${lastLine})`);
+    }
     for (const table of this.#tables.values()) this.#checkTable(table);
     const problems = this.#problems;
     const hidden = this.#warningCount - this.#warnings.length;
@@ -155,7 +157,9 @@ class Parser {
     if (block?.kind !== 'addrset') return;
     const { set } = block;
     if (set.addresses.length > LIMITS.addressesPerSet) {
-      this.#problem(set.line, `addrset ${set.name} has ${set.addresses.length} members; the limit is ${LIMITS.addressesPerSet} (addressesPerSet)`);
+      this.#problem(
+        set.line, `addrset ${set.name} has ${set.addresses.length} members; the limit is ${LIMITS.addressesPerSet} (addressesPerSet)`,
+      );
     }
     const earlier = this.#sets.get(set.name);
     if (earlier === undefined) this.#sets.set(set.name, set);
@@ -186,7 +190,9 @@ class Parser {
       const parsed = parseRuleLine(text);
       for (const message of parsed.warnings) this.#warning(line, message);
       if (parsed.position !== undefined) {
-        if (parsed.position <= block.position) this.#warning(line, `position ${parsed.position} does not follow ${block.position}; the order of the lines counts`);
+        if (parsed.position <= block.position) {
+          this.#warning(line, `position ${parsed.position} does not follow ${block.position}; the order of the lines counts`);
+        }
         block.position = parsed.position;
       }
       if (parsed.rule.layer !== layer) {
@@ -207,9 +213,15 @@ class Parser {
   #checkTable(table: TableDraft): void {
     for (const [rules, lines] of [[table.rules, table.ruleLines], [table.layer2Rules, table.layer2Lines]] as const) {
       const excess = lines[LIMITS.rulesPerTable];
-      if (excess !== undefined) this.#problem(excess, `ruleset ${table.name} has ${rules.length} rules; the limit is ${LIMITS.rulesPerTable} (rulesPerTable)`);
+      if (excess !== undefined) {
+        this.#problem(excess, `ruleset ${table.name} has ${rules.length} rules; the limit is ${LIMITS.rulesPerTable} (rulesPerTable)`);
+      }
       const conflict = idProblem(rules);
-      if (conflict !== undefined) this.#problem(lines[conflict.second] ?? 0, `${conflict.message} (lines ${lines[conflict.first] ?? 0} and ${lines[conflict.second] ?? 0})`);
+      if (conflict !== undefined) {
+        this.#problem(
+          lines[conflict.second] ?? 0, `${conflict.message} (lines ${lines[conflict.first] ?? 0} and ${lines[conflict.second] ?? 0})`,
+        );
+      }
     }
   }
 

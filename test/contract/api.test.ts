@@ -74,6 +74,20 @@ describe('the socket', () => {
     expect(log.events('warn')).toContain('api.group.absent');
   });
 
+  test('has these modes whatever the umask is', async () => {
+    await server.stop();
+    rmSync(join(folder, 'run'), { recursive: true });
+    const umask = process.umask(0o077);
+    try {
+      server = makeServer('daemon');
+      await server.start();
+    } finally {
+      process.umask(umask);
+    }
+    expect(statSync(socketPath).mode & 0o777).toBe(0o660);
+    expect(statSync(join(folder, 'run')).mode & 0o777).toBe(0o755);
+  });
+
   test('is refused to a second agent while the first answers', async () => {
     await expect(makeServer().start()).rejects.toSatisfy((error) => isAgentError(error, 'E_CONFLICT'));
     expect((await agentctl(['health'])).code).toBe(0);
@@ -300,8 +314,9 @@ ruleset domain-c25_L2 {
     expect((await agentctl(['apply', '-f', join(folder, 'x.rules')])).stdout).toBe('RuleTable/t0 created\n');
     expect(model.applied).toEqual([{ rulesText: text, name: 'x.rules' }]);
     expect((await agentctl(['delete', '-f', join(folder, 'x.rules')])).stdout).toBe('RuleTable/x deleted\n');
+    expect((await agentctl(['delete', '-f', '-'], { input: 'addrset lonely {\nip 10.0.0.1,\n}\n' })).stdout).toBe('AddressSet/lonely deleted\n');
     expect((await agentctl(['delete', 'PODS', 'web'])).code).toBe(0);
-    expect(model.deleted).toEqual([{ kind: 'RuleTable', name: 'x' }, { kind: 'Pod', namespace: 'default', name: 'web' }]);
+    expect(model.deleted).toEqual([{ kind: 'RuleTable', name: 'x' }, { kind: 'AddressSet', name: 'lonely' }, { kind: 'Pod', namespace: 'default', name: 'web' }]);
   });
 
   test('what getconfig prints loads as a rules file with the same table', async () => {
@@ -348,7 +363,9 @@ ruleset domain-c25_L2 {
       const child = spawn(AGENTCTL, args, { env: { ...process.env, ...environment() }, stdio: ['pipe', 'pipe', 'pipe'] });
       let message = '';
       child.stderr.on('data', (chunk: Buffer) => (message += chunk.toString()));
-      await new Promise((resolve) => setTimeout(resolve, 800)); // nothing tells when it waits; too early would also be interrupted
+      if (args[0] === 'ids') await eventually('its call', async () => (model.reloads === 1 ? true : undefined));
+      // More than the pipe holds: written only when the child reads.
+      else await new Promise<void>((resolve) => child.stdin.write('# typed\n'.repeat(500_000), () => resolve()));
       child.kill('SIGINT');
       const [code]: unknown[] = await once(child, 'close');
       expect([args, code]).toEqual([args, 1]);

@@ -42,6 +42,7 @@ add_workload() { # NAME INTERFACE V4 V6
   in_host ip route add "$3/32" dev "$2"
   in_host ip -6 route add "$4/128" dev "$2"
   in_workload "$1" ip link set lo up
+  in_workload "$1" sysctl -q -w net.ipv6.conf.eth0.router_solicitations=0 # its gateway is given
   in_workload "$1" ip address add "$3/32" dev eth0
   in_workload "$1" ip -6 address add "$4/128" dev eth0 nodad
   in_workload "$1" ip link set eth0 up

@@ -2,7 +2,7 @@
 import type { FilterStatView } from '../../model/views.js';
 import { printable } from './printable.js';
 
-const LABEL = 24;
+const LABEL = 28;
 const CELL = 16;
 
 export function filterStatText(stat: FilterStatView): string {
@@ -22,7 +22,7 @@ function heading(title: string, ...columns: string[]): string {
 }
 
 function row(label: string, ...values: string[]): string {
-  return `${`${`${label}:`.padEnd(LABEL)}${values.map((value) => value.padEnd(CELL)).join('')}`.trimEnd()}\n`;
+  return `${`${`${label}:`.padEnd(LABEL - 1)} ${values.map((value) => value.padEnd(CELL)).join('')}`.trimEnd()}\n`;
 }
 
 function passDrop(view: FilterStatView['packets']): string {

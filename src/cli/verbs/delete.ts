@@ -41,10 +41,12 @@ async function named(
 
 function objectsOf(input: ManifestInput): ObjectName[] {
   if ('rulesText' in input) {
-    const { tables, problems } = parseRulesText(input.rulesText);
+    const { tables, addressSets, problems } = parseRulesText(input.rulesText);
     const [problem] = problems;
     if (problem !== undefined) throw new AgentError('E_PARSE', problem.message, { object: input.name, path: `line ${problem.line}` });
-    return tables.map((table) => ({ kind: 'RuleTable', name: table.name }));
+    // As the agent reads it: the sets belong to the tables; a text of sets alone makes AddressSets.
+    if (tables.length > 0) return tables.map((table) => ({ kind: 'RuleTable', name: table.name }));
+    return addressSets.map((set) => ({ kind: 'AddressSet', name: set.name }));
   }
   const { document } = input;
   const metadata = member(document, 'metadata');

@@ -3,7 +3,7 @@ import { defineVerb } from '../verb.js';
 
 export const version = defineVerb({
   command: 'version',
-  summary: 'print the versions of agentctl, the agent, Node.js and the kernel',
+  summary: 'print the versions of agentctl, the agent and its kernel',
   examples: [
     ['agentctl version', 'both sides'],
     ['agentctl version --client', 'without asking the agent'],
@@ -13,6 +13,6 @@ export const version = defineVerb({
     if (client) return print(out, format, { client: clientVersion }, () => `agentctl ${clientVersion}\n`);
     const answer = await (await agent()).version();
     await print(out, format, { client: clientVersion, agent: answer }, () =>
-      `agentctl ${clientVersion}\ndfw-agent ${answer.version} (Node.js ${answer.node}, kernel ${answer.kernel})\n`);
+      `agentctl ${clientVersion}\ndfw-agent ${answer.version} on ${answer.node} (kernel ${answer.kernel})\n`);
   },
 });

@@ -177,7 +177,7 @@ export class EngineSupervisor {
     if (this.#state !== 'failed') this.#enter('starting', '');
     this.#engineLog.reset();
     this.#starts += 1;
-    const args = ['-c', configFile, `--af-packet=${settings.sensor}`, '--pidfile', pidFile, '-l', settings.logDirectory];
+    const args = ['-c', configFile, '--af-packet', '--pidfile', pidFile, '-l', settings.logDirectory];
     const engine = this.#dependencies.runner.spawn(program, args, (line) => this.#engineLog.line(line));
     this.#pid = engine.pid;
     if (engine.pid === undefined) return this.#neverRan(await engine.exited);
@@ -265,7 +265,7 @@ export class EngineSupervisor {
 
   #describeExit(exit: ProcessExit): string {
     const how = exit.signal === undefined ? `exited with code ${String(exit.code ?? 'unknown')}` : `ended by ${exit.signal}`;
-    const why = this.#engineLog.lastError;
+    const why = this.#engineLog.cause;
     return why === '' ? `suricata ${how}` : `suricata ${how}: ${why}`;
   }
 

@@ -23,6 +23,8 @@ export interface IdsOptions {
   readonly program?: string;
   /** Interface that the managed engine reads. */
   readonly sensor: string;
+  /** Other interface of a managed engine that stands in the path (mode ips); absent: it gets copies (mode ids). */
+  readonly inlinePeer?: string;
   /** Directory of *.rules files; may also hold classification.config and reference.config. */
   readonly signatures: string;
   /** Further rule files, absolute: the agent's own test signature. */
@@ -141,6 +143,7 @@ export class IdsDriver {
 function settingsOf(options: IdsOptions): SuricataSettings {
   return {
     sensor: options.sensor,
+    ...(options.inlinePeer === undefined ? {} : { inlinePeer: options.inlinePeer }),
     clusterId: FANOUT_GROUP,
     logDirectory: dirname(options.eveFile),
     eveFile: options.eveFile,

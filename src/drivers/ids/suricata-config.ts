@@ -3,7 +3,13 @@
 export interface SuricataSettings {
   /** Interface that gets the mirrored packets: the sensor end of the tap pair. */
   readonly sensor: string;
-  /** PACKET_FANOUT group of the sensor's socket, 1..65535; two engines on one host must not share it. */
+  /**
+   * Absent: the engine gets copies. Present: it stands in the path (IPS) between the sensor and this interface: what comes in
+   * at one goes out at the other, unless a signature with the action drop or reject matches. Whoever sends towards the two must
+   * complete checksums and segment (transmit offloads off), because a raw socket sends frames as they are.
+   */
+  readonly inlinePeer?: string;
+  /** PACKET_FANOUT group of the sensor's socket, 1..65534 (an inline peer takes the next one); two engines on one host must not share it. */
   readonly clusterId: number;
   /** Directory for eve.json. */
   readonly logDirectory: string;
@@ -31,6 +37,8 @@ type Yaml = string | number | boolean | readonly Yaml[] | { readonly [key: strin
 const PACKET_SIZE = 65_568;
 /** A block must hold a good number of the largest frames; the kernel wants a power of two and a multiple of the page size. */
 const BLOCK_SIZE = 1 << 20;
+/** Must hold one frame of the largest size. */
+const INLINE_BLOCK_SIZE = 1 << 17;
 /** 512 frames of the largest size, 16 to a block: a ring of 33 MiB. */
 const RING_FRAMES = 512;
 /** Packet objects of the engine; each reserves PACKET_SIZE bytes. */
@@ -49,20 +57,7 @@ export function renderSuricataConfig(settings: SuricataSettings): string {
     stats: { enabled: true, interval: settings.statsInterval },
     outputs: [{ 'eve-log': eveLog(settings) }],
     logging: { 'default-log-level': 'notice', outputs: [{ console: { enabled: true, type: 'json' } }] },
-    'af-packet': [
-      {
-        interface: settings.sensor,
-        threads: 1,
-        'cluster-id': settings.clusterId,
-        'cluster-type': 'cluster_flow',
-        defrag: true,
-        'use-mmap': true,
-        'tpacket-v3': true,
-        'block-size': BLOCK_SIZE,
-        'ring-size': RING_FRAMES,
-        'checksum-checks': 'no',
-      },
-    ],
+    'af-packet': captures(settings),
     // The sensor's offloads are the mirror's business: with them the kernel hands over large frames instead of segmenting.
     capture: { 'disable-offloading': false, 'checksum-validation': 'none' },
     runmode: 'workers',
@@ -73,14 +68,14 @@ export function renderSuricataConfig(settings: SuricataSettings): string {
     'rule-files': settings.ruleFiles,
     ...(settings.classificationFile === undefined ? {} : { 'classification-file': settings.classificationFile }),
     ...(settings.referenceFile === undefined ? {} : { 'reference-config-file': settings.referenceFile }),
-    'host-mode': 'sniffer-only',
+    'host-mode': settings.inlinePeer === undefined ? 'sniffer-only' : 'router',
     'exception-policy': 'ignore',
     flow: { memcap: '64mb', 'hash-size': 16_384, prealloc: 1_000 },
     defrag: { memcap: '8mb', 'hash-size': 4_096, trackers: 4_096, 'max-frags': 8_192, prealloc: true, timeout: 60 },
     stream: {
       memcap: '32mb',
       'checksum-validation': false,
-      inline: false,
+      inline: settings.inlinePeer !== undefined,
       // A policy may select a workload that already has connections: they are inspected from the middle on.
       midstream: true,
       reassembly: { memcap: '96mb', depth: '1mb' },
@@ -92,6 +87,29 @@ export function renderSuricataConfig(settings: SuricataSettings): string {
     security: { 'limit-noproc': true },
   };
   return `%YAML 1.1\n---\n${renderMapping(document, 0)}`;
+}
+
+function captures(settings: SuricataSettings): readonly Yaml[] {
+  const { sensor, clusterId, inlinePeer } = settings;
+  if (inlinePeer === undefined) return [{ ...capture(sensor, clusterId), defrag: true, 'tpacket-v3': true, 'block-size': BLOCK_SIZE }];
+  // TPACKET_V3 holds packets back until a block is full: no good in the path. The kernel must not join fragments that go on.
+  const inline = { defrag: false, 'tpacket-v3': false, 'v2-block-size': INLINE_BLOCK_SIZE, 'copy-mode': 'ips' };
+  return [
+    { ...capture(sensor, clusterId), ...inline, 'copy-iface': inlinePeer },
+    { ...capture(inlinePeer, clusterId + 1), ...inline, 'copy-iface': sensor },
+  ];
+}
+
+function capture(device: string, clusterId: number): { readonly [key: string]: Yaml } {
+  return {
+    interface: device,
+    threads: 1,
+    'cluster-id': clusterId,
+    'cluster-type': 'cluster_flow',
+    'use-mmap': true,
+    'ring-size': RING_FRAMES,
+    'checksum-checks': 'no',
+  };
 }
 
 function eveLog(settings: SuricataSettings): Yaml {

@@ -3,15 +3,15 @@
  * takes over where it left off, unfinished sweeps included.
  */
 import type { ElementDump } from '../../native/binding.js';
-import { BASE_CHAINS, SETS } from './base-layout.js';
+import { BASE_CHAINS, ICMP_PROTOCOLS, PORT_PROTOCOLS, SETS } from './base-layout.js';
 import { Block, equalsDump } from './blocks.js';
 import type { ChainImage, SetImage } from './image.js';
-import { DISPATCH_SETS, interfaceKey, localVerdicts } from './pieces.js';
+import { DISPATCH_SETS, interfaceKey } from './pieces.js';
 import { NOTHING, plan, type Actual, type PlanOptions } from './plan.js';
 import type { ReadVerdict, TableReader } from './reader.js';
 import { elementChanges } from './table-elements.js';
 import { keepsConnections, type Target } from './target.js';
-import { actVerdict, logChainImage, packetVerdict, type Verdict, type VerdictElement } from './verdicts.js';
+import { CODE_VERDICTS, logChainImage, logVerdicts, PACKET_CODE_VERDICTS, type VerdictElement } from './verdicts.js';
 
 export interface Adoption {
   /** Undefined: the kernel differs; `difference` says where it was first seen. */
@@ -24,8 +24,8 @@ export async function adopt(reader: TableReader, target: Target, options: PlanOp
   if (!(await reader.exists())) return differs('table is absent');
   const wanted = plan(NOTHING, target, options).next;
 
-  const acts = await reader.verdicts(SETS.act);
-  const kernelIds = new Map(acts.map((element) => [idOf(element.key), element.comment]));
+  const kernelIds = new Map((await reader.verdicts(SETS.ids)).map((element) => [idOf(element.key), element.comment]));
+  for (const [id, label] of wanted.labels) if (kernelIds.get(id) !== label.key.slice(0, 120)) return differs(`label id ${id.toString(16)} of ${label.key} is absent`);
   const liveDump = await reader.elements(SETS.live);
   const live = new Set(words(liveDump));
 
@@ -36,7 +36,7 @@ export async function adopt(reader: TableReader, target: Target, options: PlanOp
 
   const chainDifference = await compareChains(reader, expectedChains(wanted, options), retired.size > 0);
   if (chainDifference !== undefined) return differs(chainDifference);
-  const setDifference = await compareSets(reader, wanted, acts, depth);
+  const setDifference = await compareSets(reader, wanted, retired, depth);
   if (setDifference !== undefined) return differs(setDifference);
 
   const labels = new Map(wanted.labels);
@@ -77,7 +77,7 @@ async function compareChains(reader: TableReader, expected: ReadonlyMap<string, 
   return undefined;
 }
 
-async function compareSets(reader: TableReader, wanted: Actual, acts: readonly ReadVerdict[], depth: 'structure' | 'all'): Promise<string | undefined> {
+async function compareSets(reader: TableReader, wanted: Actual, retired: ReadonlySet<number>, depth: 'structure' | 'all'): Promise<string | undefined> {
   const expected = new Map<string, SetImage>(Object.values(SETS).map((set) => [set.name, set]));
   for (const table of wanted.tables.values()) for (const [name, set] of table.sets) expected.set(name, set);
   const have = await reader.sets();
@@ -85,8 +85,8 @@ async function compareSets(reader: TableReader, wanted: Actual, acts: readonly R
   for (const name of expected.keys()) if (!have.has(name)) return `set ${name} is absent`;
 
   for (const key of ['vnicIn', 'vnicOut', 'packetIn', 'packetOut'] as const) {
-    const elements = new Map([...wanted.filters].map(([name, piece]) => [name, { key: interfaceKey(name), verdict: piece.dispatch[key] }]));
-    const difference = compareVerdicts(DISPATCH_SETS[key], await reader.verdicts(DISPATCH_SETS[key]), [...elements.values()]);
+    const elements = [...wanted.filters].map(([name, piece]) => ({ key: interfaceKey(name), verdict: piece.dispatch[key] }));
+    const difference = compareVerdicts(DISPATCH_SETS[key], await reader.verdicts(DISPATCH_SETS[key]), elements);
     if (difference !== undefined) return difference;
   }
   const names = new Block(16, 0);
@@ -94,39 +94,54 @@ async function compareSets(reader: TableReader, wanted: Actual, acts: readonly R
     names.add();
     names.keyText(name);
   }
-  if (!equalsDump(names, await reader.elements(SETS.vnics), SETS.vnics)) return 'set vnics differs';
-
   const labels = [...wanted.labels.values()];
-  const act = compareVerdicts(SETS.act, acts.filter((element) => wanted.labels.has(idOf(element.key))), labels.map((label) => ({ key: wordKey(label.id), verdict: actVerdict(label) })));
-  if (act !== undefined) return act;
-  if (depth === 'structure') return undefined;
+  const stateless = labels.filter((label) => label.stateless).map((label) => wordKey(label.id));
+  const plain: readonly (readonly [SetImage, Block])[] = [
+    [SETS.vnics, names], [SETS.portProtocols, keyBlock(1, PORT_PROTOCOLS.map((protocol) => Uint8Array.of(protocol)))],
+    [SETS.icmpProtocols, keyBlock(1, ICMP_PROTOCOLS.map((protocol) => Uint8Array.of(protocol)))],
+  ];
+  for (const [set, block] of plain) if (!equalsDump(block, await reader.elements(set), set)) return `elements of ${set.name} differ`;
+  const kernelStateless = new Set(words(await reader.elements(SETS.stateless)));
+  if (stateless.some((key) => !kernelStateless.has(idOf(key)))) return 'elements of stateless differ';
+  for (const id of kernelStateless) if (!retired.has(id) && wanted.labels.get(id)?.stateless !== true) return 'elements of stateless differ';
 
-  const packetActs = await reader.verdicts(SETS.packetAct);
-  const packet = compareVerdicts(
-    SETS.packetAct, packetActs.filter((element) => wanted.labels.has(idOf(element.key))), labels.map((label) => ({ key: wordKey(label.id), verdict: packetVerdict(label) })),
-  );
-  if (packet !== undefined) return packet;
+  for (const [set, codes, mode] of [[SETS.verdicts, CODE_VERDICTS, 'connection'], [SETS.packetVerdicts, PACKET_CODE_VERDICTS, 'packet']] as const) {
+    const elements = [...codes].map(([code, verdict]): VerdictElement => ({ key: wordKey(code), verdict }));
+    for (const label of labels) {
+      const verdict = logVerdicts(label)?.[mode];
+      if (verdict !== undefined) elements.push({ key: wordKey(label.id), verdict });
+    }
+    const kernel = (await reader.verdicts(set)).filter((element) => !retired.has(idOf(element.key)));
+    const difference = compareVerdicts(set, kernel, elements);
+    if (difference !== undefined) return difference;
+  }
+  return depth === 'structure' ? undefined : compareTables(reader, wanted);
+}
+
+async function compareTables(reader: TableReader, wanted: Actual): Promise<string | undefined> {
   for (const table of wanted.tables.values()) {
     const blocks = new Map(elementChanges(table.names, undefined, table.compiled).map(({ set, add }) => [set.name, add]));
-    const locals = localVerdicts(table);
     for (const [name, set] of table.sets) {
-      const verdicts = locals.get(name);
-      if (verdicts !== undefined) {
-        const difference = compareVerdicts(set, await reader.verdicts(set), [...verdicts.values()]);
-        if (difference !== undefined) return difference;
-      } else if (!equalsDump(blocks.get(name) ?? new Block(set.keyLength, 16), await reader.elements(set), set)) return `elements of ${name} differ`;
+      if (!equalsDump(blocks.get(name) ?? new Block(set.keyLength, 16), await reader.elements(set), set)) return `elements of ${name} differ`;
     }
   }
   return undefined;
 }
 
+function keyBlock(length: number, keys: readonly Uint8Array[]): Block {
+  const block = new Block(length, 0);
+  for (const key of keys) {
+    block.add();
+    key.forEach((value, offset) => block.keyByte(offset, value));
+  }
+  return block;
+}
+
 function compareVerdicts(set: SetImage, have: readonly ReadVerdict[], want: readonly VerdictElement[]): string | undefined {
-  const text = (key: Uint8Array, verdict: Verdict | undefined): string =>
-    `${Buffer.from(key).toString('hex')} ${verdict === undefined ? 'end' : `${verdict.code} ${verdict.chain ?? ''}`}`;
-  const found = new Set(have.map((element) => text(element.key, (element.flags & 1) !== 0 ? undefined : { code: element.code, chain: element.chain })));
-  const expected = want.flatMap((element) => [text(element.key, element.verdict), ...(element.end === undefined ? [] : [text(element.end, undefined)])]);
-  if (found.size !== new Set(expected).size || expected.some((entry) => !found.has(entry))) return `verdicts of ${set.name} differ`;
-  return undefined;
+  const text = (key: Uint8Array, code: number, chain: string): string => `${Buffer.from(key).toString('hex')} ${code} ${chain}`;
+  const found = new Set(have.map((element) => text(element.key, element.code, element.chain)));
+  const expected = want.map(({ key, verdict }) => text(key, verdict.code, verdict.chain ?? ''));
+  return found.size !== new Set(expected).size || expected.some((entry) => !found.has(entry)) ? `verdicts of ${set.name} differ` : undefined;
 }
 
 export function idOf(key: Uint8Array): number {

@@ -29,10 +29,25 @@ export const SETS = {
   vnicOut: set('vnic_out', TYPE.ifname, 16, 'verdict'),
   packetIn: set('packet_in', TYPE.ifname, 16, 'verdict'),
   packetOut: set('packet_out', TYPE.ifname, 16, 'verdict'),
+  /** Rules that connections may go on under. */
   live: { ...set('live', TYPE.mark, 4, 0), size: ID_CAPACITY },
-  act: { ...set('act', TYPE.mark, 4, 'verdict'), size: ID_CAPACITY, counter: true },
-  packetAct: { ...set('packet_act', TYPE.mark, 4, 'verdict'), size: ID_CAPACITY, counter: true },
+  /** Every label id, with its rule in the comment and a count of what it decided. */
+  ids: { ...set('ids', TYPE.mark, 4, 0), size: ID_CAPACITY, counter: true },
+  /** Ids of stateless rules. */
+  stateless: set('stateless', TYPE.mark, 4, 0),
+  /**
+   * Action code -> verdict. Small on purpose: the kernel walks these maps for every rule that looks into them, whenever a
+   * transaction adds a rule or a verdict.
+   */
+  verdicts: set('verdicts', TYPE.mark, 4, 'verdict'),
+  packetVerdicts: set('packet_verdicts', TYPE.mark, 4, 'verdict'),
+  portProtocols: set('port_protocols', TYPE.protocol, 1, 0),
+  icmpProtocols: set('icmp_protocols', TYPE.protocol, 1, 0),
 } as const satisfies Record<string, SetImage>;
+
+/** Protocols whose destination port is at offset 2 of the transport header: TCP, UDP, DCCP, SCTP, UDP-Lite. */
+export const PORT_PROTOCOLS = [6, 17, 33, 132, 136];
+export const ICMP_PROTOCOLS = [1, 58];
 
 function set(name: string, keyType: number, keyLength: number, data: 0 | 'verdict'): SetImage {
   return { name, keyType, keyLength, interval: false, data, counter: false, size: 0 };
@@ -40,9 +55,11 @@ function set(name: string, keyType: number, keyLength: number, data: 0 | 'verdic
 
 /** Register of the label word that the stage writes, when the label is in R6..R9: word 2 = out, word 3 = in. */
 export const LABEL_REGISTER = { out: 8, in: 9 } as const;
+/** Where the action code lands: the last word of a region's data. */
+export const ACTION_REGISTER = { out: 10, in: 11 } as const;
 
 export const CHAIN = {
-  closed: 'closed', open: 'opened', reject: 'refuse', guard: 'undeclared', statelessIn: 'stateless_in', statelessOut: 'stateless_out',
+  closed: 'closed', open: 'opened', reject: 'refuse', guard: 'undeclared', stateless: 'stateless_reply',
 } as const;
 
 const established = rule(
@@ -56,6 +73,22 @@ function hook(name: string, number: number, ...rules: ChainImage['rules']): Chai
 
 function stage(direction: 0 | 1, key: number, map: SetImage, what: string): ChainImage['rules'][number] {
   return rule(what, ct(CT.direction, 0), equal(0, byte(direction)), meta(key, 0), verdictMap(map.name, 0));
+}
+
+/** As stage(), for the reply direction: not for connections whose label word names a stateless rule. */
+function replyStage(word: 2 | 3, key: number, map: SetImage, what: string): ChainImage['rules'][number] {
+  return rule(
+    what, ct(CT.direction, 0), equal(0, byte(1)), meta(META.mark, word), ct(CT.labels, 0), notInSet(SETS.stateless.name, word),
+    meta(key, 0), verdictMap(map.name, 0),
+  );
+}
+
+/** A stateless rule admits only the direction it matches: packets of the other direction are judged by their own headers. */
+function statelessReply(word: 2 | 3, key: number, map: SetImage, what: string): ChainImage['rules'][number] {
+  return rule(
+    what, ct(CT.direction, 0), equal(0, byte(1)), meta(META.mark, word), ct(CT.labels, 0), inSet(SETS.stateless.name, word),
+    meta(key, 0), verdictMap(map.name, 0),
+  );
 }
 
 function notApplicable(direction: 0 | 1, key: number, side: 'in' | 'out'): ChainImage['rules'][number] {
@@ -87,13 +120,11 @@ export const BASE_CHAINS: readonly ChainImage[] = [
   { name: CHAIN.open, rules: [rule('filter without a table in force, failOpen', counter, returns)] },
   { name: CHAIN.guard, rules: [rule('local address that no attachment declares', counter, drop)] },
   {
-    // A stateless rule admits only the direction it matches: packets of the other direction are judged by their own headers.
-    name: CHAIN.statelessIn,
-    rules: [rule('reply to a stateless rule', ct(CT.direction, 0), equal(0, byte(1)), meta(META.iifname, 0), verdictMap(SETS.packetOut.name, 0))],
-  },
-  {
-    name: CHAIN.statelessOut,
-    rules: [rule('reply to a stateless rule', ct(CT.direction, 0), equal(0, byte(1)), meta(META.oifname, 0), verdictMap(SETS.packetIn.name, 0))],
+    name: CHAIN.stateless,
+    rules: [
+      rule('reply that no stateless rule was asked about', ct(CT.direction, 0), equal(0, byte(1)), counter, drop),
+      rule('judged packet by packet', returns),
+    ],
   },
   {
     name: 'untracked',
@@ -109,8 +140,10 @@ export const BASE_CHAINS: readonly ChainImage[] = [
       rule('not tracked by conntrack', ...hasState(CT_STATE.untracked), goTo('untracked')),
       stage(0, META.iifname, SETS.vnicOut, "source's filter"),
       stage(0, META.oifname, SETS.vnicIn, "destination's filter"),
-      stage(1, META.oifname, SETS.vnicOut, "reply: source's filter"),
-      stage(1, META.iifname, SETS.vnicIn, "reply: destination's filter"),
+      statelessReply(2, META.oifname, SETS.packetIn, "reply to a stateless rule: source's filter"),
+      replyStage(2, META.oifname, SETS.vnicOut, "reply: source's filter"),
+      statelessReply(3, META.iifname, SETS.packetOut, "reply to a stateless rule: destination's filter"),
+      replyStage(3, META.iifname, SETS.vnicIn, "reply: destination's filter"),
       notApplicable(0, META.iifname, 'out'),
       notApplicable(0, META.oifname, 'in'),
       notApplicable(1, META.oifname, 'out'),

@@ -61,7 +61,7 @@ export class NftablesDriver {
 
   /** Label ids that the kernel holds and the keys they were given for: they must keep them. Call before compiling. */
   async readLabels(): Promise<ReadonlyMap<number, string>> {
-    const elements = await this.reader.verdicts(SETS.act);
+    const elements = await this.reader.verdicts(SETS.ids);
     return new Map(elements.map((element) => [idOf(element.key), element.comment]));
   }
 
@@ -141,15 +141,8 @@ export class NftablesDriver {
 
   /** Packets that each label's rule decided anew (first packets of connections, and each refused packet). */
   async ruleCounters(): Promise<Map<number, RuleCounters>> {
-    const counters = new Map<number, RuleCounters>();
-    for (const set of [SETS.act, SETS.packetAct]) {
-      for (const { key, packets, bytes } of await this.reader.verdicts(set)) {
-        const id = idOf(key);
-        const sum = counters.get(id);
-        counters.set(id, { packets: packets + (sum?.packets ?? 0n), bytes: bytes + (sum?.bytes ?? 0n) });
-      }
-    }
-    return counters;
+    const elements = await this.reader.verdicts(SETS.ids);
+    return new Map(elements.map(({ key, packets, bytes }) => [idOf(key), { packets, bytes }]));
   }
 
   /** Counters of rules by chain, in order; see base-layout and pieces for what they count. */

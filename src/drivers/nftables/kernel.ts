@@ -16,7 +16,7 @@ export const VERDICT = { drop: 0, accept: 1, jump: -3, goto: -4, return: -5 } as
 /** Data type of verdict maps (NFT_DATA_VERDICT). */
 export const DATA_VERDICT = 0xffffff00;
 /** nft's own datatype numbers: what makes listings readable and loadable. */
-export const TYPE = { ipv4: 7, ipv6: 8, ether: 9, service: 13, mark: 19, ifname: 41 } as const;
+export const TYPE = { ipv4: 7, ipv6: 8, ether: 9, protocol: 12, service: 13, mark: 19, ifname: 41 } as const;
 export const META = { protocol: 1, mark: 3, iifname: 6, oifname: 7, nfproto: 15, l4proto: 16 } as const;
 export const CT = {
   state: 0, direction: 1, protoSource: 11, protoDestination: 12, labels: 13,

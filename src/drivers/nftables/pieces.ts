@@ -1,15 +1,13 @@
 /** Parts of the table as comparable values: what one compiled table, or one filter, needs in the kernel. */
 import { hash32 } from '../../model/text-hash.js';
-import type { IntervalClasses } from '../../compile/classes.js';
-import { nextKey6, type Key6 } from '../../compile/key6.js';
 import type { CompiledTable, Side } from '../../compile/table.js';
 import { CHAIN, SETS } from './base-layout.js';
 import { counter, jump, returns } from './expressions.js';
 import { rule, type ChainImage, type SetImage } from './image.js';
 import { VERDICT } from './kernel.js';
-import { entryChain, profileChain, tableChains, tableSets, usedSets, type Mode, type TableSets } from './table-layout.js';
+import { entryChain, tableChains, tableSets, usedSets, type TableSets } from './table-layout.js';
 import type { TargetFilter } from './target.js';
-import type { Verdict, VerdictElement } from './verdicts.js';
+import type { Verdict } from './verdicts.js';
 
 /** A compiled table with its kernel names. Derived once per compilation. */
 export interface TablePiece {
@@ -33,54 +31,6 @@ export function tablePiece(key: string, compiled: CompiledTable): TablePiece {
     sets: new Map(usedSets(names, compiled).map((set) => [set.name, set])),
     chains: new Map(tableChains(prefix, names, compiled).map((chain) => [chain.name, chain])),
   };
-}
-
-/** Verdict maps from local addresses to profile chains. Key: latin1 text of the element key (and end). */
-export function localVerdicts(piece: TablePiece | undefined): Map<string, Map<string, VerdictElement>> {
-  const found = new Map<string, Map<string, VerdictElement>>();
-  if (piece === undefined) return found;
-  for (const side of ['in', 'out'] as const) {
-    for (const mode of ['connection', 'packet'] as const) {
-      const names = piece.names.locals[side][mode];
-      const compiled = piece.compiled.sides[side];
-      const to = verdictOf(piece, side, mode);
-      found.set(names.hosts[4].name, new Map([...compiled.locals4].map(([address, profile]) => entry(bytes4(address), to(profile)))));
-      found.set(names.hosts[6].name, new Map([...compiled.locals6].map(([address, profile]) => entry(bytes6(address), to(profile)))));
-      found.set(names.intervals[4].name, intervals(compiled.localIntervals4, bytes4, (last) => (last === 0xffffffff ? undefined : last + 1), to));
-      found.set(names.intervals[6].name, intervals(compiled.localIntervals6, bytes6, nextKey6, to));
-    }
-  }
-  return found;
-}
-
-function verdictOf(piece: TablePiece, side: Side, mode: Mode): (profile: number) => Verdict {
-  return (profile) => ({ code: VERDICT.goto, chain: profileChain(piece.prefix, side, mode, profile, piece.compiled.sides[side]) });
-}
-
-function entry(key: Uint8Array, verdict: Verdict, end?: Uint8Array): [string, VerdictElement] {
-  const text = `${Buffer.from(key).toString('latin1')}|${end === undefined ? '' : Buffer.from(end).toString('latin1')}`;
-  return [text, end === undefined ? { key, verdict } : { key, verdict, end }];
-}
-
-function intervals<T>(
-  list: IntervalClasses<T>, bytes: (address: T) => Uint8Array, next: (address: T) => T | undefined, to: (profile: number) => Verdict,
-): Map<string, VerdictElement> {
-  const found = new Map<string, VerdictElement>();
-  list.first.forEach((first, index) => {
-    const last = list.last[index];
-    if (last === undefined) return;
-    const following = next(last);
-    found.set(...entry(bytes(first), to(list.classes[index] ?? 0), following === undefined ? undefined : bytes(following)));
-  });
-  return found;
-}
-
-function bytes4(address: number): Uint8Array {
-  return Uint8Array.of(address >>> 24, address >>> 16, address >>> 8, address);
-}
-
-function bytes6(address: Key6): Uint8Array {
-  return Uint8Array.from(address, (character) => character.charCodeAt(0));
 }
 
 /** Chains and dispatch of one filter. */

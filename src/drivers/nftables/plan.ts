@@ -5,24 +5,27 @@
  * the batch that takes effect. Its connections are then judged again on their next packet: those still permitted pass,
  * under the same or another rule; the rest are cut at once. Because the kernel only ORs labels, the label words of such
  * connections must be cleared before the rule may be live again: the sweep. Until then:
- *   probation  ids of `act` that would be live, but wait for the sweep
- *   retired    ids of `act` that no rule has any more; kept so that nobody gets them before the sweep
+ *   probation  ids that would be live, but wait for the sweep
+ *   retired    ids that no rule has any more; kept so that nobody gets them before the sweep
  * Both can be read off the kernel's sets, so a crash at any point loses nothing.
  */
 import { losses } from '../../compile/losses.js';
 import type { LabelInfo } from '../../compile/table.js';
 import type { Segment } from '../../native/binding.js';
 import { AttributeWriter } from './attributes.js';
-import { BASE_CHAINS, SETS, TABLE } from './base-layout.js';
+import { BASE_CHAINS, ICMP_PROTOCOLS, PORT_PROTOCOLS, SETS, TABLE } from './base-layout.js';
 import { Block } from './blocks.js';
 import { host32 } from './expressions.js';
 import {
   appendRules, deleteChain, deleteSet, deleteTable, equalChains, flushChain, newChain, newSet, newTable, type ChainImage, type SetImage,
 } from './image.js';
-import { DISPATCH_SETS, filterPiece, interfaceKey, localVerdicts, tablePiece, type FilterPiece, type TablePiece } from './pieces.js';
+import { DISPATCH_SETS, filterPiece, interfaceKey, tablePiece, type FilterPiece, type TablePiece } from './pieces.js';
 import { elementChanges } from './table-elements.js';
 import { keepsConnections, targetLabels, type Target, type TargetFilter } from './target.js';
-import { actVerdict, addVerdicts, logChain, logChainImage, packetVerdict, removeVerdicts, type Verdict, type VerdictElement } from './verdicts.js';
+import {
+  addCommented, addVerdicts, CODE_VERDICTS, logChain, logChainImage, logVerdicts, PACKET_CODE_VERDICTS, removeElements,
+  type CommentedElement, type Verdict, type VerdictElement,
+} from './verdicts.js';
 
 export interface Actual {
   /** False: the table is not there. */
@@ -83,12 +86,13 @@ export function settle(actual: Actual, swept: ReadonlySet<number>): Plan {
   const segments: Segment[] = [];
   const writer = new AttributeWriter();
   const elements = gone.map((id) => ({ key: host32(id) }));
-  removeVerdicts(writer, TABLE, SETS.act, elements);
-  removeVerdicts(writer, TABLE, SETS.packetAct, elements);
-  const chains = gone.flatMap((id) => {
-    const label = actual.labels.get(id);
-    return label?.log === true ? [logChain(label)] : [];
-  });
+  removeElements(writer, TABLE, SETS.ids, elements);
+  removeElements(writer, TABLE, SETS.stateless, elements.filter((_, index) => actual.labels.get(gone[index] ?? 0)?.stateless === true));
+  const logged = gone.flatMap((id) => actual.labels.get(id) ?? []).filter((label) => label.log);
+  const keys = logged.map(({ id }) => ({ key: host32(id) }));
+  removeElements(writer, TABLE, SETS.verdicts, keys);
+  removeElements(writer, TABLE, SETS.packetVerdicts, keys);
+  const chains = logged.map(logChain);
   for (const chain of chains) {
     flushChain(writer, TABLE, chain);
     deleteChain(writer, TABLE, chain);
@@ -110,10 +114,7 @@ export function settle(actual: Actual, swept: ReadonlySet<number>): Plan {
 
 function liveBlock(ids: Iterable<number>): Block {
   const block = new Block(4, 0);
-  for (const id of ids) {
-    block.add();
-    block.keyHostWord(id);
-  }
+  for (const id of ids) putId(block, id);
   return block;
 }
 
@@ -199,6 +200,17 @@ class Planner {
     newTable(this.head, TABLE);
     for (const set of Object.values(SETS)) this.addSet(set);
     for (const chain of BASE_CHAINS) this.addChain(chain);
+    for (const [set, protocols] of [[SETS.portProtocols, PORT_PROTOCOLS], [SETS.icmpProtocols, ICMP_PROTOCOLS]] as const) {
+      const block = new Block(1, 0);
+      for (const protocol of protocols) {
+        block.add();
+        block.keyByte(0, protocol);
+      }
+      this.block('add', set, block, true);
+    }
+    for (const [set, verdicts] of [[SETS.verdicts, CODE_VERDICTS], [SETS.packetVerdicts, PACKET_CODE_VERDICTS]] as const) {
+      addVerdicts(this.verdicts, TABLE, set, [...verdicts].map(([code, verdict]) => ({ key: host32(code), verdict })));
+    }
   }
 
   private tables(tables: ReadonlyMap<string, TablePiece>): void {
@@ -222,12 +234,7 @@ class Planner {
         this.block('add', set, add, true);
       }
     }
-    const old = localVerdicts(before);
-    for (const [name, elements] of localVerdicts(after)) {
-      const set = kept.get(name);
-      if (set !== undefined) this.verdictChanges(set, had.has(name) ? (old.get(name) ?? new Map<string, VerdictElement>()) : new Map<string, VerdictElement>(), elements);
-    }
-    for (const set of had.values()) if (!kept.has(set.name)) this.removeSet(set, old.get(set.name));
+    for (const set of had.values()) if (!kept.has(set.name)) this.removeSet(set);
   }
 
   private block(op: 'add' | 'delete', set: SetImage, block: Block, wanted: boolean): void {
@@ -270,9 +277,7 @@ class Planner {
     this.summary.sets += 1;
   }
 
-  private removeSet(set: SetImage, verdicts: ReadonlyMap<string, VerdictElement> | undefined): void {
-    // Verdicts hold on to chains that go in this batch too.
-    if (verdicts !== undefined) removeVerdicts(this.verdicts, TABLE, set, [...verdicts.values()]);
+  private removeSet(set: SetImage): void {
     deleteSet(this.tail, TABLE, set.name);
     this.summary.sets += 1;
   }
@@ -298,29 +303,38 @@ class Planner {
   private verdictChanges(set: SetImage, before: ReadonlyMap<string, VerdictElement>, after: ReadonlyMap<string, VerdictElement>): void {
     const remove = [...before].filter(([key, element]) => !sameVerdict(element.verdict, after.get(key)?.verdict)).map(([, element]) => element);
     const add = [...after].filter(([key, element]) => !sameVerdict(element.verdict, before.get(key)?.verdict)).map(([, element]) => element);
-    removeVerdicts(this.verdicts, TABLE, set, remove);
+    removeElements(this.verdicts, TABLE, set, remove);
     addVerdicts(this.verdicts, TABLE, set, add);
     this.summary.elements += remove.length + add.length;
   }
 
-  /** Makes the act maps and log chains right; returns what they then hold: the wanted labels and the retired. */
+  /** Makes ids, stateless, and the log chains and their verdicts right; returns the labels then held: the wanted and the retired. */
   private labels(wanted: ReadonlyMap<number, LabelInfo>): Map<number, LabelInfo> {
     const had = this.actual.present ? this.actual.labels : new Map<number, LabelInfo>();
     const after = new Map(this.actual.labels);
     for (const [id, label] of wanted) after.set(id, label);
-    const changes = { act: newChanges(), packetAct: newChanges() };
+    const fresh: CommentedElement[] = [];
+    const stateless = { add: new Block(4, 0), remove: new Block(4, 0) };
+    const logs = { connection: newChanges(), packet: newChanges() };
     for (const [id, label] of after) {
       const before = had.get(id);
       if (before === label) continue;
+      if (before === undefined) fresh.push({ key: host32(id), comment: label.key });
+      if (label.stateless !== (before?.stateless ?? false)) putId(label.stateless ? stateless.add : stateless.remove, id);
       this.logChain(before, label);
-      noteChange(changes.act, label, before && actVerdict(before), actVerdict(label));
-      noteChange(changes.packetAct, label, before && packetVerdict(before), packetVerdict(label));
+      const now = logVerdicts(label);
+      const old = before === undefined ? undefined : logVerdicts(before);
+      for (const mode of ['connection', 'packet'] as const) noteChange(logs[mode], id, old?.[mode], now?.[mode]);
     }
-    for (const key of ['act', 'packetAct'] as const) {
-      removeVerdicts(this.verdicts, TABLE, SETS[key], changes[key].remove);
-      addVerdicts(this.verdicts, TABLE, SETS[key], changes[key].add);
-      this.summary.elements += changes[key].remove.length + changes[key].add.length;
+    addCommented(this.verdicts, TABLE, SETS.ids, fresh);
+    this.block('delete', SETS.stateless, stateless.remove, true);
+    this.block('add', SETS.stateless, stateless.add, true);
+    for (const [mode, set] of [['connection', SETS.verdicts], ['packet', SETS.packetVerdicts]] as const) {
+      removeElements(this.verdicts, TABLE, set, logs[mode].remove);
+      addVerdicts(this.verdicts, TABLE, set, logs[mode].add);
+      this.summary.elements += logs[mode].remove.length + logs[mode].add.length;
     }
+    this.summary.elements += fresh.length;
     return after;
   }
 
@@ -371,11 +385,16 @@ function newChanges(): VerdictChanges {
   return { add: [], remove: [] };
 }
 
-function noteChange(changes: VerdictChanges, label: LabelInfo, before: Verdict | undefined, after: Verdict): void {
-  if (sameVerdict(after, before)) return;
-  const key = host32(label.id);
+function noteChange(changes: VerdictChanges, id: number, before: Verdict | undefined, after: Verdict | undefined): void {
+  if (after === before || (after !== undefined && sameVerdict(after, before))) return;
+  const key = host32(id);
   if (before !== undefined) changes.remove.push({ key });
-  changes.add.push({ key, verdict: after, comment: label.key });
+  if (after !== undefined) changes.add.push({ key, verdict: after });
+}
+
+function putId(block: Block, id: number): void {
+  block.add();
+  block.keyHostWord(id);
 }
 
 function putName(block: Block, name: string): void {

@@ -7,6 +7,7 @@ import type { CompiledTable, HostMove } from '../../compile/table.js';
 import { Block, END } from './blocks.js';
 import type { SetImage } from './image.js';
 import { GUARD_PROFILE, type TableSets } from './table-layout.js';
+import { ACTION, actionCode } from './verdicts.js';
 
 export interface ElementChange {
   readonly set: SetImage;
@@ -39,8 +40,17 @@ export function elementChanges(sets: TableSets, before: CompiledTable | undefine
     putSourcePorts(remove, before?.sourcePorts);
     putSourcePorts(add, after.sourcePorts);
   });
+  for (const side of ['in', 'out'] as const) {
+    const names = sets.locals[side];
+    const old = before?.sides[side];
+    const fresh = after.sides[side];
+    change(names.hosts[4], (remove, add) => diffMaps(old?.locals4, fresh.locals4, remove, add, putLocal4));
+    change(names.hosts[6], (remove, add) => diffMaps(old?.locals6, fresh.locals6, remove, add, putLocal6));
+    change(names.intervals[4], (remove, add) => diffIntervals(old?.localIntervals4, fresh.localIntervals4, remove, add, putLocalInterval4));
+    change(names.intervals[6], (remove, add) => diffIntervals(old?.localIntervals6, fresh.localIntervals6, remove, add, putLocalInterval6));
+  }
   change(sets.pairs, (remove, add) => diffPairs(before, after, remove, add));
-  change(sets.regions, (remove, add) => diffRegions(before?.regions, after.regions, remove, add));
+  change(sets.regions, (remove, add) => diffRegions(before, after, remove, add));
   return changes;
 }
 
@@ -60,17 +70,30 @@ function putMoves<K>(moves: readonly HostMove<K>[], remove: Block, add: Block, p
   }
 }
 
-function putHost4(block: Block, address: number, value: number): void {
-  block.add();
-  block.keyWord(0, address);
-  block.dataWord(1, value);
+/** Word of the data in which a value stands: classes go one register past the lookup's, profiles into the lookup's own. */
+const CLASS_WORD = 1;
+const PROFILE_WORD = 0;
+
+function putAddress4(word: number): (block: Block, address: number, value: number) => void {
+  return (block, address, value) => {
+    block.add();
+    block.keyWord(0, address);
+    block.dataWord(word, value);
+  };
 }
 
-function putHost6(block: Block, address: Key6, value: number): void {
-  block.add();
-  block.keyText(address);
-  block.dataWord(1, value);
+function putAddress6(word: number): (block: Block, address: Key6, value: number) => void {
+  return (block, address, value) => {
+    block.add();
+    block.keyText(address);
+    block.dataWord(word, value);
+  };
 }
+
+const putHost4 = putAddress4(CLASS_WORD);
+const putHost6 = putAddress6(CLASS_WORD);
+const putLocal4 = putAddress4(PROFILE_WORD);
+const putLocal6 = putAddress6(PROFILE_WORD);
 
 function diffIntervals<T extends number | string>(
   before: IntervalClasses<T> | undefined, after: IntervalClasses<T>, remove: Block, add: Block,
@@ -90,20 +113,29 @@ function diffIntervals<T extends number | string>(
   each(after, old, add);
 }
 
-function putInterval4(block: Block, first: number, last: number, value: number): void {
-  putHost4(block, first, value);
-  if (last === 0xffffffff) return; // open ended: the interval runs to the last address
-  block.add(END);
-  block.keyWord(0, last + 1);
+function putRange4(put: (block: Block, address: number, value: number) => void): (block: Block, first: number, last: number, value: number) => void {
+  return (block, first, last, value) => {
+    put(block, first, value);
+    if (last === 0xffffffff) return; // open ended: the interval runs to the last address
+    block.add(END);
+    block.keyWord(0, last + 1);
+  };
 }
 
-function putInterval6(block: Block, first: Key6, last: Key6, value: number): void {
-  putHost6(block, first, value);
-  const end = nextKey6(last);
-  if (end === undefined) return;
-  block.add(END);
-  block.keyText(end);
+function putRange6(put: (block: Block, address: Key6, value: number) => void): (block: Block, first: Key6, last: Key6, value: number) => void {
+  return (block, first, last, value) => {
+    put(block, first, value);
+    const end = nextKey6(last);
+    if (end === undefined) return;
+    block.add(END);
+    block.keyText(end);
+  };
 }
+
+const putInterval4 = putRange4(putHost4);
+const putInterval6 = putRange6(putHost6);
+const putLocalInterval4 = putRange4(putLocal4);
+const putLocalInterval6 = putRange6(putLocal6);
 
 function putSourcePorts(block: Block, classes: SourcePortClasses | undefined): void {
   if (classes === undefined) return;
@@ -144,34 +176,51 @@ function putPair(block: Block, key: number, profile: number, pair: number): void
   block.dataWord(1, pair);
 }
 
-function diffRegions(before: ReadonlyMap<number, Segments> | undefined, after: ReadonlyMap<number, Segments>, remove: Block, add: Block): void {
-  if (before === after) return;
-  for (const [pair, segments] of before ?? []) {
-    const now = after.get(pair);
-    if (now === undefined) putRegions(remove, pair, segments, undefined);
-    else if (!equalSegments(segments, now)) putRegions(remove, pair, segments, now);
+function diffRegions(before: CompiledTable | undefined, after: CompiledTable, remove: Block, add: Block): void {
+  if (before?.regions === after.regions) return;
+  // The action stands in the regions: a rule whose action changed is rewritten in all of its own.
+  const changed = new Set<number>();
+  for (const [id, label] of after.labels) {
+    const old = before?.labels.get(id);
+    if (old !== undefined && actionCode(old) !== actionCode(label)) changed.add(id);
   }
-  for (const [pair, segments] of after) {
-    const old = before?.get(pair);
-    if (old === undefined) putRegions(add, pair, segments, undefined);
-    else if (!equalSegments(segments, old)) putRegions(add, pair, segments, old);
+  const touched = (segments: Segments): boolean => changed.size > 0 && segments.winners.some((winner) => changed.has(winner));
+  const oldCode = (id: number): number => codeOf(before, id);
+  const newCode = (id: number): number => codeOf(after, id);
+  for (const [pair, segments] of before?.regions ?? []) {
+    const now = after.regions.get(pair);
+    if (now === undefined) putRegions(remove, pair, segments, oldCode, undefined, changed);
+    else if (touched(segments) || !equalSegments(segments, now)) putRegions(remove, pair, segments, oldCode, now, changed);
+  }
+  for (const [pair, segments] of after.regions) {
+    const old = before?.regions.get(pair);
+    if (old === undefined) putRegions(add, pair, segments, newCode, undefined, changed);
+    else if (touched(segments) || !equalSegments(segments, old)) putRegions(add, pair, segments, newCode, old, changed);
   }
 }
 
-/** The pair's regions, but for those that `except` has alike (same bounds, same winner). */
-function putRegions(block: Block, pair: number, segments: Segments, except: Segments | undefined): void {
+function codeOf(table: CompiledTable | undefined, id: number): number {
+  const label = table?.labels.get(id);
+  return label === undefined ? ACTION.drop : actionCode(label);
+}
+
+/** The pair's regions, but for those that `except` has alike (same bounds, same winner, same action). */
+function putRegions(
+  block: Block, pair: number, segments: Segments, code: (id: number) => number, except: Segments | undefined, changed: ReadonlySet<number>,
+): void {
   let other = 0;
   for (let i = 0; i < segments.starts.length; i += 1) {
     const first = segments.starts[i] ?? 0;
     const end = segments.starts[i + 1] ?? SPACE;
     const winner = segments.winners[i] ?? 0;
-    if (except !== undefined) {
+    if (except !== undefined && !changed.has(winner)) {
       while (other + 1 < except.starts.length && (except.starts[other] ?? 0) < first) other += 1;
       if (except.starts[other] === first && (except.starts[other + 1] ?? SPACE) === end && except.winners[other] === winner) continue;
     }
     block.add();
     regionKey(block, pair, first);
     block.dataHostWord(1, winner);
+    block.dataHostWord(3, code(winner));
     block.add(END);
     if (end < SPACE) regionKey(block, pair, end);
     else {

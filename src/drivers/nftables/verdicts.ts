@@ -23,23 +23,37 @@ export function logChain(label: LabelInfo): string {
   return `log_${label.id.toString(16).padStart(8, '0')}`;
 }
 
-/** Verdict in the connection stages. Accepting is RETURN: the other side's filter may still object. */
-export function actVerdict(label: LabelInfo): Verdict {
-  if (label.log) return { code: VERDICT.goto, chain: logChain(label) };
-  return finalVerdict(label);
+/** Action codes of region data. Rules that log have a code of their own: their label id (16 bits set; these have fewer). */
+export const ACTION = { accept: 1, drop: 2, reject: 3, stateless: 4 } as const;
+
+export function actionCode(label: LabelInfo): number {
+  return label.log ? label.id : plainCode(label);
 }
 
-/** Verdict when a packet is judged by its own headers. Stateless rules just accept here, in whatever direction. */
-export function packetVerdict(label: LabelInfo): Verdict {
-  if (label.action === 'accept' && label.stateless) return { code: VERDICT.return };
-  return actVerdict(label);
+function plainCode(label: LabelInfo): number {
+  if (label.action !== 'accept') return ACTION[label.action];
+  return label.stateless ? ACTION.stateless : ACTION.accept;
+}
+
+/** Accepting is RETURN: the other side's filter may still object. */
+export const CODE_VERDICTS: ReadonlyMap<number, Verdict> = new Map<number, Verdict>([
+  [ACTION.accept, { code: VERDICT.return }],
+  [ACTION.drop, { code: VERDICT.drop }],
+  [ACTION.reject, { code: VERDICT.goto, chain: CHAIN.reject }],
+  [ACTION.stateless, { code: VERDICT.goto, chain: CHAIN.stateless }],
+]);
+/** When a packet is judged by its own headers, stateless rules just accept. */
+export const PACKET_CODE_VERDICTS: ReadonlyMap<number, Verdict> = new Map([...CODE_VERDICTS, [ACTION.stateless, { code: VERDICT.return }]]);
+
+/** Verdicts of a rule that logs, by mode; undefined for others. */
+export function logVerdicts(label: LabelInfo): { readonly connection: Verdict; readonly packet: Verdict } | undefined {
+  if (!label.log) return undefined;
+  const logged = { code: VERDICT.goto, chain: logChain(label) };
+  return { connection: logged, packet: label.action === 'accept' && label.stateless ? { code: VERDICT.return } : logged };
 }
 
 function finalVerdict(label: LabelInfo): Verdict {
-  if (label.action === 'drop') return { code: VERDICT.drop };
-  if (label.action === 'reject') return { code: VERDICT.goto, chain: CHAIN.reject };
-  if (label.stateless) return { code: VERDICT.goto, chain: label.side === 'in' ? CHAIN.statelessIn : CHAIN.statelessOut };
-  return { code: VERDICT.return };
+  return CODE_VERDICTS.get(plainCode(label)) ?? { code: VERDICT.drop };
 }
 
 export interface LogPrefix {
@@ -76,34 +90,36 @@ export function logChainImage(label: LabelInfo, group: number): ChainImage {
 export interface VerdictElement {
   readonly key: Uint8Array;
   readonly verdict: Verdict;
-  readonly comment?: string;
-  /** Last address of the interval that begins at the key, plus one; interval maps only. */
-  readonly end?: Uint8Array;
+}
+
+export interface CommentedElement {
+  readonly key: Uint8Array;
+  readonly comment: string;
 }
 
 /** Adds elements of a verdict map, in messages below the 64 kB nesting limit. */
-export function addVerdicts(writer: AttributeWriter, { family, table }: TableName, set: SetImage, elements: readonly VerdictElement[]): void {
-  inMessages(writer, MESSAGE.newElements, FLAG.request | FLAG.create, { family, table }, set, elements, (element) => {
+export function addVerdicts(writer: AttributeWriter, table: TableName, set: SetImage, elements: readonly VerdictElement[]): void {
+  inMessages(writer, MESSAGE.newElements, FLAG.request | FLAG.create, table, set, elements, (element) => {
     writer.nest(1, () => {
       writer.nest(1, () => writer.data(1, element.key));
       verdictElementData(writer, element.verdict.code, element.verdict.chain);
-      if (element.comment !== undefined) writer.data(6, userComment(element.comment, 120));
     });
-    if (element.end !== undefined) addEnd(writer, element.end);
   });
 }
 
-export function removeVerdicts(writer: AttributeWriter, { family, table }: TableName, set: SetImage, elements: readonly Pick<VerdictElement, 'key' | 'end'>[]): void {
-  inMessages(writer, MESSAGE.deleteElements, FLAG.request, { family, table }, set, elements, (element) => {
+/** Adds elements of a plain set that carry a comment. */
+export function addCommented(writer: AttributeWriter, table: TableName, set: SetImage, elements: readonly CommentedElement[]): void {
+  inMessages(writer, MESSAGE.newElements, FLAG.request | FLAG.create, table, set, elements, (element) => {
+    writer.nest(1, () => {
+      writer.nest(1, () => writer.data(1, element.key));
+      writer.data(6, userComment(element.comment, 120));
+    });
+  });
+}
+
+export function removeElements(writer: AttributeWriter, table: TableName, set: SetImage, elements: readonly { readonly key: Uint8Array }[]): void {
+  inMessages(writer, MESSAGE.deleteElements, FLAG.request, table, set, elements, (element) => {
     writer.nest(1, () => writer.nest(1, () => writer.data(1, element.key)));
-    if (element.end !== undefined) addEnd(writer, element.end);
-  });
-}
-
-function addEnd(writer: AttributeWriter, end: Uint8Array): void {
-  writer.nest(1, () => {
-    writer.u32(3, 1); // NFT_SET_ELEM_INTERVAL_END
-    writer.nest(1, () => writer.data(1, end));
   });
 }
 

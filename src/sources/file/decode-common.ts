@@ -57,7 +57,10 @@ export function decodeSelector(selector: SelectorManifest, path: string): LabelS
   const matchExpressions = (selector.matchExpressions ?? []).map(({ key, operator, values = [] }, index) => {
     const wantsValues = operator === 'In' || operator === 'NotIn';
     if (wantsValues !== values.length > 0) {
-      throw refuse(`${path}.matchExpressions[${index}].values`, wantsValues ? `operator ${operator} needs at least one value` : `operator ${operator} takes no values`);
+      throw refuse(
+        `${path}.matchExpressions[${index}].values`,
+        wantsValues ? `operator ${operator} needs at least one value` : `operator ${operator} takes no values`,
+      );
     }
     return { key, operator, values };
   });

@@ -46,12 +46,16 @@ function decodeAppliedTo(appliedTo: RuleTableManifest['spec']['appliedTo']): App
 }
 
 function checkRuleCount(rules: readonly unknown[], path: string): void {
-  if (rules.length > LIMITS.rulesPerTable) throw refuse(path, `${rules.length} rules; the limit is ${LIMITS.rulesPerTable} (rulesPerTable)`, 'E_LIMIT');
+  if (rules.length > LIMITS.rulesPerTable) {
+    throw refuse(path, `${rules.length} rules; the limit is ${LIMITS.rulesPerTable} (rulesPerTable)`, 'E_LIMIT');
+  }
 }
 
 function checkIds(rules: Parameters<typeof idProblem>[0], path: string): void {
   const problem = idProblem(rules);
-  if (problem !== undefined) throw refuse(`${path}[${problem.second}].id`, `${problem.message} (${path}[${problem.first}] and ${path}[${problem.second}])`);
+  if (problem !== undefined) {
+    throw refuse(`${path}[${problem.second}].id`, `${problem.message} (${path}[${problem.first}] and ${path}[${problem.second}])`);
+  }
 }
 
 function decodeSets(sets: readonly { readonly name: string; readonly addresses: readonly unknown[] }[]): AddressSet[] {
@@ -106,20 +110,29 @@ function decodeProtocol(value: string | number | undefined, path: string): Proto
   const protocol = protocolFromText(String(value));
   if (protocol !== undefined) return protocol;
   const near = nearest(String(value), protocolNames());
-  throw refuse(path, `unknown protocol ${quote(String(value))}${near === undefined ? '; use a name or a number from 0 to 255' : `; did you mean ${near}?`}`);
+  throw refuse(
+    path,
+    `unknown protocol ${quote(String(value))}${near === undefined ? '; use a name or a number from 0 to 255' : `; did you mean ${near}?`}`,
+  );
 }
 
 function decodeEthertype(value: string | number | undefined, path: string): number | 'any' {
   if (value === undefined) return 'any';
   const ethertype = ethertypeFromText(String(value));
-  if (ethertype === undefined) throw refuse(path, `${quote(String(value))} is not an ethertype; use any, a name (ipv4, arp, ipv6) or 0x0600 to 0xffff`);
+  if (ethertype === undefined) {
+    throw refuse(path, `${quote(String(value))} is not an ethertype; use any, a name (ipv4, arp, ipv6) or 0x0600 to 0xffff`);
+  }
   return ethertype;
 }
 
 function decodePorts(values: readonly (string | number)[] | undefined, path: string): PortRange[] {
   return normalizePorts((values ?? []).map((value, index) => {
     const range = portRangeFromText(String(value));
-    if (range === undefined) throw refuse(`${path}[${index}]`, `${quote(String(value))} is not a port or a range of ports; use 22 or 8000-8100, each from 0 to 65535`);
+    if (range === undefined) {
+      throw refuse(
+        `${path}[${index}]`, `${quote(String(value))} is not a port or a range of ports; use 22 or 8000-8100, each from 0 to 65535`,
+      );
+    }
     return range;
   }));
 }
@@ -129,8 +142,14 @@ function decodeSide(side: SideManifest | undefined, layer: 2 | 3, path: string):
   const addresses = decodeMembers(side?.addresses ?? [], `${path}.addresses`);
   for (const [index, name] of addressSets.entries()) refuseIf(nsxNameProblem(name, 'address set name'), `${path}.addressSets[${index}]`);
   const wrong = addresses.findIndex((address) => isMac(address) !== (layer === 2));
-  if (wrong >= 0) throw refuse(`${path}.addresses[${wrong}]`, layer === 2 ? 'a layer 2 rule matches MAC addresses only' : 'MAC addresses belong in layer2Rules');
-  if (not && addresses.length + addressSets.length === 0) throw refuse(`${path}.not`, 'there is nothing to negate; give addressSets or addresses');
+  if (wrong >= 0) {
+    throw refuse(
+      `${path}.addresses[${wrong}]`, layer === 2 ? 'a layer 2 rule matches MAC addresses only' : 'MAC addresses belong in layer2Rules',
+    );
+  }
+  if (not && addresses.length + addressSets.length === 0) {
+    throw refuse(`${path}.not`, 'there is nothing to negate; give addressSets or addresses');
+  }
   return { not, addressSets, addresses };
 }
 

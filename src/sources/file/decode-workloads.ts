@@ -103,7 +103,9 @@ function deviceOf(port: TargetPortManifest, path: string): string {
   const [kind, ...others] = Object.keys(port);
   if (kind === undefined || others.length > 0) throw refuse(path, 'give exactly one of device and ovsInternal');
   const named = port.device ?? port.ovsInternal;
-  if (named === undefined) throw refuse(`${path}.${kind}`, `a tunnel (${kind}) is not supported by this version yet; use device or ovsInternal`);
+  if (named === undefined) {
+    throw refuse(`${path}.${kind}`, `a tunnel (${kind}) is not supported by this version yet; use device or ovsInternal`);
+  }
   refuseIf(interfaceProblem(named.name), `${path}.${kind}.name`);
   return named.name;
 }

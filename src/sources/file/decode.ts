@@ -71,11 +71,15 @@ export class Decoder {
 
   #find(document: unknown): Kind {
     const fields = fieldsOf(document);
-    if (fields === undefined) throw new AgentError('E_INVALID', `a manifest is a mapping with apiVersion, kind and metadata; this is ${describe(document)}`);
+    if (fields === undefined) {
+      throw new AgentError('E_INVALID', `a manifest is a mapping with apiVersion, kind and metadata; this is ${describe(document)}`);
+    }
     const { kind, apiVersion } = fields;
     if (kind === undefined) throw new AgentError('E_INVALID', 'the field kind is missing');
     if (typeof kind !== 'string') throw new AgentError('E_INVALID', `must be a string, is ${describe(kind)}`, { path: 'kind' });
-    if (apiVersion !== undefined && typeof apiVersion !== 'string') throw new AgentError('E_INVALID', `must be a string, is ${describe(apiVersion)}`, { path: 'apiVersion' });
+    if (apiVersion !== undefined && typeof apiVersion !== 'string') {
+      throw new AgentError('E_INVALID', `must be a string, is ${describe(apiVersion)}`, { path: 'apiVersion' });
+    }
     const found = this.#kinds.find((known) => known.kind === kind && known.apiVersion === (apiVersion ?? OWN_API_VERSION));
     if (found !== undefined) return found;
     throw this.#unknown(kind, apiVersion);
@@ -85,7 +89,9 @@ export class Decoder {
     const elsewhere = this.#kinds.find((known) => known.kind === kind);
     const later = Object.entries(LATER).find(([group, kinds]) => kinds.includes(kind) && (apiVersion === undefined || groupOf(apiVersion) === group));
     if (later !== undefined) {
-      return new AgentError('E_INVALID', `kind ${kind}${later[0] === '' ? '' : ` of ${later[0]}`} is not supported by this version yet`, { path: 'kind' });
+      return new AgentError(
+        'E_INVALID', `kind ${kind}${later[0] === '' ? '' : ` of ${later[0]}`} is not supported by this version yet`, { path: 'kind' },
+      );
     }
     if (elsewhere !== undefined) {
       const message = apiVersion === undefined ? `the field apiVersion is missing; ${kind} is ${elsewhere.apiVersion}` : `kind ${kind} is ${elsewhere.apiVersion}, not ${quote(apiVersion)}`;
@@ -94,7 +100,11 @@ export class Decoder {
     const known = this.#kinds.map((entry) => entry.kind);
     const near = nearest(kind, known);
     const group = apiVersion === undefined ? '' : ` in group ${groupOf(apiVersion) === '' ? 'core' : quote(groupOf(apiVersion))}`;
-    return new AgentError('E_INVALID', `unknown kind ${quote(kind)}${group}${near === undefined ? '' : `; did you mean ${near}?`}; this version knows ${known.join(', ')}`, { path: 'kind' });
+    return new AgentError(
+      'E_INVALID',
+      `unknown kind ${quote(kind)}${group}${near === undefined ? '' : `; did you mean ${near}?`}; this version knows ${known.join(', ')}`,
+      { path: 'kind' },
+    );
   }
 }
 

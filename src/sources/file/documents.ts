@@ -63,7 +63,9 @@ function parseYaml(part: Part): Parsed[] {
   const lifted = liftPlainLists(part.text);
   if (lifted === undefined) return compose(part.text, (line) => part.firstLine + line - 1);
   const parsed = compose(lifted.text, (line) => part.firstLine + lifted.originalLine(line) - 1);
-  if (parsed.some((document) => document.problem !== undefined) || restorePlainLists(parsed.map(({ value }) => value), lifted.lists)) return parsed;
+  if (parsed.some((document) => document.problem !== undefined) || restorePlainLists(parsed.map(({ value }) => value), lifted.lists)) {
+    return parsed;
+  }
   return compose(part.text, (line) => part.firstLine + line - 1);
 }
 

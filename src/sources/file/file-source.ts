@@ -141,7 +141,9 @@ export class FileSource implements Source {
 
   /** Scans one after the other; each begins after its caller asked. */
   async #enqueue(mode: ScanMode, signal: AbortSignal | undefined): Promise<void> {
-    if (this.#stopped || signal?.aborted === true) throw new AgentError('E_CANCELLED', 'the file source was stopped', { object: this.#path });
+    if (this.#stopped || signal?.aborted === true) {
+      throw new AgentError('E_CANCELLED', 'the file source was stopped', { object: this.#path });
+    }
     const mine = this.#scan.then(async () => this.#scanOnce(mode));
     // The next scan waits for this one to end, however it ends; the caller of this one sees the failure.
     this.#scan = mine.catch(() => undefined);
@@ -153,7 +155,9 @@ export class FileSource implements Source {
     const began = performance.now();
     let listing = await listManifests(this.#path);
     if (mode.first && listing.problem !== undefined && !listing.problem.missing) {
-      throw new AgentError('E_IO', `${this.#path} ${listing.problem.message}`, { object: this.#path, cause: listing.problem.cause, retryable: true });
+      throw new AgentError(
+        'E_IO', `${this.#path} ${listing.problem.message}`, { object: this.#path, cause: listing.problem.cause, retryable: true },
+      );
     }
     // Files written between the listing and a new watch would be missed.
     if (this.#watch(listing)) listing = await listManifests(this.#path);
@@ -206,7 +210,9 @@ export class FileSource implements Source {
     const previous = known?.state ?? EMPTY_FILE;
     const failed = (message: string, code: FileProblem['code'] = 'E_IO'): KnownFile => {
       const [problem] = previous.problems;
-      if (known !== undefined && previous.problems.length === 1 && problem?.message === message) return { ...known, signature: file.signature ?? '' };
+      if (known !== undefined && previous.problems.length === 1 && problem?.message === message) {
+        return { ...known, signature: file.signature ?? '' };
+      }
       return { signature: file.signature ?? '', settled: true, hash: '', state: stateWithFailure(previous, file.label, { code, path: '', message }) };
     };
     if (file.signature === undefined) return failed(file.problem ?? 'cannot be read');
@@ -229,7 +235,10 @@ export class FileSource implements Source {
       // Gone between listing and reading: as if it had not been listed.
       if (errorCodeOf(error) === 'ENOENT') return undefined;
       if (error instanceof AgentError && error.code === 'E_CANCELLED') return known;
-      return failed(error instanceof AgentError ? error.message : `cannot be read (${errorCodeOf(error) || describeError(error)})`, error instanceof AgentError ? error.code : 'E_IO');
+      return failed(
+        error instanceof AgentError ? error.message : `cannot be read (${errorCodeOf(error) || describeError(error)})`,
+        error instanceof AgentError ? error.code : 'E_IO',
+      );
     }
   }
 

@@ -60,7 +60,9 @@ export async function listManifests(path: string): Promise<Listing> {
       found = await stat(full, { bigint: true });
     } catch (error) {
       // A link that points to nothing is a mistake; a name that went since the directory was read is just gone.
-      if (isManifestName(name) && (await exists(full))) files.push({ path: full, label, size: 0, modifiedMs: 0, problem: `cannot be read (${errorCodeOf(error)})` });
+      if (isManifestName(name) && (await exists(full))) {
+        files.push({ path: full, label, size: 0, modifiedMs: 0, problem: `cannot be read (${errorCodeOf(error)})` });
+      }
       return;
     }
     if (found.isDirectory()) {

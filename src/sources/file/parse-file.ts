@@ -46,7 +46,9 @@ function parseManifests(text: string, isJson: boolean, decoder: Decoder): Parsed
     const place = { label: `#${index}`, position: `${index}/${item}` };
     if (problem !== undefined) return { ...place, objects: [], problems: [{ code: 'E_PARSE', ...problem }] };
     const decoded = decoder.decode(value);
-    if ('object' in decoded) return { ...place, key: objectKey(decoded.object), objects: [{ object: decoded.object, manifest: value }], problems: [] };
+    if ('object' in decoded) {
+      return { ...place, key: objectKey(decoded.object), objects: [{ object: decoded.object, manifest: value }], problems: [] };
+    }
     const identity = identityOf(value);
     const problems = decoded.problems.map((each) => ({ ...each, path: item === '' ? each.path : joinPath(item, each.path) }));
     return { ...place, ...(identity === undefined ? {} : { key: objectKey({ kind: identity.kind, metadata: identity }) }), objects: [], problems };

@@ -32,7 +32,9 @@ const OWN_META = closed({ name: STRING, labels: { ...LABELS, type: ['object', 'n
 const KUBERNETES_META = open({ name: STRING, namespace: STRING, labels: { ...LABELS, type: ['object', 'null'] } }, ['name']);
 
 function own(spec: SchemaObject, specRequired = true): SchemaObject {
-  return closed({ apiVersion: STRING, kind: STRING, metadata: OWN_META, spec, status: {} }, specRequired ? ['metadata', 'spec'] : ['metadata']);
+  return closed(
+    { apiVersion: STRING, kind: STRING, metadata: OWN_META, spec, status: {} }, specRequired ? ['metadata', 'spec'] : ['metadata'],
+  );
 }
 
 const SELECTOR = closed({

@@ -74,6 +74,7 @@ export class AgentModel implements AgentApi {
   readonly others: FilterView[] = [];
   /** What reloadIds waits for. */
   reloading: Promise<void> = Promise.resolve();
+  reloads = 0;
 
   async getFilters(): Promise<FilterView[]> {
     return [filterView, ...this.others];
@@ -165,6 +166,7 @@ export class AgentModel implements AgentApi {
     await this.#untilAborted(signal);
   }
   async reloadIds(): Promise<{ reloaded: boolean; detail: string }> {
+    this.reloads += 1;
     await this.reloading;
     return { reloaded: true, detail: '31000 signatures' };
   }
@@ -188,7 +190,7 @@ export class AgentModel implements AgentApi {
     return { healthy: this.healthy, checks: [{ name: 'datapath', ok: this.healthy, detail: this.healthy ? '' : 'table missing' }] };
   }
   version(): { version: string; node: string; kernel: string } {
-    return { version: '0.1.0', node: 'v20.20.2', kernel: '6.18.5' };
+    return { version: '0.1.0', node: 'host-1', kernel: '6.18.5' };
   }
   setLogLevel(level: string): string {
     return level;

@@ -166,12 +166,13 @@ describe('flows', () => {
 
 test('getfilterstat: sections in the order of NSX, values where its parsers look', () => {
   const counts = { v4PassIn: 1, v4PassOut: 22, v4DropIn: 3, v4DropOut: 4, v6PassIn: 5, v6PassOut: 6, v6DropIn: 7, v6DropOut: 8 };
-  const text = filterStatText({ filter: 'nic-3-eth0-dfw.2', packets: counts, bytes: { ...counts, v4PassIn: 1_000_000_000_000 }, dropReasons: { match: 12, 'state-mismatch': 0 }, miscellaneous: {} });
+  const text = filterStatText({ filter: 'nic-3-eth0-dfw.2', packets: counts, bytes: { ...counts, v4PassIn: 1_000_000_000_000 }, dropReasons: { match: 12, 'state-mismatch': 0 }, miscellaneous: { 'a name that is longer than its column': 7 } });
   expect([...text.matchAll(/^[A-Z ]+?(?=\s{2,}|$)/gmu)].map((match) => match[0]).filter((title) => title !== '')).toEqual(['PACKETS', 'BYTES', 'DROP REASON', 'MISCELLANEOUS', 'FILTER INFO']);
   expect([...text.matchAll(/^v4 (pass|drop)\s*:\s*(\d+)\s+(\d+)/gmu)].map((match) => match.slice(1))).toEqual([
     ['pass', '1', '22'], ['drop', '3', '4'], ['pass', '1000000000000', '22'], ['drop', '3', '4'],
   ]);
   expect(text).toMatch(/^match: +12$/mu);
+  expect(text).toContain('a name that is longer than its column: 7\n');
   expect(text).not.toMatch(/ $/mu);
 });
 

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { parseEngineLine } from '../../../../src/drivers/ids/engine-log.js';
+import { EngineLog, parseEngineLine } from '../../../../src/drivers/ids/engine-log.js';
 import { EngineSupervisor, parseRuleCounts } from '../../../../src/drivers/ids/engine.js';
 import type { ProcessExit, ProcessRunner } from '../../../../src/drivers/ids/process-runner.js';
 import type { Clock } from '../../../../src/platform/clock.js';
@@ -33,9 +33,8 @@ class ManualClock implements Clock {
 
 /** An engine that never gets ready and ends when the test says so. */
 class ScriptedRunner implements ProcessRunner {
-  readonly starts: { args: readonly string[]; at: number; end: (exit: ProcessExit) => void; say: (line: string) => void; signals: string[] }[] = [];
+  readonly starts: { args: readonly string[]; end: (exit: ProcessExit) => void; say: (line: string) => void; signals: string[] }[] = [];
   missing = false;
-  constructor(private readonly clock: ManualClock) {}
   spawn(_program: string, args: readonly string[], onLine: (line: string) => void) {
     if (this.missing) return { pid: undefined, exited: Promise.resolve({ startError: 'ENOENT' }), kill: () => false };
     let end: (exit: ProcessExit) => void = () => undefined;
@@ -43,7 +42,7 @@ class ScriptedRunner implements ProcessRunner {
       end = resolve;
     });
     const signals: string[] = [];
-    this.starts.push({ args, at: this.clock.time, end, say: onLine, signals });
+    this.starts.push({ args, end, say: onLine, signals });
     return { pid: 1000 + this.starts.length, exited, kill: (signal: string) => signals.push(signal) > 0 };
   }
 }
@@ -57,7 +56,7 @@ describe('EngineSupervisor', () => {
   beforeEach(async () => {
     directory = await mkdtemp(path.join(tmpdir(), 'dfw-engine-'));
     clock = new ManualClock();
-    runner = new ScriptedRunner(clock);
+    runner = new ScriptedRunner();
     const settings = {
       sensor: 's0', clusterId: 1, logDirectory: path.join(directory, 'log'), eveFile: path.join(directory, 'log/eve.json'), commandSocket: path.join(directory, 'sock'),
       ruleFiles: [], homeNetworks: [], statsInterval: 60,
@@ -96,12 +95,14 @@ describe('EngineSupervisor', () => {
       last().say('{"log_level":"Error","event_type":"engine","engine":{"message":"af-packet: s0: no such interface"}}');
       last().end({ code: 1 });
       await state('backoff');
-      const failedAt = clock.time;
       expect(engine.status().reason).toBe('suricata exited with code 1: af-packet: s0: no such interface');
-      await started(n + 1, 100);
-      gaps.push(Math.round((last().at - failedAt) / 1000));
+      const waits = [...clock.waits.values()].map(({ at }) => at - clock.time);
+      expect(waits).toHaveLength(1);
+      gaps.push(waits[0] ?? 0);
+      clock.advance(waits[0] ?? 0);
+      await started(n + 1);
     }
-    expect(gaps).toEqual([1, 2, 4, 8, 16, 30, 30]);
+    expect(gaps).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
     expect(engine.status().restarts).toBe(7);
   });
 
@@ -180,13 +181,44 @@ describe('EngineSupervisor', () => {
 });
 
 test.each([
-  ['{"log_level":"Error","engine":{"message":"bad"}}', { level: 'error', message: 'bad' }],
-  ['{"log_level":"Warning","engine":{"message":"hm"}}', { level: 'warn', message: 'hm' }],
-  ['{"log_level":"Notice","engine":{"message":"ok"}}', { level: 'info', message: 'ok' }],
-  ['suricata: error while loading shared libraries', { level: 'error', message: 'suricata: error while loading shared libraries' }],
+  ['{"log_level":"Error","engine":{"message":"bad","module":"af-packet"}}', { level: 'error', message: 'bad', module: 'af-packet' }],
+  ['{"log_level":"Warning","engine":{"message":"hm"}}', { level: 'warn', message: 'hm', module: '' }],
+  ['{"log_level":"Warning","engine":{"message":"s0: using AF_PACKET with offloads enabled"}}', { level: 'info', message: 's0: using AF_PACKET with offloads enabled', module: '' }],
+  ['{"log_level":"Notice","engine":{"message":"ok"}}', { level: 'info', message: 'ok', module: '' }],
+  ['suricata: error while loading shared libraries', { level: 'error', message: 'suricata: error while loading shared libraries', module: '' }],
+  ['{"other":1}', { level: 'error', message: '{"other":1}', module: '' }],
   ['  ', undefined],
 ])('engine line %s', (line, expected) => {
   expect(parseEngineLine(line)).toEqual(expected);
+});
+
+describe('EngineLog', () => {
+  const say = (module: string, message: string): string => JSON.stringify({ log_level: 'Error', engine: { message, module } });
+
+  test('the first error is the cause, a refused signature only when it stands alone', () => {
+    const log = new EngineLog(silent, new ManualClock());
+    expect(log.cause).toBe('');
+    log.line(say('detect-parse', 'unknown keyword'));
+    expect(log.cause).toBe('unknown keyword');
+    log.line(say('af-packet', 's0: no such device'));
+    log.line(say('threads', 'thread failed to start'));
+    expect(log.cause).toBe('s0: no such device');
+    log.reset();
+    expect(log.cause).toBe('');
+  });
+
+  test('a broken rule set fills 50 lines a minute, the rest is counted', () => {
+    const lines: [string, unknown][] = [];
+    const clock = new ManualClock();
+    const push = (event: string, keys?: unknown): void => void lines.push([event, keys]);
+    const log = new EngineLog({ ...silent, error: push, warn: push }, clock);
+    for (let index = 0; index < 80; index += 1) log.line(say('detect', 'bad rule'));
+    expect(lines).toHaveLength(50);
+    clock.time += 60_000;
+    log.line(say('detect', 'bad rule'));
+    expect(lines.slice(50).map(([event]) => event)).toEqual(['ids.engine.messages-suppressed', 'ids.engine.message']);
+    expect(lines[50]?.[1]).toEqual({ lines: 30 });
+  });
 });
 
 test('rule counts of all detection engines are added', () => {

@@ -19,6 +19,17 @@ test('the parts that inspection of mirrored frames depends on', () => {
   });
 });
 
+test('inline: both interfaces copy to each other, without the delay of TPACKET_V3', () => {
+  expect(read({ inlinePeer: 'suricata-tap1' })).toMatchObject({
+    'af-packet': [
+      { interface: 'suricata-tap0', 'copy-mode': 'ips', 'copy-iface': 'suricata-tap1', 'cluster-id': 99, 'tpacket-v3': false },
+      { interface: 'suricata-tap1', 'copy-mode': 'ips', 'copy-iface': 'suricata-tap0', 'cluster-id': 100, 'tpacket-v3': false },
+    ],
+    'host-mode': 'router',
+    stream: { inline: true },
+  });
+});
+
 test('frames of 64 KB fit, many of them in a block', () => {
   const config = renderSuricataConfig(settings);
   const number = (key: string): number => Number(new RegExp(`${key}: (\\d+)`).exec(config)?.[1]);
