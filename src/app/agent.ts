@@ -217,9 +217,12 @@ export class Agent {
     this.tap?.ensure().catch((error: unknown) => this.environment.log.warn('tap.failed', { error: describeError(error) }));
   }
 
-  /** Counters and start times of connections: getflows shows them. Without the right to switch them on they read 0. */
+  /**
+   * Counters and start times of connections, which getflows shows; and events also for connections that were made while
+   * nobody listened. Without the right to switch them on, counters read 0 and ended flows are noticed late.
+   */
   private async accounting(): Promise<void> {
-    for (const name of ['nf_conntrack_acct', 'nf_conntrack_timestamp']) {
+    for (const name of ['nf_conntrack_acct', 'nf_conntrack_timestamp', 'nf_conntrack_events']) {
       try {
         await writeFile(`/proc/sys/net/netfilter/${name}`, '1');
       } catch (error) {

@@ -156,7 +156,7 @@ export interface FlowFormat {
   readonly localAddresses?: readonly string[];
 }
 export interface FlowTable {
-  /** Subscribes to conntrack events (NEW, UPDATE of labels, DESTROY), then dumps once; resolves when the index is complete. */
+  /** Subscribes to conntrack events (NEW with labels, DESTROY), then dumps once; resolves when the index is complete. */
   start(): Promise<void>;
   stop(): void;
   stats(): FlowTableStats;

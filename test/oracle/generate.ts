@@ -119,7 +119,8 @@ function generateRule(random: Random, plan: AddressPlan, sets: readonly string[]
   return {
     id,
     direction: random.weighted<Direction>([[6, 'inout'], [3, 'in'], [3, 'out']]),
-    ...(random.chance(0.12) ? { family: random.pick([4, 6] as const) } : {}),
+    // icmp exists in one family, ipv6-icmp in the other: the model refuses the rest.
+    ...(random.chance(0.12) ? { family: protocol === 1 ? 4 : protocol === 58 ? 6 : random.pick([4, 6] as const) } : {}),
     protocol,
     source: side(random, plan, sets),
     sourcePorts: ported && random.chance(0.12) ? portRanges(random) : [],

@@ -49,7 +49,7 @@ export class Agent {
 
   /** Makes the directories and the configuration; start() runs the daemon. */
   static async prepare(world: World, options: AgentOptions = {}): Promise<Agent> {
-    const agent = new Agent(world, await mkdtemp(join(tmpdir(), 'dfw-agent-test-')));
+    const agent = new Agent(world, await mkdtemp(join(tmpdir(), 'dfwt-')));
     world.cleanup.defer('agent directory', () => rm(agent.directory, { recursive: true, force: true }));
     world.cleanup.defer('agent', () => agent.kill());
     await mkdir(agent.manifests);
@@ -86,16 +86,18 @@ export class Agent {
   /** Starts the daemon and waits until all it was given is enforced. Rejects with its log when it ends first. */
   async start(environment: Readonly<Record<string, string>> = {}): Promise<void> {
     this.launch(environment);
-    await eventually(
+    const ended = this.ended.then(() => Promise.reject(new Error('the agent ended before it was ready')));
+    const ready = eventually(
       'the agent is ready',
       async () => {
-        if (!this.running) throw new Error('the agent ended');
+        if (!this.running) return false;
         const status = await this.agentctl('status', '-o', 'json');
         return status.code === 0 && (status.json() as { realized?: boolean }).realized === true ? true : undefined;
       },
       20_000,
       50,
-    ).catch(async (error: unknown) => {
+    );
+    await Promise.race([ready, ended]).catch(async (error: unknown) => {
       throw new Error(`${String(error)}\n${await this.tail()}`, { cause: error });
     });
   }
@@ -196,7 +198,8 @@ export class Agent {
   /** The end of the log, for failure messages. */
   async tail(lines = 40): Promise<string> {
     const text = await readFile(this.logFile, 'utf8').catch(() => '');
-    return `--- agent log ---\n${text.split('\n').slice(-lines - 1).join('\n')}`;
+    const state = this.running ? 'running' : `ended: ${this.child?.signalCode ?? this.child?.exitCode ?? 'never started'}`;
+    return `--- agent (${state}), its log ---\n${text.split('\n').slice(-lines - 1).join('\n')}`;
   }
 
   /** Lines of the audit log; none when the file is not there yet. */

@@ -101,7 +101,8 @@ export class IdsDriver {
   /** Resolves when alerts written from now on are delivered; the engine gets ready after that, see status(). Rejects when the directories cannot be made. */
   async start(signal: AbortSignal): Promise<void> {
     await mkdir(this.#options.stateDirectory, { recursive: true, mode: 0o750 });
-    await mkdir(dirname(this.#options.eveFile), { recursive: true, mode: 0o750 });
+    // An external engine may run as another user: its directory is its own to make.
+    if (this.#engine !== undefined) await mkdir(dirname(this.#options.eveFile), { recursive: true, mode: 0o750 });
     await this.#tail.start(signal);
     this.#engine?.start(signal);
     this.#rotation?.start(signal);

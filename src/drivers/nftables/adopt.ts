@@ -120,7 +120,7 @@ async function compareSets(reader: TableReader, wanted: Actual, retired: Readonl
 
 async function compareTables(reader: TableReader, wanted: Actual): Promise<string | undefined> {
   for (const table of wanted.tables.values()) {
-    const blocks = new Map(elementChanges(table.names, undefined, table.compiled).map(({ set, add }) => [set.name, add]));
+    const blocks = new Map(elementChanges(table.names, undefined, table.compiled, () => false).map(({ set, add }) => [set.name, add]));
     for (const [name, set] of table.sets) {
       if (!equalsDump(blocks.get(name) ?? new Block(set.keyLength, 16), await reader.elements(set), set)) return `elements of ${name} differ`;
     }

@@ -15,42 +15,44 @@ export interface ElementChange {
   readonly add: Block;
 }
 
-/** Changes from `before` (undefined = nothing in the kernel) to `after`; only sets that change are listed. */
-export function elementChanges(sets: TableSets, before: CompiledTable | undefined, after: CompiledTable): ElementChange[] {
+/**
+ * Changes from `before` (undefined = nothing in the kernel) to `after`; only sets that change are listed. `had` tells which
+ * sets the kernel has: a set that the former compilation had no use for was not made, and gets all its elements now.
+ */
+export function elementChanges(sets: TableSets, before: CompiledTable | undefined, after: CompiledTable, had: (set: SetImage) => boolean): ElementChange[] {
   const changes: ElementChange[] = [];
-  const change = (set: SetImage, fill: (remove: Block, add: Block) => void): void => {
+  const change = (set: SetImage, fill: (old: CompiledTable | undefined, remove: Block, add: Block) => void): void => {
     const remove = new Block(set.keyLength, set.data === 16 ? 16 : 0);
     const add = new Block(set.keyLength, set.data === 16 ? 16 : 0);
-    fill(remove, add);
+    fill(had(set) ? before : undefined, remove, add);
     if (remove.count > 0 || add.count > 0) changes.push({ set, remove, add });
   };
-  const delta = after.delta;
+  const { delta } = after;
   if (delta !== undefined && delta.base === before) {
-    change(sets.hosts[4], (remove, add) => putMoves(delta.hosts4, remove, add, putHost4));
-    change(sets.hosts[6], (remove, add) => putMoves(delta.hosts6, remove, add, putHost6));
+    change(sets.hosts[4], (_old, remove, add) => putMoves(delta.hosts4, remove, add, putHost4));
+    change(sets.hosts[6], (_old, remove, add) => putMoves(delta.hosts6, remove, add, putHost6));
     return changes;
   }
-  change(sets.hosts[4], (remove, add) => diffMaps(before?.classes.hosts4, after.classes.hosts4, remove, add, putHost4));
-  change(sets.hosts[6], (remove, add) => diffMaps(before?.classes.hosts6, after.classes.hosts6, remove, add, putHost6));
-  change(sets.intervals[4], (remove, add) => diffIntervals(before?.classes.intervals4, after.classes.intervals4, remove, add, putInterval4));
-  change(sets.intervals[6], (remove, add) => diffIntervals(before?.classes.intervals6, after.classes.intervals6, remove, add, putInterval6));
-  change(sets.sourcePorts, (remove, add) => {
-    if (JSON.stringify(before?.sourcePorts?.starts) === JSON.stringify(after.sourcePorts?.starts)
-      && JSON.stringify(before?.sourcePorts?.classes) === JSON.stringify(after.sourcePorts?.classes)) return;
-    putSourcePorts(remove, before?.sourcePorts);
+  change(sets.hosts[4], (old, remove, add) => diffMaps(old?.classes.hosts4, after.classes.hosts4, remove, add, putHost4));
+  change(sets.hosts[6], (old, remove, add) => diffMaps(old?.classes.hosts6, after.classes.hosts6, remove, add, putHost6));
+  change(sets.intervals[4], (old, remove, add) => diffIntervals(old?.classes.intervals4, after.classes.intervals4, remove, add, putInterval4));
+  change(sets.intervals[6], (old, remove, add) => diffIntervals(old?.classes.intervals6, after.classes.intervals6, remove, add, putInterval6));
+  change(sets.sourcePorts, (old, remove, add) => {
+    if (JSON.stringify(old?.sourcePorts?.starts) === JSON.stringify(after.sourcePorts?.starts)
+      && JSON.stringify(old?.sourcePorts?.classes) === JSON.stringify(after.sourcePorts?.classes)) return;
+    putSourcePorts(remove, old?.sourcePorts);
     putSourcePorts(add, after.sourcePorts);
   });
   for (const side of ['in', 'out'] as const) {
     const names = sets.locals[side];
-    const old = before?.sides[side];
     const fresh = after.sides[side];
-    change(names.hosts[4], (remove, add) => diffMaps(old?.locals4, fresh.locals4, remove, add, putLocal4));
-    change(names.hosts[6], (remove, add) => diffMaps(old?.locals6, fresh.locals6, remove, add, putLocal6));
-    change(names.intervals[4], (remove, add) => diffIntervals(old?.localIntervals4, fresh.localIntervals4, remove, add, putLocalInterval4));
-    change(names.intervals[6], (remove, add) => diffIntervals(old?.localIntervals6, fresh.localIntervals6, remove, add, putLocalInterval6));
+    change(names.hosts[4], (old, remove, add) => diffMaps(old?.sides[side].locals4, fresh.locals4, remove, add, putLocal4));
+    change(names.hosts[6], (old, remove, add) => diffMaps(old?.sides[side].locals6, fresh.locals6, remove, add, putLocal6));
+    change(names.intervals[4], (old, remove, add) => diffIntervals(old?.sides[side].localIntervals4, fresh.localIntervals4, remove, add, putLocalInterval4));
+    change(names.intervals[6], (old, remove, add) => diffIntervals(old?.sides[side].localIntervals6, fresh.localIntervals6, remove, add, putLocalInterval6));
   }
-  change(sets.pairs, (remove, add) => diffPairs(before, after, remove, add));
-  change(sets.regions, (remove, add) => diffRegions(before, after, remove, add));
+  change(sets.pairs, (old, remove, add) => diffPairs(old, after, remove, add));
+  change(sets.regions, (old, remove, add) => diffRegions(old, after, remove, add));
   return changes;
 }
 

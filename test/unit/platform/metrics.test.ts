@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Logger } from '../../../src/platform/logger.js';
 import { MetricsServer } from '../../../src/platform/metrics-server.js';
@@ -16,6 +18,12 @@ describe('Metrics', () => {
     const declared = [...text.matchAll(/^# TYPE (\S+)/gm)].map((match) => match[1] ?? '');
     expect(declared.filter((name) => name.startsWith('dfw_')).toSorted()).toEqual(NAMES.toSorted());
     expect(declared).toContain('process_resident_memory_bytes');
+  });
+
+  it('has every metric in docs/metrics.md, and no other', () => {
+    const page = readFileSync(path.resolve(import.meta.dirname, '../../../docs/metrics.md'), 'utf8');
+    const listed = [...page.matchAll(/^\| `(dfw_\w+)` \|/gm)].map((match) => match[1] ?? '');
+    expect(listed.toSorted()).toEqual(NAMES.toSorted());
   });
 
   it('keeps two agents apart', async () => {
