@@ -62,7 +62,9 @@ export async function* capture(request: CaptureRequest, signal: AbortSignal): As
 
 function open(request: CaptureRequest, snaplen: number): PcapSession {
   const load = createRequire(import.meta.url);
-  const pcap: PcapModule = load('pcap');
+  const loaded: unknown = load('pcap');
+  if (!isPcap(loaded)) throw new AgentError('E_NATIVE', 'the pcap module is not what it should be: run scripts/setup');
+  const pcap = loaded;
   try {
     return pcap.createSession(request.interface, {
       ...(request.expression === undefined ? {} : { filter: request.expression }), promiscuous: false, buffer_timeout: 10, snap_length: snaplen,
@@ -70,6 +72,10 @@ function open(request: CaptureRequest, snaplen: number): PcapSession {
   } catch (error) {
     throw new AgentError('E_USAGE', `cannot capture: ${describeError(error)}`, { object: request.interface, cause: error });
   }
+}
+
+function isPcap(module: unknown): module is PcapModule {
+  return typeof module === 'object' && module !== null && 'createSession' in module && typeof module.createSession === 'function';
 }
 
 function fileHeader(snaplen: number): Uint8Array {

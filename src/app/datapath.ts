@@ -2,9 +2,9 @@
 import { Compiler } from '../compile/compiler.js';
 import type { LabelInfo } from '../compile/table.js';
 import { buildWorld, type Problem } from '../compile/world.js';
-import { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
+import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import { netdevImage } from '../drivers/nftables/netdev-layout.js';
-import { NftablesDriver } from '../drivers/nftables/driver.js';
+import type { NftablesDriver } from '../drivers/nftables/driver.js';
 import type { Target, TargetFilter } from '../drivers/nftables/target.js';
 import { hash32 } from '../model/text-hash.js';
 import type { FlowTable, Link, LinkSocket } from '../native/binding.js';

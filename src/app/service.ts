@@ -1,6 +1,6 @@
 /** The agent's answers to the API: every verb of agentctl. Reads what is in force; writes only desired state. */
 import type { AgentApi, AttachRequest, FlowsRequest, ManifestInput } from '../api/agent-api.js';
-import { FlowService } from '../connections/flow-service.js';
+import type { FlowService } from '../connections/flow-service.js';
 import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import type { IdsDriver } from '../drivers/ids/ids.js';
 import { AgentError } from '../model/errors.js';

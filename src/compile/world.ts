@@ -106,7 +106,12 @@ function findWorkload(attachment: AttachmentObject, objects: ReadonlyMap<string,
       const nic = object.nics.find((entry) => entry.name === attachment.vnic);
       return { labels, addresses: nic?.addresses ?? [], mac: nic?.mac ?? '', uuid: object.uuid ?? '' };
     }
-    default: return undefined;
+    case undefined:
+    case 'Namespace':
+    case 'Attachment':
+    case 'RuleTable':
+    case 'AddressSet':
+    case 'TrafficControl': return undefined;
   }
 }
 

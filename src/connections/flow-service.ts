@@ -137,7 +137,8 @@ class ChunkQueue implements AsyncIterable<Uint8Array> {
         yield chunk;
         this.taken?.();
       } else if (this.closed) {
-        if (this.error !== undefined) throw this.error;
+        if (this.error instanceof Error) throw this.error;
+        if (this.error !== undefined) throw new Error('flows could not be read', { cause: this.error });
         return;
       } else {
         await new Promise<void>((resolve) => {

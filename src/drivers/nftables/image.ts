@@ -1,5 +1,5 @@
 /** What a piece of the nf_tables table shall look like: chains with their rules, and sets with their declaration. Pure values. */
-import { AttributeWriter } from './attributes.js';
+import type { AttributeWriter } from './attributes.js';
 import { encode, type Expression } from './expressions.js';
 import { DATA_VERDICT, FLAG, MESSAGE, SET_FLAG, TYPE } from './kernel.js';
 

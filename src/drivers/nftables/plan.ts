@@ -227,7 +227,7 @@ class Planner {
     for (const set of kept.values()) if (!had.has(set.name)) this.addSet(set);
     this.chains(before?.chains, after?.chains);
     if (after !== undefined) {
-      for (const { set, remove, add } of elementChanges(after.names, before?.compiled, after.compiled, (set) => had.has(set.name))) {
+      for (const { set, remove, add } of elementChanges(after.names, before?.compiled, after.compiled, ({ name }) => had.has(name))) {
         // A set that goes takes its elements along; one that no rule looks into is not made.
         if (!kept.has(set.name)) continue;
         this.block('delete', set, remove, had.has(set.name));
