@@ -1,0 +1,65 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+const SCRIPT = path.resolve(import.meta.dirname, '../../scripts/lib/count-tests.mjs');
+const run = promisify(execFile);
+
+let folder = '';
+beforeEach(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'dfw-count-'));
+});
+afterEach(async () => {
+  await rm(folder, { recursive: true, force: true });
+});
+
+interface Figures { passed?: number; failed?: number; skipped?: number; unloaded?: boolean }
+/** A report as vitest's JSON reporter writes it, with the fields that are read. */
+async function report(stage: string, { passed = 0, failed = 0, skipped = 0, unloaded = false }: Figures): Promise<void> {
+  const suites = [
+    { status: failed > 0 ? 'failed' : 'passed', assertionResults: Array.from({ length: failed }, () => ({ status: 'failed' })) },
+    ...(unloaded ? [{ status: 'failed', assertionResults: [] }] : []),
+  ];
+  const text = JSON.stringify({ numPassedTests: passed, numFailedTests: failed, numPendingTests: skipped, numTodoTests: 0, testResults: suites });
+  await writeFile(path.join(folder, `${stage}.json`), text);
+}
+
+async function closing(ci: string, ...failedStages: string[]): Promise<{ line: string; code: number }> {
+  const lastLine = (text: string): string => text.trim().split('\n').at(-1) ?? '';
+  return run(process.execPath, [SCRIPT, folder, ci, ...failedStages]).then(
+    ({ stdout }) => ({ line: lastLine(stdout), code: 0 }),
+    (error: { stdout: string; code: number }) => ({ line: lastLine(error.stdout), code: error.code }),
+  );
+}
+
+describe('the closing line of scripts/test', () => {
+  it('sums the runs', async () => {
+    await report('unit', { passed: 120 });
+    await report('e2e', { passed: 3 });
+    expect(await closing('false')).toEqual({ line: '123 passed, 0 failed', code: 0 });
+  });
+
+  it('counts failed tests once, though their stage failed too', async () => {
+    await report('unit', { passed: 5, failed: 2 });
+    expect(await closing('false', 'unit')).toEqual({ line: '5 passed, 2 failed', code: 1 });
+  });
+
+  it('counts a stage that failed without a failed test: lint, a crash, a time-out', async () => {
+    await report('unit', { passed: 5 });
+    expect(await closing('false', 'lint', 'unit')).toEqual({ line: '5 passed, 2 failed', code: 1 });
+  });
+
+  it('counts a test file that did not load', async () => {
+    await report('unit', { passed: 5, unloaded: true });
+    expect(await closing('false', 'unit')).toEqual({ line: '5 passed, 1 failed', code: 1 });
+  });
+
+  it('says what was skipped, and lets none be skipped in CI', async () => {
+    await report('netns', { passed: 5, skipped: 2 });
+    expect(await closing('false')).toEqual({ line: '5 passed, 0 failed, 2 skipped', code: 0 });
+    expect(await closing('true')).toEqual({ line: '5 passed, 2 failed', code: 1 });
+  });
+});
