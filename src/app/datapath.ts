@@ -1,11 +1,13 @@
 /** One apply: desired objects -> world -> compiled tables -> kernel. The only writer of the datapath. */
 import { Compiler } from '../compile/compiler.js';
 import type { LabelInfo } from '../compile/table.js';
+import type { EffectiveTable } from '../compile/effective.js';
 import { buildWorld, type Problem } from '../compile/world.js';
 import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import { netdevImage } from '../drivers/nftables/netdev-layout.js';
 import type { NftablesDriver } from '../drivers/nftables/driver.js';
 import type { Target, TargetFilter } from '../drivers/nftables/target.js';
+import type { Filter } from '../model/filter.js';
 import { hash32 } from '../model/text-hash.js';
 import type { FlowTable, Link, LinkSocket } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
@@ -78,7 +80,7 @@ export class Datapath {
     };
     const applied = await options.driver.apply(target);
     const settled = await this.settle();
-    const frames = await this.applyNetdev(world);
+    const frames = await this.applyNetdev(world, compilation);
 
     const changed = applied.changed || frames.changed || this.realizedState === undefined;
     const before = this.realizedState;
@@ -146,12 +148,13 @@ export class Datapath {
       });
   }
 
-  private async applyNetdev(world: Realized['world']): Promise<{ changed: boolean; mirrors: Realized['mirrors']; problems: Problem[] }> {
+  private async applyNetdev(world: Realized['world'], compilation: Realized['compilation']): Promise<{ changed: boolean; mirrors: Realized['mirrors']; problems: Problem[] }> {
     const { options } = this;
     const links = new Map((await options.links.list()).map((link) => [link.name, link]));
     this.knownLinks = links;
     const mirrors = resolveMirrors(world, links);
-    const { filters, problems } = netdevFilters(world, mirrors, links);
+    const tables = (filter: Filter): readonly EffectiveTable[] => compilation.sources.get(compilation.filterTables.get(filter.name) ?? '') ?? [];
+    const filters = netdevFilters(world, tables, mirrors, links);
     const sensor = links.get(options.sensor);
     const wanted = netdevImage(
       filters, sensor === undefined ? [] : [{ interface: sensor.name, interfaceIndex: sensor.index }], options.logGroup,
@@ -160,13 +163,13 @@ export class Datapath {
     try {
       const changed = await options.netdev.apply(wanted);
       this.netdevProblem = undefined;
-      return { changed, mirrors, problems };
+      return { changed, mirrors, problems: [] };
     } catch (error) {
       // An interface may vanish between listing and hooking: its link event brings us back here.
       this.netdevProblem = { object: 'netdev dfw', path: '', message: `mirrors and layer 2 rules are not up to date: ${error instanceof Error ? error.message : String(error)}` };
       options.log.warn('netdev.failed', { error: this.netdevProblem.message });
       options.clock.after(200, options.onSwept);
-      return { changed: false, mirrors, problems: [...problems, this.netdevProblem] };
+      return { changed: false, mirrors, problems: [this.netdevProblem] };
     }
   }
 }

@@ -1,11 +1,11 @@
 /** Filters, rules, address sets and counters as answers. Read from what is in force. */
+import type { EffectiveTable } from '../compile/effective.js';
 import type { LabelInfo } from '../compile/table.js';
 import type { ChainCounter, NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import type { NftablesDriver, RuleCounters } from '../drivers/nftables/driver.js';
 import { filterChain } from '../drivers/nftables/pieces.js';
 import type { Filter } from '../model/filter.js';
 import { sortMembers } from '../model/address.js';
-import type { RuleTableObject } from '../model/objects.js';
 import { layer2RuleToView, ruleToView } from '../model/rule-view.js';
 import type { AddressSetView, FilterStatView, FilterView, RulesetView, RuleStatsView } from '../model/views.js';
 import type { FlowTable, Link } from '../native/binding.js';
@@ -32,12 +32,12 @@ export class FilterQueries {
       state: key === undefined ? (this.options.failOpen ? 'open' : 'closed') : present ? 'attached' : 'waiting',
       failurePolicy: this.options.failOpen ? 'failOpen' : 'failClosed',
       datapath: 'nftables', generation: time?.generation ?? 0, realized: key !== undefined,
-      rulesets: this.tables(filter, realized).map((table) => table.metadata.name),
+      rulesets: this.tables(filter, realized).map(({ table }) => table.metadata.name),
     };
   }
 
   /** The tables in force, in order: those the filter was compiled from, which may be older than the desired ones. */
-  tables(filter: Filter, realized: Realized): readonly RuleTableObject[] {
+  tables(filter: Filter, realized: Realized): readonly EffectiveTable[] {
     const key = realized.compilation.filterTables.get(filter.name);
     return key === undefined ? [] : (realized.compilation.sources.get(key) ?? []);
   }
@@ -48,7 +48,7 @@ export class FilterQueries {
     const stats = withStats ? await this.stats() : undefined;
     const frames = withStats ? await this.layer2Hits(filter) : undefined;
     const common = { generation: time?.generation ?? 0, realizedAt: new Date(time?.at ?? 0).toISOString() };
-    return this.tables(filter, realized).flatMap((table): RulesetView[] => {
+    return this.tables(filter, realized).flatMap(({ table }): RulesetView[] => {
       const { name } = table.metadata;
       const views: RulesetView[] = [{
         name, layer: 3, ...common,
@@ -69,15 +69,7 @@ export class FilterQueries {
   /** The address sets that the filter's rules name, by name, members sorted. */
   addressSets(filter: Filter, realized: Realized): AddressSetView[] {
     const found = new Map<string, readonly string[]>();
-    for (const table of this.tables(filter, realized)) {
-      const own = new Map(table.addressSets.map((set) => [set.name, set.addresses]));
-      for (const rule of [...table.rules, ...table.layer2Rules]) {
-        for (const name of [...rule.source.addressSets, ...rule.destination.addressSets]) {
-          const members = own.get(name) ?? realized.world.addressSets.get(name)?.addresses;
-          if (members !== undefined) found.set(name, members);
-        }
-      }
-    }
+    for (const { sets } of this.tables(filter, realized)) for (const [name, { members }] of sets) found.set(name, members);
     return [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, members]) => ({ name, addresses: sortMembers(members) }));
   }
 

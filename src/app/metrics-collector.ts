@@ -26,7 +26,7 @@ export function collectMetrics(parts: CollectorParts): void {
   metrics.onScrape(() => collectMirrors(parts));
 }
 
-function collectState({ metrics, datapath, flows, sources }: CollectorParts): void {
+function collectState({ metrics, datapath, flows, sources, status }: CollectorParts): void {
   const { realized } = datapath;
   const states = new Map<string, number>([['attached', 0], ['waiting', 0], ['untabled', 0]]);
   for (const filter of realized?.world.filters ?? []) {
@@ -39,9 +39,9 @@ function collectState({ metrics, datapath, flows, sources }: CollectorParts): vo
   const stats = flows.stats();
   metrics.flows.set(stats.flows);
   metrics.setTotal(metrics.flowEventsLost, {}, stats.lost);
-  for (const { name, source } of sources) {
-    metrics.sourceErrors.set({ source: name }, source.snapshot().errors.length);
-    metrics.sourceSynced.set({ source: name }, source.synced ? 1 : 0);
+  for (const entry of sources) {
+    metrics.sourceErrors.set({ source: entry.name }, status.sourceErrors(entry).length);
+    metrics.sourceSynced.set({ source: entry.name }, entry.source.synced ? 1 : 0);
   }
 }
 

@@ -1,6 +1,7 @@
 /** TrafficControls resolved: which filters are copied where. Pure. */
 import { resolveMacs, type Layer2Binding, type MirrorTarget, type NetdevFilter } from '../drivers/nftables/netdev-layout.js';
-import { compareText, type Problem, type World } from '../compile/world.js';
+import type { EffectiveTable } from '../compile/effective.js';
+import { compareText, type World } from '../compile/world.js';
 import type { Filter } from '../model/filter.js';
 import { objectKey, type PodObject, type TrafficControlObject } from '../model/objects.js';
 import { selectorMatches } from '../model/selector.js';
@@ -43,12 +44,12 @@ function selects(control: TrafficControlObject, filter: Filter, world: World): b
 }
 
 /** What table `netdev dfw` shall do for the interfaces that exist. */
-export function netdevFilters(world: World, mirrors: readonly ResolvedMirror[], links: ReadonlyMap<string, Link>): { filters: NetdevFilter[]; problems: Problem[] } {
-  const problems: Problem[] = [];
-  const filters: NetdevFilter[] = [];
-  for (const filter of world.filters) {
+export function netdevFilters(
+  world: World, tables: (filter: Filter) => readonly EffectiveTable[], mirrors: readonly ResolvedMirror[], links: ReadonlyMap<string, Link>,
+): NetdevFilter[] {
+  return world.filters.flatMap((filter): NetdevFilter[] => {
     const link = links.get(filter.interface);
-    if (link === undefined) continue;
+    if (link === undefined) return [];
     const targets = mirrors.flatMap((mirror): MirrorTarget[] => {
       const { device, control } = mirror;
       // Copying a device to itself would never end.
@@ -56,30 +57,20 @@ export function netdevFilters(world: World, mirrors: readonly ResolvedMirror[], 
       const sides = control.direction === 'Both' ? (['in', 'out'] as const) : control.direction === 'Ingress' ? (['in'] as const) : (['out'] as const);
       return [{ name: control.metadata.name, deviceIndex: device.index, sides }];
     });
-    filters.push({ number: filter.number, interface: filter.interface, interfaceIndex: link.index, mirrors: targets.sort((a, b) => compareText(a.name, b.name)), layer2: layer2Of(filter, world, problems) });
-  }
-  return { filters, problems };
+    return [{
+      number: filter.number, interface: filter.interface, interfaceIndex: link.index,
+      mirrors: targets.sort((a, b) => compareText(a.name, b.name)), layer2: layer2Of(tables(filter)),
+    }];
+  });
 }
 
-/** The filter's layer 2 rules in order; a table whose set is missing gives a problem, and all its frames are dropped rather than guessed. */
-function layer2Of(filter: Filter, world: World, problems: Problem[]): Layer2Binding[] {
-  const bindings: Layer2Binding[] = [];
-  for (const table of filter.tables) {
-    const own = new Map(table.addressSets.map((set) => [set.name, set.addresses]));
-    const members = (name: string): readonly string[] | undefined => own.get(name) ?? world.addressSets.get(name)?.addresses;
-    for (const rule of table.layer2Rules) {
-      const source = resolveMacs(rule.source, members);
-      const destination = resolveMacs(rule.destination, members);
-      if (source === undefined || destination === undefined) {
-        problems.push({ object: objectKey(table), path: '', message: `layer 2 rule ${rule.id} names an address set that does not exist; frames of ${filter.name} are refused from there on` });
-        bindings.push({ table: table.metadata.name, rule: { ...rule, ethertype: 'any', direction: 'inout', action: 'drop' }, source: EVERYONE, destination: EVERYONE });
-        return bindings;
-      }
-      bindings.push({ table: table.metadata.name, rule, source, destination });
-    }
-  }
+/** The filter's layer 2 rules in order. */
+function layer2Of(tables: readonly EffectiveTable[]): Layer2Binding[] {
+  const bindings = tables.flatMap(({ table, sets }) => table.layer2Rules.map((rule): Layer2Binding => ({
+    table: table.metadata.name, rule,
+    source: resolveMacs(rule.source, (name) => sets.get(name)?.members ?? []),
+    destination: resolveMacs(rule.destination, (name) => sets.get(name)?.members ?? []),
+  })));
   // Rules that accept everything change nothing: no hook for them.
   return bindings.every(({ rule, source, destination }) => rule.action === 'accept' && !rule.log && source.any && destination.any && rule.ethertype === 'any') ? [] : bindings;
 }
-
-const EVERYONE = { any: true, not: false, macs: [] } as const;

@@ -57,9 +57,15 @@ export class StatusReporter {
     return { healthy: checks.every(({ ok }) => ok), checks };
   }
 
-  private source({ name, source }: NamedSource): SourceStatusView {
-    const { errors, revision } = source.snapshot();
-    return { type: name, synced: source.synced, revision, errors: errors.map(({ object, path, message }) => ({ object, path, message })) };
+  /** What a source holds that is not in force: refused documents, and objects that are held or in conflict. */
+  sourceErrors({ name, source }: NamedSource): ObjectError[] {
+    const { manifests } = mergeSources(this.options.sources);
+    const held = (this.options.datapath.realized?.problems ?? []).filter(({ object }) => manifests.get(object)?.source === name);
+    return [...source.snapshot().errors, ...held].map(({ object, path, message }) => ({ object, path, message }));
+  }
+
+  private source(entry: NamedSource): SourceStatusView {
+    return { type: entry.name, synced: entry.source.synced, revision: entry.source.snapshot().revision, errors: this.sourceErrors(entry) };
   }
 
   private degraded(): { reason: string; since: string }[] {

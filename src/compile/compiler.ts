@@ -1,15 +1,16 @@
 /**
  * Compiles each distinct list of rule tables once, for all filters that have it, and again only when something that it was
- * made of changed. What cannot be compiled is held: its filters keep what they last had.
+ * made of changed.
  */
-import { AgentError, describeError } from '../model/errors.js';
+import { AgentError } from '../model/errors.js';
 import type { Filter } from '../model/filter.js';
-import type { AddressSetObject, RuleTableObject } from '../model/objects.js';
+import type { RuleTableObject } from '../model/objects.js';
 import { LIMITS } from '../model/rule.js';
 import { addressKey, localKeys, type AddressKey } from './addresses.js';
-import { memberRanges, type Ranges } from './ranges.js';
-import { flatten, type FlatRules, type ResolvedSet, type ResolvedTable } from './flat-rules.js';
+import { EffectiveTables, type EffectiveTable } from './effective.js';
+import { flatten, type ResolvedTable } from './flat-rules.js';
 import { LabelIds } from './label-ids.js';
+import { memberRanges, type Ranges } from './ranges.js';
 import { changeHosts, type SetDelta } from './set-change.js';
 import { compileTable, type CompiledTable } from './table.js';
 import type { Problem, World } from './world.js';
@@ -17,26 +18,26 @@ import type { Problem, World } from './world.js';
 export interface Compilation {
   /** Compiled tables by key. */
   readonly tables: ReadonlyMap<string, CompiledTable>;
-  /** Table key of each filter, by filter name; absent = no table yet. */
+  /** Table key of each filter, by filter name; absent = no table in force. */
   readonly filterTables: ReadonlyMap<string, string>;
-  /** Rule tables that each key stands for, in order. */
-  readonly sources: ReadonlyMap<string, readonly RuleTableObject[]>;
+  /** Rule tables in force that each key stands for, in order. */
+  readonly sources: ReadonlyMap<string, readonly EffectiveTable[]>;
   readonly problems: readonly Problem[];
+  /** Summed over filters. */
   readonly rules: number;
+  /** Members of the distinct sets in use. */
   readonly addresses: number;
 }
 
 interface Entry {
-  readonly tables: readonly RuleTableObject[];
-  /** Every address set the tables could name, by scoped key, with the members it was compiled from. */
-  readonly sets: ReadonlyMap<string, readonly string[]>;
+  readonly tables: readonly EffectiveTable[];
   readonly locals: string;
-  readonly flat: FlatRules;
   readonly compiled: CompiledTable;
 }
 
 export class Compiler {
   private readonly labels = new LabelIds();
+  private readonly effective = new EffectiveTables();
   private entries = new Map<string, Entry>();
   private readonly ranges = new WeakMap<readonly string[], Ranges>();
 
@@ -45,81 +46,53 @@ export class Compiler {
     for (const [id, key] of ids) this.labels.seed(key, id);
   }
 
+  /** @throws AgentError E_LIMIT when the host would have too many rules: nothing changes then. */
   compile(world: World): Compilation {
-    const problems: Problem[] = [];
-    const entries = new Map<string, Entry>();
+    const used = new Map<string, RuleTableObject>();
+    for (const filter of world.filters) for (const table of filter.tables) used.set(table.metadata.name, table);
+    const { tables: inForce, problems } = this.effective.update(used.values(), world.addressSets);
+
     const filterTables = new Map<string, string>();
-    const groups = new Map<string, Filter[]>();
-    for (const filter of world.filters) {
-      if (filter.tables.length === 0) continue;
-      const key = filter.tables.map((table) => table.metadata.name).join(' ');
-      const group = groups.get(key);
-      if (group === undefined) groups.set(key, [filter]);
-      else group.push(filter);
-      filterTables.set(filter.name, key);
-    }
+    const groups = new Map<string, { filters: Filter[]; tables: EffectiveTable[] }>();
     let rules = 0;
-    for (const [key, filters] of groups) {
-      const entry = this.entry(key, filters, world, problems);
-      if (entry === undefined) for (const filter of filters) filterTables.delete(filter.name);
-      else {
-        entries.set(key, entry);
-        rules += entry.flat.rules.length * filters.length;
-      }
+    for (const filter of world.filters) {
+      const tables = filter.tables.flatMap((table) => inForce.get(table.metadata.name) ?? []);
+      if (tables.length === 0) continue;
+      const key = tables.map(({ table }) => table.metadata.name).join(' ');
+      const group = groups.get(key) ?? { filters: [], tables };
+      group.filters.push(filter);
+      groups.set(key, group);
+      filterTables.set(filter.name, key);
+      rules += tables.reduce((sum, { table }) => sum + table.rules.length, 0);
     }
     if (rules > LIMITS.rulesPerHost) {
       throw new AgentError('E_LIMIT', `${rules} rules over all filters; a host takes ${LIMITS.rulesPerHost}`, { object: 'rules' });
     }
-    this.entries = entries;
-    const distinct = new Set<readonly string[]>();
-    for (const entry of entries.values()) for (const members of entry.sets.values()) distinct.add(members);
-    let addresses = 0;
-    for (const members of distinct) addresses += members.length;
+    this.entries = new Map([...groups].map(([key, { filters, tables }]) => [key, this.entry(key, filters, tables)]));
     return {
-      tables: new Map([...entries].map(([key, entry]) => [key, entry.compiled])),
-      sources: new Map([...entries].map(([key, entry]) => [key, entry.tables])),
-      filterTables, problems, rules, addresses,
+      tables: new Map([...this.entries].map(([key, entry]) => [key, entry.compiled])),
+      sources: new Map([...this.entries].map(([key, entry]) => [key, entry.tables])),
+      filterTables, problems, rules, addresses: countMembers([...this.entries.values()]),
     };
   }
 
-  private entry(key: string, filters: readonly Filter[], world: World, problems: Problem[]): Entry | undefined {
+  private entry(key: string, filters: readonly Filter[], tables: readonly EffectiveTable[]): Entry {
     const known = this.entries.get(key);
-    const tables = filters[0]?.tables ?? [];
     const locals = localKeys(filters.flatMap((filter) => filter.addresses));
-    try {
-      const sets = setMembers(tables, world.addressSets);
-      if (known !== undefined && locals.text === known.locals && sameList(tables, known.tables)) {
-        const changed = changedSets(known.sets, sets);
-        if (changed.length === 0) return known;
-        const deltas = changed.map((name) => hostDelta(name, known.sets.get(name) ?? [], sets.get(name) ?? []));
-        const updated = deltas.every((delta) => delta !== undefined) ? changeHosts(known.compiled, deltas) : undefined;
-        if (updated !== undefined) return { ...known, sets, compiled: updated };
-      }
-      const flat = flatten(tables.map((table) => this.resolve(table, world.addressSets)), (members) => this.rangesOf(members));
-      const compiled = compileTable(flat, locals, { labelId: (label) => this.labels.id(label) });
-      return { tables, sets, locals: locals.text, flat, compiled };
-    } catch (error) {
-      if (!(error instanceof AgentError)) throw error;
-      problems.push({ object: error.object ?? key, path: error.path ?? '', message: `held: ${describeError(new AgentError(error.code, error.message))}` });
-      return known;
+    if (known !== undefined && known.locals === locals.text) {
+      if (sameList(tables, known.tables)) return known;
+      const deltas = memberChanges(known.tables, tables);
+      const updated = deltas === undefined ? undefined : changeHosts(known.compiled, deltas);
+      if (updated !== undefined) return { tables, locals: locals.text, compiled: updated };
     }
+    const flat = flatten(tables.map((table) => this.resolve(table)), (members) => this.rangesOf(members));
+    return { tables, locals: locals.text, compiled: compileTable(flat, locals, { labelId: (label) => this.labels.id(label) }) };
   }
 
-  private resolve(table: RuleTableObject, shared: ReadonlyMap<string, AddressSetObject>): ResolvedTable {
-    const { name } = table.metadata;
-    const sets = new Map<string, ResolvedSet>();
-    for (const set of shared.values()) sets.set(set.metadata.name, this.resolvedSet(`/${set.metadata.name}`, set.addresses));
-    for (const set of table.addressSets) sets.set(set.name, this.resolvedSet(`${name}/${set.name}`, set.addresses));
-    return { name, rules: table.rules, sets };
-  }
-
-  private resolvedSet(key: string, members: readonly string[]): ResolvedSet {
-    const ranges = (): Ranges => this.rangesOf(members);
+  private resolve({ table, sets }: EffectiveTable): ResolvedTable {
     return {
-      key,
-      get ranges(): Ranges {
-        return ranges();
-      },
+      name: table.metadata.name, rules: table.rules,
+      sets: new Map([...sets].map(([name, { key, members }]) => [name, { key, ranges: this.rangesOf(members) }])),
     };
   }
 
@@ -132,26 +105,36 @@ export class Compiler {
   }
 }
 
-/** Members of the sets that the tables' rules name, by scoped key. */
-function setMembers(tables: readonly RuleTableObject[], shared: ReadonlyMap<string, AddressSetObject>): Map<string, readonly string[]> {
-  const members = new Map<string, readonly string[]>();
-  for (const table of tables) {
-    const own = new Map(table.addressSets.map((set) => [set.name, set.addresses]));
-    for (const rule of table.rules) {
-      for (const name of [...rule.source.addressSets, ...rule.destination.addressSets]) {
-        const local = own.get(name);
-        const found = local ?? shared.get(name)?.addresses;
-        if (found !== undefined) members.set(local === undefined ? `/${name}` : `${table.metadata.name}/${name}`, found);
-      }
-    }
-  }
-  return members;
+function countMembers(entries: readonly Entry[]): number {
+  const distinct = new Set<readonly string[]>();
+  for (const { tables } of entries) for (const { sets } of tables) for (const { members } of sets.values()) distinct.add(members);
+  let count = 0;
+  for (const members of distinct) count += members.length;
+  return count;
 }
 
-function changedSets(before: ReadonlyMap<string, readonly string[]>, after: ReadonlyMap<string, readonly string[]>): string[] {
-  const changed = [...after].filter(([key, members]) => before.get(key) !== members).map(([key]) => key);
-  for (const key of before.keys()) if (!after.has(key)) changed.push(key);
-  return changed;
+/** What changed, when it is hosts of address sets and nothing else; else undefined. */
+function memberChanges(before: readonly EffectiveTable[], after: readonly EffectiveTable[]): SetDelta[] | undefined {
+  const deltas: SetDelta[] = [];
+  const seen = new Set<string>();
+  for (const [index, { table, sets }] of after.entries()) {
+    const old = before[index];
+    if (old === undefined || old.sets.size !== sets.size || !sameRules(old, { table, sets })) return undefined;
+    for (const [name, { key, members }] of sets) {
+      const known = old.sets.get(name);
+      if (known?.key !== key) return undefined;
+      if (known.members === members || seen.has(key)) continue;
+      seen.add(key);
+      const delta = hostDelta(key, known.members, members);
+      if (delta === undefined) return undefined;
+      deltas.push(delta);
+    }
+  }
+  return deltas;
+}
+
+function sameRules(a: EffectiveTable, b: EffectiveTable): boolean {
+  return a.table === b.table || (a.table.metadata.name === b.table.metadata.name && JSON.stringify(a.table.rules) === JSON.stringify(b.table.rules));
 }
 
 function sameList<T>(a: readonly T[], b: readonly T[]): boolean {

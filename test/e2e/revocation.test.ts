@@ -78,8 +78,8 @@ it('does not disturb a connection whose permission moves to another rule', async
   await load([{ ...accept(5, 7001), source: { addresses: [world.workload(0).ipv4] } }, last('drop')]);
   await expectAlive(moved);
   const flows = await eventually('the new rule in the flow table', async () => {
-    const found = await agent.ask<{ flows: { ruleId: number; destination: { port: number } }[] }>('getflows', '-f', 'vm-1');
-    const one = found.flows.find((flow) => flow.destination.port === 7001);
+    const found = await agent.ask<{ flows: { ruleId: number; source: { port: number } }[] }>('getflows', '-f', 'vm-1');
+    const one = found.flows.find((flow) => flow.source.port === moved.localPort);
     return one?.ruleId === 5 ? one : undefined;
   });
   expect(flows.ruleId).toBe(5);
@@ -91,6 +91,16 @@ it('binds a connection when a refusing rule is put before the one that admitted 
   const [cut, kept] = [await open(7001, 0), await open(7001, 2)];
   await load([{ id: 3, direction: 'in', protocol: 'tcp', source: { addresses: [world.workload(0).ipv4] }, action: 'drop' }, accept(1, 7001), last('drop')]);
   await eventually('cut', async () => ((await cut.stats()).sinceEchoMs > 200 ? true : undefined), 1_500);
+  await expectAlive(kept);
+  for (const connection of [cut, kept]) await connection.close();
+});
+
+it('binds it when the very rule turns from accept into drop', async () => {
+  await load([accept(1, 7001), accept(2, 7002), last('drop')]);
+  const [cut, kept] = [await open(7001), await open(7002)];
+  await load([{ ...accept(1, 7001), action: 'drop' }, accept(2, 7002), last('drop')]);
+  await eventually('cut', async () => ((await cut.stats()).sinceEchoMs > 200 ? true : undefined), 1_500);
+  await expectSilent(cut);
   await expectAlive(kept);
   for (const connection of [cut, kept]) await connection.close();
 });

@@ -20,8 +20,8 @@ import { CT, CT_STATE, FAMILY, HOOK, META, PAYLOAD, TYPE } from './kernel.js';
 
 export const TABLE = { family: FAMILY.inet, table: 'dfw' } as const;
 
-/** Fixed sizes: two ids (in, out) for each of the 120,000 rules a host may have, and room to change them in one go. */
-const ID_CAPACITY = 524_288;
+/** Room for two ids (in, out) of each of the 120,000 rules a host may have. A fixed size gets the kernel's fastest hash. */
+const ID_CAPACITY = 262_144;
 
 export const SETS = {
   vnics: set('vnics', TYPE.ifname, 16, 0),
@@ -32,7 +32,7 @@ export const SETS = {
   /** Rules that connections may go on under. */
   live: { ...set('live', TYPE.mark, 4, 0), size: ID_CAPACITY },
   /** Every label id, with its rule in the comment and a count of what it decided. */
-  ids: { ...set('ids', TYPE.mark, 4, 0), size: ID_CAPACITY, counter: true },
+  ids: { ...set('ids', TYPE.mark, 4, 0), counter: true },
   /** Ids of stateless rules. */
   stateless: set('stateless', TYPE.mark, 4, 0),
   /**

@@ -119,12 +119,10 @@ function macMatch(match: MacMatch, offset: number, macSet: (macs: readonly strin
 }
 
 /** MAC addresses of one side of a layer 2 rule. */
-export function resolveMacs(match: AddressMatch, members: (set: string) => readonly string[] | undefined): MacMatch | undefined {
+export function resolveMacs(match: AddressMatch, members: (set: string) => readonly string[]): MacMatch {
   const macs = [...match.addresses];
   for (const name of match.addressSets) {
-    const found = members(name);
-    if (found === undefined) return undefined;
-    macs.push(...found.filter((member) => /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(member)));
+    macs.push(...members(name).filter((member) => /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(member)));
   }
   return { any: match.addresses.length === 0 && match.addressSets.length === 0, not: match.not, macs: [...new Set(macs)].sort() };
 }

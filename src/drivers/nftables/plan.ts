@@ -172,7 +172,8 @@ class Planner {
 
   private segments(): Segment[] {
     const raw = (writer: AttributeWriter): Segment[] => (writer.length === 0 ? [] : [{ kind: 'raw', bytes: writer.finish() }]);
-    return [...raw(this.head), ...this.data, ...raw(this.chainRules), ...raw(this.verdicts), ...raw(this.tail)];
+    // Rules before elements: a rule that comes to a map makes the kernel walk all that is in it.
+    return [...raw(this.head), ...raw(this.chainRules), ...this.data, ...raw(this.verdicts), ...raw(this.tail)];
   }
 
   private pieces(): Map<string, TablePiece> {

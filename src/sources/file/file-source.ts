@@ -64,6 +64,7 @@ export class FileSource implements Source {
   #rootProblems: readonly FileProblem[] = [];
   #snapshot: SourceSnapshot = { objects: new Map(), manifests: new Map(), errors: [], revision: 0 };
   #reported = new Set<string>();
+  #origins: ReadonlyMap<string, string> = new Map();
   #scan: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
   #firstEventAt: number | undefined;
@@ -243,7 +244,8 @@ export class FileSource implements Source {
   }
 
   #publish(elapsedMs: number): void {
-    const merged = mergeFiles([...this.#files.values()].map(({ state }) => state));
+    const merged = mergeFiles([...this.#files.values()].map(({ state }) => state), this.#origins);
+    this.#origins = merged.origins;
     const problems = [...this.#rootProblems, ...merged.problems];
     this.#report(problems);
     const errors = problems.map(({ object, path, message }) => ({ object, path, message }));
