@@ -8,7 +8,6 @@ import { netdevImage } from '../drivers/nftables/netdev-layout.js';
 import type { NftablesDriver } from '../drivers/nftables/driver.js';
 import type { Target, TargetFilter } from '../drivers/nftables/target.js';
 import type { Filter } from '../model/filter.js';
-import { hash32 } from '../model/text-hash.js';
 import type { FlowTable, Link, LinkSocket } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
@@ -158,7 +157,6 @@ export class Datapath {
     const sensor = links.get(options.sensor);
     const wanted = netdevImage(
       filters, sensor === undefined ? [] : [{ interface: sensor.name, interfaceIndex: sensor.index }], options.logGroup,
-      (macs) => `mac_${hash32(macs.join()).toString(16).padStart(8, '0')}`,
     );
     try {
       const changed = await options.netdev.apply(wanted);

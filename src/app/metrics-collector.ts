@@ -28,12 +28,7 @@ export function collectMetrics(parts: CollectorParts): void {
 
 function collectState({ metrics, datapath, flows, sources, status }: CollectorParts): void {
   const { realized } = datapath;
-  const states = new Map<string, number>([['attached', 0], ['waiting', 0], ['untabled', 0]]);
-  for (const filter of realized?.world.filters ?? []) {
-    const state = realized?.compilation.filterTables.has(filter.name) !== true ? 'untabled' : datapath.links.has(filter.interface) ? 'attached' : 'waiting';
-    states.set(state, (states.get(state) ?? 0) + 1);
-  }
-  for (const [state, count] of states) metrics.filters.set({ state }, count);
+  metrics.filters.set(realized?.world.filters.length ?? 0);
   metrics.rules.set(realized?.compilation.rules ?? 0);
   metrics.addresses.set(realized?.compilation.addresses ?? 0);
   const stats = flows.stats();

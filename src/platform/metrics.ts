@@ -18,7 +18,7 @@ export class Metrics {
     name: 'dfw_apply_duration_seconds', help: 'Time of one apply, from target to enforced.', labelNames: ['outcome'] as const, // ok | failed
     buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10], registers: [this.#registry],
   });
-  readonly filters = this.#gauge('dfw_filters', 'Filters (vNICs) of this host.', ['state']);
+  readonly filters = this.#gauge('dfw_filters', 'Filters (vNICs) of this host.', []);
   readonly rules = this.#gauge('dfw_rules', 'Rules in force, summed over the rule tables.', []);
   readonly addresses = this.#gauge('dfw_addresses', 'Members of the address sets in use.', []);
   readonly flows = this.#gauge('dfw_flows', 'Connections in the tracker table.', []);

@@ -6,10 +6,8 @@ import { AgentError } from '../../model/errors.js';
 import type { NftSocket } from '../../native/binding.js';
 import type { Logger } from '../../platform/logger.js';
 import { AttributeWriter } from './attributes.js';
-import { Block } from './blocks.js';
-import { appendRules, deleteChain, deleteSet, deleteTable, flushChain, newChain, newSet, newTable, type ChainImage, type SetImage } from './image.js';
-import { TYPE } from './kernel.js';
-import { NETDEV_TABLE, type MacSet, type NetdevImage } from './netdev-layout.js';
+import { appendRules, deleteChain, deleteTable, flushChain, newChain, newTable, type ChainImage } from './image.js';
+import { NETDEV_TABLE, type NetdevImage } from './netdev-layout.js';
 import { TableReader } from './reader.js';
 
 export interface ChainCounter {
@@ -36,18 +34,9 @@ export class NetdevDriver {
     const have = exists ? await this.reader.chains() : new Set<string>();
     const hooked = exists ? await this.reader.hookedChains() : new Set<string>();
     const rules = exists ? await this.reader.rules() : new Map<string, string[]>();
-    const sets = exists ? await this.reader.sets() : new Set<string>();
 
     const writer = new AttributeWriter();
     if (!exists) newTable(writer, NETDEV_TABLE);
-    let setId = 0;
-    const elements: { set: SetImage; block: Block }[] = [];
-    for (const mac of image.macSets.values()) {
-      if (sets.has(mac.name)) continue;
-      setId += 1;
-      newSet(writer, NETDEV_TABLE, macSetImage(mac.name), setId);
-      elements.push({ set: macSetImage(mac.name), block: macBlock(mac) });
-    }
     const tail = new AttributeWriter();
     for (const chain of image.chains.values()) {
       // A chain whose interface went away has lost its hook; it is made anew.
@@ -65,10 +54,8 @@ export class NetdevDriver {
       flushChain(writer, NETDEV_TABLE, name);
       deleteChain(writer, NETDEV_TABLE, name);
     }
-    for (const name of sets) if (!image.macSets.has(name)) deleteSet(tail, NETDEV_TABLE, name);
     const segments = [
       ...(writer.length > 0 ? [{ kind: 'raw', bytes: writer.finish() } as const] : []),
-      ...elements.filter(({ block }) => block.count > 0).map(({ set, block }) => block.segment('add', NETDEV_TABLE, set.name)),
       ...(tail.length > 0 ? [{ kind: 'raw', bytes: tail.finish() } as const] : []),
     ];
     if (segments.length === 0) return false;
@@ -105,17 +92,4 @@ export class NetdevDriver {
 
 function sameRules(chain: ChainImage, comments: readonly string[]): boolean {
   return comments.length === chain.rules.length && chain.rules.every((entry, index) => comments[index] === entry.comment.slice(0, 127));
-}
-
-function macSetImage(name: string): SetImage {
-  return { name, keyType: TYPE.ether, keyLength: 6, interval: false, data: 0, counter: false, size: 0 };
-}
-
-function macBlock({ macs }: MacSet): Block {
-  const block = new Block(6, 0);
-  for (const mac of macs) {
-    block.add();
-    mac.split(':').forEach((part, index) => block.keyByte(index, Number.parseInt(part, 16)));
-  }
-  return block;
 }

@@ -3,7 +3,7 @@
  * rules. Direction `out` (from the workload) is the interface's ingress hook, `in` its egress hook.
  */
 import type { AddressMatch, Layer2Rule } from '../../model/rule.js';
-import { accept, counter, drop, duplicate, equal, host32, immediate, inSet, limit, log, meta, notInSet, payload, type Expression } from './expressions.js';
+import { accept, counter, drop, duplicate, equal, host32, immediate, limit, log, meta, notEqual, payload, type Expression } from './expressions.js';
 import { rule, type ChainImage, type HookImage, type RuleImage } from './image.js';
 import { FAMILY, HOOK, META, PAYLOAD } from './kernel.js';
 
@@ -38,28 +38,15 @@ export interface MacMatch {
   readonly macs: readonly string[];
 }
 
-/** MAC sets are made by content: equal lists share one. */
-export interface MacSet {
-  readonly name: string;
-  readonly macs: readonly string[];
-}
-
 export interface NetdevImage {
   readonly chains: ReadonlyMap<string, ChainImage>;
-  readonly macSets: ReadonlyMap<string, MacSet>;
 }
 
 const MIRROR_PRIORITY = -200;
 const RULES_PRIORITY = -100;
 
-export function netdevImage(filters: readonly NetdevFilter[], sensors: readonly { readonly interface: string; readonly interfaceIndex: number }[], logGroup: number, setName: (macs: readonly string[]) => string): NetdevImage {
+export function netdevImage(filters: readonly NetdevFilter[], sensors: readonly { readonly interface: string; readonly interfaceIndex: number }[], logGroup: number): NetdevImage {
   const chains = new Map<string, ChainImage>();
-  const macSets = new Map<string, MacSet>();
-  const macSet = (macs: readonly string[]): string => {
-    const name = setName(macs);
-    macSets.set(name, { name, macs });
-    return name;
-  };
   for (const filter of filters) {
     for (const side of ['in', 'out'] as const) {
       const hook = (priority: number): HookImage => ({ hook: side === 'out' ? HOOK.netdevIngress : HOOK.netdevEgress, priority, device: filter.interface });
@@ -71,7 +58,7 @@ export function netdevImage(filters: readonly NetdevFilter[], sensors: readonly 
       const rules = filter.layer2.filter(({ rule: entry }) => entry.direction === 'inout' || entry.direction === side);
       if (rules.length > 0) {
         const name = `l2_${filter.number}_${side}`;
-        const images = rules.map((binding) => layer2Rule(binding, side, filter, macSet, logGroup));
+        const images = rules.map((binding) => layer2Rules(binding, side, filter, logGroup));
         chains.set(name, { name, hook: hook(RULES_PRIORITY), rules: images.flat() });
       }
     }
@@ -84,7 +71,7 @@ export function netdevImage(filters: readonly NetdevFilter[], sensors: readonly 
       rules: [rule(`copies delivered to ${sensor.interface} (${sensor.interfaceIndex})`, counter, drop)],
     });
   }
-  return { chains, macSets };
+  return { chains };
 }
 
 function mirrorRule(mirror: MirrorTarget, filter: NetdevFilter): RuleImage {
@@ -95,27 +82,40 @@ function shortName(name: string): string {
   return name.length > 60 ? `${name.slice(0, 57)}...` : name;
 }
 
-/** The log rule stands apart, so that its rate limit decides nothing. */
-function layer2Rule(binding: Layer2Binding, side: Side, filter: NetdevFilter, macSet: (macs: readonly string[]) => string, logGroup: number): RuleImage[] {
+/**
+ * The kernel rules of one layer 2 rule: one for each pair of a source and a destination address that it names. Addresses are
+ * compared, not looked up in sets: a listing of a set lookup on link-layer bytes cannot be loaded again by nft. The log rule
+ * stands apart, so that its rate limit decides nothing.
+ */
+function layer2Rules(binding: Layer2Binding, side: Side, filter: NetdevFilter, logGroup: number): RuleImage[] {
   const { rule: entry } = binding;
-  const match: Expression[] = [];
-  if (entry.ethertype !== 'any') match.push(meta(META.protocol, 0), equal(0, Uint8Array.of(entry.ethertype >>> 8, entry.ethertype)));
-  match.push(...macMatch(binding.source, 6, macSet), ...macMatch(binding.destination, 0, macSet));
+  const ethertype = entry.ethertype === 'any' ? [] : [meta(META.protocol, 0), equal(0, Uint8Array.of(entry.ethertype >>> 8, entry.ethertype))];
   const what = `${shortName(binding.table)}/${entry.id} of (${filter.interfaceIndex})`;
-  return [
-    ...(entry.log ? [rule(`layer 2 log ${what}`, ...match, limit(1000, 2000), log(logGroup, layer2LogPrefix(binding, side), 64))] : []),
-    rule(`layer 2 rule ${what}`, ...match, counter, entry.action === 'accept' ? accept : drop),
-  ];
+  return macMatches(binding.source, SOURCE_OFFSET).flatMap((source) => macMatches(binding.destination, 0).flatMap((destination) => {
+    const match = [...ethertype, ...source, ...destination];
+    return [
+      ...(entry.log ? [rule(`layer 2 log ${what}`, ...match, limit(1000, 2000), log(logGroup, layer2LogPrefix(binding, side), 64))] : []),
+      rule(`layer 2 rule ${what}`, ...match, counter, entry.action === 'accept' ? accept : drop),
+    ];
+  }));
 }
+
+const SOURCE_OFFSET = 6;
 
 export function layer2LogPrefix(binding: Layer2Binding, side: Side): string {
   return new TextDecoder().decode(new TextEncoder().encode(`dfw2 ${binding.rule.id} ${side} ${binding.rule.action} ${binding.table}`).subarray(0, 126));
 }
 
-function macMatch(match: MacMatch, offset: number, macSet: (macs: readonly string[]) => string): Expression[] {
-  if (match.any) return [];
-  const set = macSet(match.macs);
-  return [payload(PAYLOAD.link, offset, 6, 0), match.not ? notInSet(set, 0) : inSet(set, 0)];
+/** Alternatives, each a conjunction; none = matches nothing. */
+function macMatches(match: MacMatch, offset: number): Expression[][] {
+  if (match.any) return [[]];
+  const load = payload(PAYLOAD.link, offset, 6, 0);
+  if (match.not) return [match.macs.flatMap((mac) => [load, notEqual(0, macBytes(mac))])];
+  return match.macs.map((mac) => [load, equal(0, macBytes(mac))]);
+}
+
+function macBytes(mac: string): Uint8Array {
+  return Uint8Array.from(mac.split(':'), (part) => Number.parseInt(part, 16));
 }
 
 /** MAC addresses of one side of a layer 2 rule. */
