@@ -3,12 +3,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Bench } from './benches/bench.js';
+import { classify } from './benches/classify.js';
+import { flows } from './benches/flows.js';
+import { memory } from './benches/memory.js';
 import { program } from './benches/program.js';
 import { update } from './benches/update.js';
 import { ROOT } from './lib/datapath.js';
 import { printReport, writeReport } from './lib/report.js';
 
-const BENCHES: ReadonlyMap<string, Bench> = new Map([['program', program], ['update', update]]);
+const BENCHES: ReadonlyMap<string, Bench> = new Map([['program', program], ['update', update], ['classify', classify], ['flows', flows], ['memory', memory]]);
 
 async function main(args: readonly string[]): Promise<number> {
   const quick = args.includes('--quick');

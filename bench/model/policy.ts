@@ -18,7 +18,6 @@ export interface PolicyOptions {
    * group. 'both': every rule names a source and a destination group and stands for both directions.
    */
   readonly shape: 'in' | 'peers' | 'both';
-  readonly seed?: number;
 }
 
 export interface Policy {
@@ -33,14 +32,15 @@ export const ANY: AddressMatch = { not: false, addressSets: [], addresses: [] };
 export const FIRST_HOST = 0x0a00_0100; // 10.0.1.0
 const PREFIXES = 0x0a60_0000; // 10.96.0.0/12: no host lives there
 
-export function makePolicy(options: PolicyOptions): Policy {
-  const random = new Random(options.seed ?? options.rules + 1);
+/** Policies of different `ruleSeed` have the same groups, and other rules; `offset` moves all hosts. */
+export function makePolicy(options: PolicyOptions, ruleSeed = options.rules + 1, offset = 0): Policy {
+  const random = new Random(options.groups);
   const hosts: number[][] = Array.from({ length: options.groups }, () => []);
   const wide: string[][] = Array.from({ length: options.groups }, () => []);
   const each = Math.min(3, options.groups);
   const applications = Array.from({ length: options.applications }, () => random.distinct(each, 0, options.groups - 1));
   for (let index = 0; index * each < options.addresses; index += 1) {
-    for (const group of applications[index % applications.length] ?? []) hosts[group]?.push(FIRST_HOST + index);
+    for (const group of applications[index % applications.length] ?? []) hosts[group]?.push(FIRST_HOST + offset + index);
   }
   for (let group = 0; group < options.groups; group += 10) {
     for (let count = 0; count < 2; count += 1) wide[group]?.push(`${addressText(PREFIXES + random.int(0, 4095) * 256)}/24`);
@@ -48,7 +48,8 @@ export function makePolicy(options: PolicyOptions): Policy {
   const sets = hosts.map((members, group) => ({
     name: setName(group), addresses: [...members.map(addressText), ...new Set(wide[group])],
   }));
-  const rules = Array.from({ length: options.rules - 1 }, (_, index) => makeRule(index, options, random));
+  const ruleRandom = new Random(ruleSeed);
+  const rules = Array.from({ length: options.rules - 1 }, (_, index) => makeRule(index, options, ruleRandom));
   rules.push({ ...BASE, id: 1000 + options.rules, direction: 'inout', protocol: 'any', action: 'reject' });
   return { sets, rules, hosts };
 }

@@ -86,11 +86,14 @@ export function generateTable(
   let id = firstId;
   const rules: Rule[] = [];
   const count = random.int(1, options.maxRules ?? 24);
+  // Some tables name only peers, as most real ones do: their sets then change in the cheapest way.
+  const peersOnly = random.chance(0.3);
+  const make = (): Rule => (peersOnly ? peerRule(random, generateRule(random, plan, names, id)) : generateRule(random, plan, names, id));
   while (rules.length < count) {
-    const rule = generateRule(random, plan, names, id);
+    const rule = make();
     rules.push(rule);
     // One rule of the manager may be several adjacent lines that differ only in what they match.
-    if (random.chance(0.08)) rules.push({ ...generateRule(random, plan, names, id), direction: rule.direction, action: rule.action, log: rule.log, stateless: rule.stateless });
+    if (random.chance(0.08)) rules.push({ ...(peersOnly ? rule : make()), direction: rule.direction, action: rule.action, log: rule.log, stateless: rule.stateless });
     id += 1;
   }
   if (random.chance(0.5)) rules.push({ ...anyRule(id, random.pick(['accept', 'drop', 'reject'])) });
@@ -103,6 +106,13 @@ export function generateTable(
   const appliedTo = random.chance(0.3) ? random.subset(plan.workloads.map((workload) => workload.name), 0.7) : undefined;
   const table = { name, rules, layer2Rules, addressSets: [...own, ...macSets] };
   return appliedTo === undefined || appliedTo.length === 0 ? table : { ...table, appliedTo };
+}
+
+/** The rule without a condition on the workload's own address: any destination on the way in, any source on the way out. */
+function peerRule(random: Random, rule: Rule): Rule {
+  const direction = random.pick(['in', 'out'] as const);
+  const { family: _, ...rest } = rule;
+  return { ...rest, direction, ...(direction === 'in' ? { destination: ANY } : { source: ANY }) };
 }
 
 function anyRule(id: number, action: Rule['action']): Rule {
@@ -207,6 +217,24 @@ function layer2Rule(random: Random, plan: AddressPlan, id: number): Layer2Rule {
     action: random.chance(0.5) ? 'accept' : 'drop',
     log: false,
   };
+}
+
+/** The same policy with hosts, prefixes or ranges come and gone in its sets. */
+export function changeSets(random: Random, plan: AddressPlan, tables: readonly GeneratedTable[]): GeneratedTable[] {
+  const pool = [...plan.workloads.flatMap((workload) => [workload.ipv4, workload.ipv6]), '10.20.0.0', '10.20.1.7', '10.20.2.255', 'fd20:0:0:1::9', '203.0.113.9', ...plan.host];
+  const wide = ['10.20.1.0/28', '10.10.0.0/16', 'fd20::/16', '10.20.2.3-10.20.2.9'];
+  const hostsOnly = random.chance(0.6);
+  const isHost = (address: string): boolean => !/[-/]/.test(address);
+  return tables.map((table) => ({
+    ...table,
+    addressSets: table.addressSets.map((set) => {
+      if (set.name === 'macs') return set;
+      if (random.chance(0.4)) return set;
+      const kept = set.addresses.filter((address) => random.chance(0.8) || (hostsOnly && !isHost(address)));
+      const added = hostsOnly || random.chance(0.7) ? [random.pick(pool), random.pick(pool)] : [random.pick(wide)];
+      return { ...set, addresses: [...new Set([...kept, ...added])] };
+    }),
+  }));
 }
 
 function generatePacket(

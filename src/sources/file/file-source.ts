@@ -17,6 +17,7 @@ import { EMPTY_FILE, nextState, stateWithFailure, type FileProblem, type FileSta
 import type { FileParser } from './file-parser.js';
 import { errorCodeOf, listManifests, type ListedFile, type Listing } from './listing.js';
 import { mergeFiles } from './merge.js';
+import { LastGood } from './last-good.js';
 import { ThreadParser } from './thread-parser.js';
 import { Watches } from './watches.js';
 
@@ -24,6 +25,8 @@ export interface FileSourceOptions {
   /** Directory or file; made absolute. */
   readonly path: string;
   readonly logger: Logger;
+  /** Directory for the last good content of every file; absent = it is forgotten with the process. */
+  readonly lastGood?: string;
   /** Closed by stop(). Default: a ThreadParser. */
   readonly parser?: FileParser;
   /** Quiet time after a change before the files are read. Default 20. */
@@ -63,6 +66,7 @@ export class FileSource implements Source {
   #files = new Map<string, KnownFile>();
   #rootProblems: readonly FileProblem[] = [];
   #snapshot: SourceSnapshot = { objects: new Map(), manifests: new Map(), errors: [], revision: 0 };
+  readonly #lastGood: LastGood | undefined;
   #reported = new Set<string>();
   #origins: ReadonlyMap<string, string> = new Map();
   #scan: Promise<void> = Promise.resolve();
@@ -74,6 +78,7 @@ export class FileSource implements Source {
   constructor(options: FileSourceOptions) {
     this.#path = resolve(options.path);
     this.#log = options.logger;
+    this.#lastGood = options.lastGood === undefined ? undefined : new LastGood(options.lastGood, options.logger);
     this.#parser = options.parser ?? new ThreadParser();
     this.#debounceMs = options.debounceMs ?? 20;
     this.#rescanMs = options.rescanMs ?? 5_000;
@@ -189,26 +194,32 @@ export class FileSource implements Source {
 
   /** Brings #files up to the listing; true when anything changed. */
   async #readAll(listing: Listing, mode: ScanMode): Promise<boolean> {
+    if (mode.first) await this.#lastGood?.keepOnly(listing.files.map(({ label }) => label));
     const next = new Map<string, KnownFile>();
     let changed = false;
     for (const file of listing.files) {
       const known = this.#files.get(file.label);
       const now = await this.#read(file, known, mode);
       if (now !== undefined) next.set(file.label, now);
-      if (now?.state !== known?.state) changed = true;
+      if (now?.state === known?.state) continue;
+      changed = true;
+      if (now !== undefined) await this.#lastGood?.save(file.label, file.size, now.state);
     }
     for (const [label, known] of this.#files) {
       if (next.has(label)) continue;
       // Files of a directory that cannot be read are unknown, not gone.
       if (listing.unreadable.some((directory) => label.startsWith(`${directory.label}/`))) next.set(label, known);
-      else changed = true;
+      else {
+        changed = true;
+        await this.#lastGood?.forget(label);
+      }
     }
     this.#files = new Map([...next].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
     return changed;
   }
 
   async #read(file: ListedFile, known: KnownFile | undefined, mode: ScanMode): Promise<KnownFile | undefined> {
-    const previous = known?.state ?? EMPTY_FILE;
+    const previous = known?.state ?? (await this.#lastGood?.load(file.label)) ?? EMPTY_FILE;
     const failed = (message: string, code: FileProblem['code'] = 'E_IO'): KnownFile => {
       const [problem] = previous.problems;
       if (known !== undefined && previous.problems.length === 1 && problem?.message === message) {

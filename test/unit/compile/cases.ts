@@ -2,9 +2,8 @@
 import { buildWorld, type World } from '../../../src/compile/world.js';
 import { objectKey, type DesiredObject } from '../../../src/model/objects.js';
 import type { ExpectedPolicy } from '../../oracle/expectation.js';
-import { generateCase, type GeneratedPacket, type GeneratedTable } from '../../oracle/generate.js';
+import { generateCase, type GeneratedPacket } from '../../oracle/generate.js';
 import type { AddressPlan } from '../../oracle/plan.js';
-import type { Random } from '../../oracle/random.js';
 
 export const plan: AddressPlan = {
   workloads: [0, 1, 2, 3].map((index) => ({
@@ -35,18 +34,3 @@ export const policyOf = (seed: number): { policy: ExpectedPolicy; packets: reado
   const made = generateCase(seed, plan, { packets: 50, layer2: false });
   return { policy: { tables: made.tables.map((table) => ({ ...table, layer2Rules: [] })), sharedSets: made.sharedSets, failurePolicy: 'closed' }, packets: made.packets };
 };
-
-/** The same policy with hosts, prefixes or ranges come and gone in its sets. */
-export function changedSets(random: Random, tables: readonly GeneratedTable[]): GeneratedTable[] {
-  const pool = [...plan.workloads.flatMap((workload) => [workload.ipv4, workload.ipv6]), '10.20.0.0', '10.20.1.7', '10.20.2.255', 'fd20:0:0:1::9', '203.0.113.9', ...plan.host];
-  const wide = ['10.20.1.0/28', '10.10.0.0/16', 'fd20::/16', '10.20.2.3-10.20.2.9'];
-  return tables.map((table) => ({
-    ...table,
-    addressSets: table.addressSets.map((set) => {
-      if (random.chance(0.4)) return set;
-      const kept = set.addresses.filter(() => random.chance(0.8));
-      const added = random.chance(0.7) ? [random.pick(pool), random.pick(pool)] : [random.pick(wide)];
-      return { ...set, addresses: [...new Set([...kept, ...added])] };
-    }),
-  }));
-}

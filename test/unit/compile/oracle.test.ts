@@ -5,13 +5,13 @@ import { Compiler, type Compilation } from '../../../src/compile/compiler.js';
 import { evaluate } from '../../../src/compile/evaluate.js';
 import { filterName } from '../../../src/model/filter.js';
 import { filterOf, type ExpectedPolicy } from '../../oracle/expectation.js';
-import type { GeneratedPacket } from '../../oracle/generate.js';
+import { changeSets, type GeneratedPacket } from '../../oracle/generate.js';
 import { describeTable } from '../../oracle/manifest.js';
 import { judgeFilter } from '../../oracle/oracle.js';
 import { describePacket, hasPorts } from '../../oracle/packet.js';
 import { endpointOf } from '../../oracle/plan.js';
 import { Random } from '../../oracle/random.js';
-import { changedSets, plan, policyOf, worldOf } from './cases.js';
+import { plan, policyOf, worldOf } from './cases.js';
 
 /** Every packet at every filter it passes, by rule id; whatever an earlier filter said. */
 function differences(policy: ExpectedPolicy, compilation: Compilation, packets: readonly GeneratedPacket[]): string[] {
@@ -62,7 +62,7 @@ it('is the same after changes of sets, rules and tables one after the other', { 
     let { policy, packets } = policyOf(seed);
     compiler.compile(worldOf(policy));
     for (let step = 0; step < 6; step += 1) {
-      if (random.chance(0.75)) policy = { ...policy, tables: changedSets(random, policy.tables) };
+      if (random.chance(0.75)) policy = { ...policy, tables: changeSets(random, plan, policy.tables) };
       else ({ policy, packets } = policyOf(seed * 1_000 + step));
       const found = differences(policy, compiler.compile(worldOf(policy)), packets);
       expect(found.length, `step ${step} of ${report(seed, policy, found)}`).toBe(0);
