@@ -3,7 +3,7 @@ import type { AddressKey } from './addresses.js';
 import { intervalClass, type IntervalClasses } from './classes.js';
 import { winnerAt } from './regions.js';
 import { sourcePortClass } from './source-ports.js';
-import { CLASS_NONE_6, pairKey, type CompiledTable, type LabelInfo, type Side } from './table.js';
+import { CLASS_NONE_6, completeRegions, pairKey, type CompiledTable, type LabelInfo, type Side } from './table.js';
 
 export interface TracePacket {
   readonly source: AddressKey;
@@ -32,7 +32,7 @@ export function evaluate(compiled: CompiledTable, side: Side, packet: TracePacke
   const none = packet.source.family === 6 && profile.default4 !== profile.default6 ? CLASS_NONE_6 : 0;
   const pair = [...addressClasses(compiled, peer), none].map((id) => profile.pairs.get(pairKey(id, sourcePort))).find((found) => found !== undefined)
     ?? (packet.source.family === 4 ? profile.default4 : profile.default6);
-  const regions = compiled.regions.get(pair);
+  const regions = completeRegions(compiled, profile, pair);
   const label = regions === undefined ? undefined : compiled.labels.get(winnerAt(regions, (packet.protocol << 16) | packet.port));
   if (label === undefined) throw new Error(`pair ${pair} has no rule for protocol ${packet.protocol}, port ${packet.port}`);
   return label;

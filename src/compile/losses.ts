@@ -5,7 +5,7 @@
 import { intervalClass, type AddressClasses, type IntervalClasses } from './classes.js';
 import { nextKey6, type Key6 } from './key6.js';
 import { SPACE, type Segments } from './regions.js';
-import { pairKey, type CompiledSide, type CompiledTable, type HostDelta, type Profile } from './table.js';
+import { completeRegions, pairKey, type CompiledSide, type CompiledTable, type HostDelta, type Profile } from './table.js';
 
 /** Above this many distinct moves of addresses between classes, every rule is taken to have lost. */
 const MAX_MOVES = 4096;
@@ -44,12 +44,15 @@ function compareProfile(
   old: Profile, before: CompiledTable, now: Profile, after: CompiledTable, moves: readonly Move[], lost: Set<number>,
 ): void {
   const compared = new Set<string>();
+  const sameDefault = before.regions.get(old.default4) === after.regions.get(now.default4);
   const compare = (from: number, to: number): void => {
     const key = `${from} ${to}`;
     if (compared.has(key)) return;
     compared.add(key);
-    const a = before.regions.get(from);
-    const b = after.regions.get(to);
+    // The same pair with the same regions over the same default: nothing to complete and compare.
+    if (from === to && sameDefault && before.regions.get(from) === after.regions.get(to)) return;
+    const a = completeRegions(before, old, from);
+    const b = completeRegions(after, now, to);
     if (a !== undefined && b !== undefined) compareSegments(a, b, lost);
   };
   const pairOf = (profile: Profile, key: number, family6: boolean): number =>

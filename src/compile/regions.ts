@@ -76,6 +76,10 @@ export function paint(positions: ArrayLike<number>, intervals: readonly Interval
 
 /** Smallest winner of two paintings at every x. */
 export function merge(a: Segments, b: Segments): Segments {
+  return zip(a, b, Math.min);
+}
+
+function zip(a: Segments, b: Segments, choose: (a: number, b: number) => number): Segments {
   const size = a.starts.length + b.starts.length;
   const starts = new Uint32Array(size);
   const winners = new Uint32Array(size);
@@ -88,13 +92,28 @@ export function merge(a: Segments, b: Segments): Segments {
     const start = Math.min(nextA, nextB);
     if (nextA === start) i += 1;
     if (nextB === start) j += 1;
-    const value = Math.min(a.winners[i - 1] ?? NOBODY, b.winners[j - 1] ?? NOBODY);
+    const value = choose(a.winners[i - 1] ?? NOBODY, b.winners[j - 1] ?? NOBODY);
     if (count > 0 && winners[count - 1] === value) continue;
     starts[count] = start;
     winners[count] = value;
     count += 1;
   }
   return { starts: starts.slice(0, count), winners: winners.slice(0, count) };
+}
+
+/** Winner of an x that a sparse painting leaves to the painting under it. No label id is 0. */
+export const UNDERLYING = 0;
+
+/**
+ * Where `top` wins over `under` (smaller position), its winner; elsewhere UNDERLYING. Laid over `under` it gives merge(top, under).
+ */
+export function sparse(top: Segments, under: Segments, mapping: (winner: number) => number): Segments {
+  return zip(top, under, (a, b) => (a < b ? mapping(a) : UNDERLYING));
+}
+
+/** A sparse painting laid over the one under it. */
+export function overlay(top: Segments, under: Segments): Segments {
+  return zip(top, under, (a, b) => (a === UNDERLYING ? b : a));
 }
 
 /** Replaces winners by `translate(winner)` and joins neighbours that become equal. */

@@ -13,7 +13,7 @@ import { classify, ClassNumbers, intervalClass, type AddressClasses, type Interv
 import type { Key6 } from './key6.js';
 import { appliesIn, meets, type FlatRule, type FlatRules, type SideCondition } from './flat-rules.js';
 import { HashedIds } from './hash.js';
-import { merge, NOBODY, paint, translate, type Segments } from './regions.js';
+import { merge, NOBODY, overlay, paint, sparse, translate, UNDERLYING, type Segments } from './regions.js';
 import { sourcePortClasses, type SourcePortClasses } from './source-ports.js';
 
 export type Side = 'in' | 'out';
@@ -34,6 +34,12 @@ export interface LabelInfo {
 /** Pairs and defaults of the addresses at this end that the rules treat alike. */
 export interface Profile {
   readonly id: number;
+  /**
+   * Regions of the pairs of known peers hold only what such peers decide otherwise than peers in no set; the rest (winner
+   * UNDERLYING) is left to the default pair, which every lookup comes to last. Not where a rule is negated or restricted to a
+   * family or source port: there a peer may lack what its surroundings have.
+   */
+  readonly layered: boolean;
   /** Pair of a peer that is in no set that matters, by the packet's family. Equal unless rules are restricted to a family. */
   readonly default4: number;
   readonly default6: number;
@@ -94,6 +100,13 @@ export interface CompileOptions {
   /** Above this many local addresses, or this many profile x class combinations, only declared addresses get a profile. */
   readonly maxLocals?: number;
   readonly maxCombinations?: number;
+}
+
+/** The regions of a pair of this profile, complete. */
+export function completeRegions(table: CompiledTable, profile: Profile, pair: number): Segments | undefined {
+  const regions = table.regions.get(pair);
+  const under = table.regions.get(profile.default4);
+  return regions === undefined || under === undefined || !profile.layered || pair === profile.default4 ? regions : overlay(regions, under);
 }
 
 export function pairKey(classNumber: number, sourcePortClass: number): number {
@@ -258,13 +271,16 @@ class ProfileBuilder {
       const reduced = members.filter((set) => index.relevant.has(set));
       if (reduced.length === 0) continue;
       const family = classes.families.get(classNumber) ?? 0;
-      for (const port of portClasses) pairs.set(pairKey(classNumber, port), pairOf(reduced, family, port));
+      for (const port of portClasses) {
+        const pair = pairOf(reduced, family, port);
+        if (!isEmpty(this.context.regions.get(pair))) pairs.set(pairKey(classNumber, port), pair);
+      }
     }
     // Peers in no set, where their pair cannot be a constant: class 0, told apart by family only where rules do.
     for (const port of portClasses) {
       for (const family of families) pairs.set(pairKey(family === 6 ? CLASS_NONE_6 : 0, port), pairOf([], family, port));
     }
-    return { id, default4, default6, pairs };
+    return { id, layered: index.layered, default4, default6, pairs };
   }
 
   private pairs(profile: number, index: PeerIndex): (members: readonly number[], family: 0 | 4 | 6, port: number) => number {
@@ -287,8 +303,9 @@ class ProfileBuilder {
     const { flat } = this.context;
     const specific = index.specific(members, family, lists);
     const base = index.base(flat);
-    const painted = specific.length === 0 ? base : merge(base, paint(specific, flat.intervals));
-    return translate(painted, (winner) => this.label(winner));
+    const label = (winner: number): number => this.label(winner);
+    if (members.length > 0 && index.layered) return sparse(paint(specific, flat.intervals), base, label);
+    return translate(specific.length === 0 ? base : merge(base, paint(specific, flat.intervals)), label);
   }
 
   private label(position: number): number {
@@ -309,6 +326,11 @@ class ProfileBuilder {
     }
     return id;
   }
+}
+
+/** A peer that decides nothing otherwise than peers in no set. */
+function isEmpty(regions: Segments | undefined): boolean {
+  return regions !== undefined && regions.winners.length === 1 && regions.winners[0] === UNDERLYING;
 }
 
 /** Stands for "IPv6 peer in no set" where families must be told apart: no class hashes to it (HashedIds would have to collide; 1 in 4 billion). */
@@ -341,6 +363,10 @@ class PeerIndex {
       else if (peer.any) this.anyone.push(position);
       else for (const set of peer.sets) this.list(set).push(position);
     }
+  }
+
+  get layered(): boolean {
+    return this.conditional.length === 0;
   }
 
   /** The rules that match every peer, painted once. */

@@ -1,7 +1,7 @@
 /** Elements of a compiled table's data maps: all of them, or what differs from the compilation before. */
 import type { IntervalClasses } from '../../compile/classes.js';
 import { nextKey6, type Key6 } from '../../compile/key6.js';
-import { equalSegments, SPACE, type Segments } from '../../compile/regions.js';
+import { equalSegments, SPACE, UNDERLYING, type Segments } from '../../compile/regions.js';
 import type { SourcePortClasses } from '../../compile/source-ports.js';
 import type { CompiledTable, HostMove } from '../../compile/table.js';
 import { Block, END } from './blocks.js';
@@ -214,7 +214,8 @@ function putRegions(
   for (let i = 0; i < segments.starts.length; i += 1) {
     const first = segments.starts[i] ?? 0;
     const end = segments.starts[i + 1] ?? SPACE;
-    const winner = segments.winners[i] ?? 0;
+    const winner = segments.winners[i] ?? UNDERLYING;
+    if (winner === UNDERLYING) continue; // the default pair's regions decide
     if (except !== undefined && !changed.has(winner)) {
       while (other + 1 < except.starts.length && (except.starts[other] ?? 0) < first) other += 1;
       if (except.starts[other] === first && (except.starts[other + 1] ?? SPACE) === end && except.winners[other] === winner) continue;
