@@ -132,7 +132,7 @@ export class Agent {
       datapath: this.datapath, loop: this.loop, sources: this.sources, netdev, ids: this.ids, status, failOpen,
       own: new OwnObjects({ store, sources: this.sources, reread: () => own.sync(this.stopping.signal) }),
       flows: new FlowService(this.flowTable, () => this.datapath.labels),
-      filters: new FilterQueries({ driver, netdev, flows: this.flowTable, links: () => this.datapath.links, failOpen }),
+      filters: new FilterQueries({ driver, netdev, flows: this.flowTable, links: () => this.datapath.links, refreshLinks: () => this.datapath.refreshLinks(), failOpen }),
       setLogLevel: environment.setLogLevel,
       cleanup: () => this.cleanup(),
       version: { version: environment.version, node: config.node, kernel: release() },
@@ -213,6 +213,7 @@ export class Agent {
   }
 
   private linksChanged(): void {
+    this.datapath.linksChanged();
     this.loop.markDirty('links');
     this.tap?.ensure().catch((error: unknown) => this.environment.log.warn('tap.failed', { error: describeError(error) }));
   }

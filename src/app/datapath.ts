@@ -4,7 +4,7 @@ import type { LabelInfo } from '../compile/table.js';
 import type { EffectiveTable } from '../compile/effective.js';
 import { buildWorld, type Problem } from '../compile/world.js';
 import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
-import { netdevImage } from '../drivers/nftables/netdev-layout.js';
+import { netdevImage, type NetdevImage } from '../drivers/nftables/netdev-layout.js';
 import type { NftablesDriver } from '../drivers/nftables/driver.js';
 import type { Target, TargetFilter } from '../drivers/nftables/target.js';
 import type { Filter } from '../model/filter.js';
@@ -43,7 +43,12 @@ export class Datapath {
   private sweeping: Promise<void> | undefined;
   private swept: Parameters<NftablesDriver['settle']>[0] | undefined;
   private netdevProblem: Problem | undefined;
+  private linksStale = true;
+  private frames: NetdevImage | undefined;
+  private framesGeneration = -1;
   private knownLinks: ReadonlyMap<string, Link> = new Map();
+  /** What table `netdev dfw` was made to be, as text; undefined: to be compared with the kernel. */
+  private framesInForce: string | undefined;
 
   constructor(private readonly options: DatapathOptions) {}
 
@@ -109,7 +114,30 @@ export class Datapath {
   }
 
   async drifted(depth: 'structure' | 'all'): Promise<string | undefined> {
-    return this.options.driver.drifted(depth);
+    return (await this.options.driver.drifted(depth)) ?? (await this.framesDrifted());
+  }
+
+  /** Looks at table `netdev dfw` only after somebody committed something. */
+  private async framesDrifted(): Promise<string | undefined> {
+    const { frames } = this;
+    const generation = await this.options.netdev.generation();
+    if (frames === undefined || generation === this.framesGeneration) return undefined;
+    this.framesGeneration = generation;
+    if (!(await this.options.netdev.differs(frames))) return undefined;
+    this.framesInForce = undefined;
+    return 'table netdev dfw differs';
+  }
+
+  /** Interfaces came, went or changed: hooks on them must be looked at again. */
+  linksChanged(): void {
+    this.framesInForce = undefined;
+    this.linksStale = true;
+  }
+
+  async refreshLinks(): Promise<ReadonlyMap<string, Link>> {
+    this.linksStale = false;
+    this.knownLinks = new Map((await this.options.links.list()).map((link) => [link.name, link]));
+    return this.knownLinks;
   }
 
   async cleanup(): Promise<string[]> {
@@ -149,8 +177,7 @@ export class Datapath {
 
   private async applyNetdev(world: Realized['world'], compilation: Realized['compilation']): Promise<{ changed: boolean; mirrors: Realized['mirrors']; problems: Problem[] }> {
     const { options } = this;
-    const links = new Map((await options.links.list()).map((link) => [link.name, link]));
-    this.knownLinks = links;
+    const links = this.linksStale ? await this.refreshLinks() : this.knownLinks;
     const mirrors = resolveMirrors(world, links);
     const tables = (filter: Filter): readonly EffectiveTable[] => compilation.sources.get(compilation.filterTables.get(filter.name) ?? '') ?? [];
     const filters = netdevFilters(world, tables, mirrors, links);
@@ -158,12 +185,17 @@ export class Datapath {
     const wanted = netdevImage(
       filters, sensor === undefined ? [] : [{ interface: sensor.name, interfaceIndex: sensor.index }], options.logGroup,
     );
+    const text = JSON.stringify([...wanted.chains.values()].map((chain) => [chain.name, chain.hook, chain.rules.map(({ comment }) => comment)]));
+    if (text === this.framesInForce) return { changed: false, mirrors, problems: [] };
     try {
       const changed = await options.netdev.apply(wanted);
       this.netdevProblem = undefined;
+      this.framesInForce = text;
+      this.frames = wanted;
       return { changed, mirrors, problems: [] };
     } catch (error) {
       // An interface may vanish between listing and hooking: its link event brings us back here.
+      this.framesInForce = undefined;
       this.netdevProblem = { object: 'netdev dfw', path: '', message: `mirrors and layer 2 rules are not up to date: ${error instanceof Error ? error.message : String(error)}` };
       options.log.warn('netdev.failed', { error: this.netdevProblem.message });
       options.clock.after(200, options.onSwept);

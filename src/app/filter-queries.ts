@@ -16,6 +16,8 @@ export interface FilterQueriesOptions {
   readonly netdev: NetdevDriver;
   readonly flows: FlowTable;
   readonly links: () => ReadonlyMap<string, Link>;
+  /** With counters of now. */
+  readonly refreshLinks: () => Promise<ReadonlyMap<string, Link>>;
   readonly failOpen: boolean;
 }
 
@@ -78,7 +80,7 @@ export class FilterQueries {
    * accepted. Families are told apart by neither, so all counts stand under v4 where the filter has IPv4 addresses.
    */
   async statistics(filter: Filter): Promise<FilterStatView> {
-    const link = this.options.links().get(filter.interface);
+    const link = (await this.options.refreshLinks()).get(filter.interface);
     const chains = await this.options.driver.chainCounters();
     const refused = (side: 'in' | 'out'): RuleCounters => {
       const [judged, accepted] = chains.get(filterChain({ number: filter.number, interface: filter.interface, table: undefined, failOpen: false }, side)) ?? [];

@@ -153,6 +153,7 @@ export class AgentService implements AgentApi {
 
   async getTrafficControl(): Promise<TrafficControlView[]> {
     const counters = await this.options.netdev.counters();
+    await this.options.datapath.refreshLinks();
     return this.realized.mirrors.map((mirror): TrafficControlView => {
       const { name } = mirror.control.metadata;
       const mine = mirror.filters.flatMap((filter) => ['in', 'out'].flatMap((side) =>

@@ -28,6 +28,8 @@ export interface AddressClasses {
   readonly counts: Map<number, number>;
   /** Class number -> indexes of the sets that its addresses are in, ascending. */
   readonly members: ReadonlyMap<number, readonly number[]>;
+  /** The other way round, by the indexes joined with commas; only where families are not split. */
+  readonly byMembers: ReadonlyMap<string, number>;
   /** Class number -> family, where families are split. */
   readonly families: ReadonlyMap<number, Family>;
 }
@@ -35,7 +37,7 @@ export interface AddressClasses {
 /** Numbers for memberships: by content (names of the sets), so that they are the same in every compilation. */
 export class ClassNumbers {
   private readonly ids = new HashedIds();
-  private readonly known = new Map<string, number>();
+  readonly known = new Map<string, number>();
   readonly members = new Map<number, readonly number[]>();
   /** Family of each class; only with splitFamilies. */
   readonly families = new Map<number, Family>();
@@ -73,6 +75,7 @@ export function classify(sets: readonly Ranges[], numbers: ClassNumbers): Addres
     intervals6,
     counts,
     members: numbers.members,
+    byMembers: numbers.known,
     families: numbers.families,
   };
 }

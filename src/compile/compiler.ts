@@ -141,15 +141,26 @@ function sameList<T>(a: readonly T[], b: readonly T[]): boolean {
   return a.length === b.length && a.every((value, index) => value === b[index]);
 }
 
-/** What came and went, when it is hosts only. */
+/** Above this many members that left, looking for their duplicates costs more than compiling afresh. */
+const MAX_REMOVED = 256;
+
+/** What came and went, when it is hosts only. Lists that differ in one stretch cost one comparison a member. */
 function hostDelta(key: string, before: readonly string[], after: readonly string[]): SetDelta | undefined {
-  const old = new Set(before);
-  const fresh = new Set(after);
+  let start = 0;
+  const shorter = Math.min(before.length, after.length);
+  while (start < shorter && before[start] === after[start]) start += 1;
+  let tail = 0;
+  while (tail < shorter - start && before[before.length - 1 - tail] === after[after.length - 1 - tail]) tail += 1;
+  const old = new Set(before.slice(start, before.length - tail));
+  const fresh = new Set(after.slice(start, after.length - tail));
   const hosts = (texts: readonly string[]): AddressKey[] | undefined => {
     const keys = texts.map(addressKey);
     return keys.every((entry) => entry !== undefined) ? keys : undefined;
   };
-  const added = hosts(after.filter((text) => !old.has(text)));
-  const removed = hosts(before.filter((text) => !fresh.has(text)));
+  const added = hosts([...fresh].filter((text) => !old.has(text)));
+  const gone = [...old].filter((text) => !fresh.has(text));
+  if (gone.length > MAX_REMOVED) return undefined;
+  // Listed twice, a member stays in while one of the two does.
+  const removed = hosts(gone.filter((text) => !after.includes(text)));
   return added === undefined || removed === undefined ? undefined : { key, added, removed };
 }

@@ -76,7 +76,6 @@ class HostChange {
 
   moves(): Moves | undefined {
     const { classes } = this.compiled;
-    const numbers = new Map([...classes.members].map(([id, members]) => [members.join(), id]));
     const counts = new Map<number, number>();
     const count = (id: number, by: number): void => {
       if (id !== 0) counts.set(id, (counts.get(id) ?? classes.counts.get(id) ?? 0) + by);
@@ -88,7 +87,7 @@ class HostChange {
       for (const [address, members] of wanted) {
         const around = intervalClass(intervals, address);
         const isHost = members.length > (classes.members.get(around) ?? []).length;
-        const to = isHost ? numbers.get(members.join()) : 0;
+        const to = isHost ? classes.byMembers.get(members.join()) : 0;
         if (to === undefined) return undefined;
         const from = hosts.get(address) ?? 0;
         if (from === to) continue;

@@ -3,7 +3,7 @@
  * on interfaces that come and go, so nothing is remembered between calls.
  */
 import { AgentError } from '../../model/errors.js';
-import type { NftSocket } from '../../native/binding.js';
+import type { NftSocket, Segment } from '../../native/binding.js';
 import type { Logger } from '../../platform/logger.js';
 import { AttributeWriter } from './attributes.js';
 import { appendRules, deleteChain, deleteTable, flushChain, newChain, newTable, type ChainImage } from './image.js';
@@ -25,23 +25,40 @@ export class NetdevDriver {
 
   /** True when something was written. An empty image removes the table. Rejects with E_KERNEL, retryable, when refused; the old state then stays. */
   async apply(image: NetdevImage): Promise<boolean> {
+    const segments = await this.changes(image);
+    if (segments.length === 0) return false;
+    const result = await this.deps.socket.transact(segments);
+    if (!result.committed) {
+      throw new AgentError('E_KERNEL', `nf_tables refused the change: ${result.errors[0]?.code ?? 'unknown error'}`, {
+        object: 'netdev dfw', retryable: true, context: { errors: result.errors.slice(0, 5) },
+      });
+    }
+    this.deps.log.info('netdev.committed', { chains: image.chains.size });
+    return true;
+  }
+
+  /** Has somebody else changed the table? Reads only. */
+  async differs(image: NetdevImage): Promise<boolean> {
+    return (await this.changes(image)).length > 0;
+  }
+
+  private async changes(image: NetdevImage): Promise<Segment[]> {
     const exists = await this.reader.exists();
+    const writer = new AttributeWriter();
     if (image.chains.size === 0) {
-      if (!exists) return false;
-      await this.cleanup();
-      return true;
+      if (!exists) return [];
+      deleteTable(writer, NETDEV_TABLE);
+      return [{ kind: 'raw', bytes: writer.finish() }];
     }
     const have = exists ? await this.reader.chains() : new Set<string>();
     const hooked = exists ? await this.reader.hookedChains() : new Set<string>();
     const rules = exists ? await this.reader.rules() : new Map<string, string[]>();
 
-    const writer = new AttributeWriter();
     if (!exists) newTable(writer, NETDEV_TABLE);
     const tail = new AttributeWriter();
     for (const chain of image.chains.values()) {
       // A chain whose interface went away has lost its hook; it is made anew.
-      const same = have.has(chain.name) && hooked.has(chain.name) && sameRules(chain, rules.get(chain.name) ?? []);
-      if (same) continue;
+      if (have.has(chain.name) && hooked.has(chain.name) && sameRules(chain, rules.get(chain.name) ?? [])) continue;
       if (have.has(chain.name)) {
         flushChain(writer, NETDEV_TABLE, chain.name);
         deleteChain(writer, NETDEV_TABLE, chain.name);
@@ -54,19 +71,11 @@ export class NetdevDriver {
       flushChain(writer, NETDEV_TABLE, name);
       deleteChain(writer, NETDEV_TABLE, name);
     }
-    const segments = [
-      ...(writer.length > 0 ? [{ kind: 'raw', bytes: writer.finish() } as const] : []),
-      ...(tail.length > 0 ? [{ kind: 'raw', bytes: tail.finish() } as const] : []),
-    ];
-    if (segments.length === 0) return false;
-    const result = await this.deps.socket.transact(segments);
-    if (!result.committed) {
-      throw new AgentError('E_KERNEL', `nf_tables refused the change: ${result.errors[0]?.code ?? 'unknown error'}`, {
-        object: 'netdev dfw', retryable: true, context: { errors: result.errors.slice(0, 5) },
-      });
-    }
-    this.deps.log.info('netdev.committed', { chains: image.chains.size });
-    return true;
+    return [writer, tail].filter(({ length }) => length > 0).map((filled) => ({ kind: 'raw', bytes: filled.finish() }));
+  }
+
+  generation(): Promise<number> {
+    return this.deps.socket.generation();
   }
 
   /** Counters of the rules that have one, by chain, with their comments. */
