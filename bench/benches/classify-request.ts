@@ -9,6 +9,8 @@ export interface Variant {
   readonly policy: PolicyOptions;
   /** Of ours: how many vNICs have a table of their own. */
   readonly vnics: number;
+  /** Of linear rules: every set may hold prefixes, not only those that do. */
+  readonly intervalSets?: boolean;
 }
 
 export interface ClassifyRequest {

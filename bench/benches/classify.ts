@@ -31,6 +31,7 @@ export async function classify(context: BenchContext): Promise<Report> {
     { name: `ours, ${few} rules`, rules: 'ours', traffic: 'new', policy: small, vnics: 1 },
     { name: `ours, ${many} rules`, rules: 'ours', traffic: 'new', policy: large, vnics: 1 },
     { name: `linear nft, ${some} rules`, rules: 'linear', traffic: 'new', policy: middle, vnics: 0 },
+    { name: `linear nft, ${some} rules, interval sets`, rules: 'linear', traffic: 'new', policy: middle, vnics: 0, intervalSets: true },
     { name: 'ours, one vNIC', rules: 'ours', traffic: 'new', policy: own, vnics: 1 },
     { name: `ours, one vNIC of ${vnics}`, rules: 'ours', traffic: 'new', policy: own, vnics },
   ];
@@ -43,6 +44,7 @@ export async function classify(context: BenchContext): Promise<Report> {
     ...await measure(context, fresh, 'new connections', [
       { measure: `new connections/s at ${many} rules`, ours: `ours, ${many} rules`, peer: `ours, ${few} rules`, goals: [{ kind: 'at least', value: 0.85, of: 'ratio' }] },
       { measure: `new connections/s at ${many} rules`, ours: `ours, ${many} rules`, peer: `linear nft, ${some} rules`, goals: [{ kind: 'at least', value: 10, of: 'ratio' }] },
+      { measure: `new connections/s at ${many} rules`, ours: `ours, ${many} rules`, peer: `linear nft, ${some} rules, interval sets`, goals: [{ kind: 'at least', value: 10, of: 'ratio' }] },
       { measure: `new connections/s of one vNIC of ${vnics}, each with ${own.rules} rules of its own`, ours: `ours, one vNIC of ${vnics}`, peer: 'ours, one vNIC', goals: [{ kind: 'at least', value: 0.95, of: 'ratio' }] },
       { measure: `new connections/s at ${many} rules`, ours: `ours, ${many} rules`, peer: 'conntrack and one accept rule', goals: [] },
     ]),

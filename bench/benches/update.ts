@@ -25,13 +25,16 @@ export async function update(context: BenchContext): Promise<Report> {
       // A change that compiles anew is slow: fewer of them say the same.
       const count = direction === 'inout' ? Math.ceil(changes / 10) : changes;
       const ours = await ourTimes({ change, policy: AROUND, members, direction, changes: count });
-      const peer = await addElements(context, members);
+      const peer = await addElements(context, members, false);
+      const intervals = await addElements(context, members, true);
       measured.push(ours);
-      rows.push(row({
-        measure: `one address more in ${members}, ${what}`, unit: 'ms', ours, peer: { name: 'nft add element', values: peer }, 
-        // nft reads the whole set first: small ones cost it little.
-        goals: members === sizes[1] ? [{ kind: 'at most', value: 0.01, of: 'ratio' }, ...TIMES] : TIMES,
-      }));
+      for (const [name, values] of [['nft add element, set of hosts', peer], ['nft add element, set that may hold prefixes', intervals]] as const) {
+        rows.push(row({
+          measure: `one address more in ${members}, ${what}`, unit: 'ms', ours, peer: { name, values },
+          // nft reads the whole of a set that may hold prefixes: small ones cost it little.
+          goals: members === sizes[1] ? [{ kind: 'at most', value: 0.01, of: 'ratio' }, ...TIMES] : TIMES,
+        }));
+      }
     }
     const [small = [], large = []] = measured;
     rows.push(row({
@@ -86,11 +89,11 @@ async function nftTimes(request: { readonly load: string; readonly runs: readonl
   return (await inSandbox('update-nft', request) as { times: number[] }).times;
 }
 
-async function addElements(context: BenchContext, members: number): Promise<number[]> {
-  const file = join(context.directory, `elements-${members}.nft`);
+async function addElements(context: BenchContext, members: number, prefixes: boolean): Promise<number[]> {
+  const file = join(context.directory, `elements-${members}${prefixes ? '-intervals' : ''}.nft`);
   const first = 0x0b00_0000;
-  const elements = Array.from({ length: members }, (_, index) => addressText(first + index));
-  await writeFile(file, `table inet linear {\nset big { type ipv4_addr; elements = { ${elements.join(', ')} } }\n}\n`);
-  const runs = Array.from({ length: context.quick ? 2 : 11 }, (_, index) => ['add', 'element', 'inet', 'linear', 'big', `{ ${addressText(first + members + index)} }`]);
+  const elements = Array.from({ length: members }, (_, index) => addressText(first + 2 * index));
+  await writeFile(file, `table inet linear {\nset big { type ipv4_addr;${prefixes ? ' flags interval;' : ''} elements = { ${elements.join(', ')} } }\n}\n`);
+  const runs = Array.from({ length: context.quick ? 2 : 11 }, (_, index) => ['add', 'element', 'inet', 'linear', 'big', `{ ${addressText(first + 2 * members + 8 * index)} }`]);
   return nftTimes({ load: file, runs });
 }

@@ -21,7 +21,7 @@ async function configure(variant: Variant, { namespace }: Router): Promise<void>
   switch (variant.rules) {
     case 'none': return;
     case 'conntrack': await mustRun('ip', [...inside, 'nft', '-f', '-'], { stdin: CONNTRACK }); return;
-    case 'linear': await mustRun('ip', [...inside, 'nft', '-f', '-'], { stdin: linearRuleset(makePolicy(variant.policy), VNIC) }); return;
+    case 'linear': await mustRun('ip', [...inside, 'nft', '-f', '-'], { stdin: linearRuleset(makePolicy(variant.policy), VNIC, variant.intervalSets === true) }); return;
     case 'ours': await mustRun('ip', [...inside, process.execPath, LOADER, JSON.stringify({ policy: variant.policy, vnics: variant.vnics })]); return;
   }
 }
@@ -44,7 +44,7 @@ for (const [index, variant] of request.variants.entries()) {
   await configure(variant, router);
   const path = join(request.directory, `frames-${index}`);
   await frames(variant, router, path);
-  specs.push(variant.traffic === 'new' ? `new:${router.client}:${path}` : `established:${router.client}:${path}:${router.server}`);
+  specs.push(variant.traffic === 'new' ? `new:${router.client}:${path}:/run/netns/${router.namespace}` : `established:${router.client}:${path}:${router.server}`);
 }
 const { stdout } = await mustRun(join(ROOT, '.cache/bench/packet-burst'), [String(request.rounds), String(request.burst), String(request.processor), ...specs]);
 const sent = Math.ceil(request.burst / 64) * 64 * (request.rounds + 1);

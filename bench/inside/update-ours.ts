@@ -23,7 +23,7 @@ const datapath = new Datapath();
 const times: number[] = [];
 
 async function changeAddresses(whole: boolean): Promise<void> {
-  let members = Array.from({ length: request.members }, (_, index) => addressText(FIRST_MEMBER + index));
+  let members = Array.from({ length: request.members }, (_, index) => addressText(FIRST_MEMBER + 2 * index));
   const rules = [1, 2, 3].map((port): Rule => ({
     id: port, direction: request.direction, protocol: 6, source: { ...ANY, addressSets: [BIG] }, sourcePorts: [], destination: ANY,
     ports: [{ first: port, last: port }], action: 'accept', log: false, stateless: false,
@@ -32,7 +32,7 @@ async function changeAddresses(whole: boolean): Promise<void> {
   let target = datapath.target(datapath.world(objects));
   await datapath.driver.apply(target);
   for (let change = 0; change < request.changes; change += 1) {
-    const address = addressText(FIRST_MEMBER + request.members + 7 * change);
+    const address = addressText(FIRST_MEMBER + 2 * request.members + 8 * change);
     if (whole) {
       members = [...members, address];
       const changed = addressSet(BIG, members);

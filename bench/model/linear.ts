@@ -2,10 +2,13 @@
 import type { Rule } from '../../src/model/rule.js';
 import type { Policy } from './policy.js';
 
-/** A whole file for `nft -f`: table `inet linear`, rules of both directions of one interface in the forward hook. */
-export function linearRuleset(policy: Policy, interfaceName: string): string {
+/**
+ * A whole file for `nft -f`: table `inet linear`, rules of both directions of one interface in the forward hook. Sets that hold
+ * hosts only are hash sets, the quickest form, unless `intervalSets`: then all can take prefixes, as address sets can.
+ */
+export function linearRuleset(policy: Policy, interfaceName: string, intervalSets = false): string {
   const sets = policy.sets.map((set) => {
-    const flags = set.addresses.some((address) => address.includes('/')) ? ' flags interval;' : '';
+    const flags = intervalSets || set.addresses.some((address) => address.includes('/')) ? ' flags interval;' : '';
     const elements = set.addresses.length === 0 ? '' : ` elements = { ${set.addresses.join(', ')} }`;
     return `set ${nftName(set.name)} { type ipv4_addr;${flags}${elements} }`;
   });

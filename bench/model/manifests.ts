@@ -5,16 +5,15 @@ import type { DesiredObject } from '../../src/model/objects.js';
 /** AddressSet, RuleTable (without layer 2 rules), VirtualMachine and Attachment; others are an error. */
 export function manifest(object: DesiredObject): unknown {
   const head = { apiVersion: 'dfw.dev/v1', kind: object.kind, metadata: { name: object.metadata.name } };
-  switch (object.kind) {
-    case 'AddressSet': return { ...head, spec: { addresses: object.addresses } };
-    case 'RuleTable': return {
-      ...head,
-      spec: { ...(object.appliedTo === undefined ? {} : { appliedTo: { workloads: object.appliedTo.workloads } }), rules: object.rules.map(ruleSpec) },
-    };
-    case 'VirtualMachine': return { ...head, spec: { nics: object.nics } };
-    case 'Attachment': return { ...head, spec: { workload: object.workload, vnic: object.vnic, interface: object.interface, addresses: object.addresses } };
-    default: throw new Error(`no manifest for ${object.kind}`);
+  if (object.kind === 'AddressSet') return { ...head, spec: { addresses: object.addresses } };
+  if (object.kind === 'VirtualMachine') return { ...head, spec: { nics: object.nics } };
+  if (object.kind === 'Attachment') {
+    const { workload, vnic, addresses } = object;
+    return { ...head, spec: { workload, vnic, interface: object.interface, addresses } };
   }
+  if (object.kind !== 'RuleTable') throw new Error(`no manifest for ${object.kind}`);
+  const to = object.appliedTo === undefined ? {} : { appliedTo: { workloads: object.appliedTo.workloads } };
+  return { ...head, spec: { ...to, rules: object.rules.map(ruleSpec) } };
 }
 
 function ruleSpec(rule: Rule): unknown {

@@ -3,7 +3,8 @@
  * bypassed, everything up to the drop at the far end runs inside the sending system call, on the processor that sends.
  *
  *   packet-burst ROUNDS BURST PROCESSOR VARIANT...
- *   VARIANT: new:INTERFACE:FILE                 every packet belongs to a connection of its own (another source port)
+ *   VARIANT: new:INTERFACE:FILE:NETNS           every packet belongs to a connection of its own (another source port); after each
+ *                                               burst the connections of the network namespace at path NETNS are flushed
  *            established:INTERFACE:FILE:REPLY   the file's second half are the replies; sent once, from interface REPLY
  *
  * FILE holds frames of 60 bytes: Ethernet, IPv4 without options, UDP without a checksum. The variants take turns, burst by burst, in
@@ -11,7 +12,11 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_packet.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <linux/netlink.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdint.h>
@@ -28,6 +33,7 @@ enum { FRAME = 60, BATCH = 64, SOURCE_PORT = 34, FIRST_PORT = 1024, PORTS = 6000
 struct variant {
   int socket;
   int reply_socket; /* -1: new connections */
+  int conntrack;    /* netlink socket of the router's namespace, for new connections */
   uint8_t *frames;
   size_t count;    /* frames in the forward direction */
   size_t position; /* packets sent so far */
@@ -73,14 +79,48 @@ static size_t read_frames(const char *path, uint8_t **frames) {
   return (size_t)size / FRAME;
 }
 
+/* A netlink socket belongs to the namespace it was opened in, wherever the process goes afterwards. */
+static int open_conntrack(const char *path) {
+  int here = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), there = open(path, O_RDONLY | O_CLOEXEC);
+  if (here < 0 || there < 0 || setns(there, CLONE_NEWNET) != 0) fail("namespace", path);
+  int handle = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+  if (handle < 0) fail("netlink in", path);
+  if (setns(here, CLONE_NEWNET) != 0) fail("namespace", "of our own");
+  close(here);
+  close(there);
+  return handle;
+}
+
+static void flush_connections(int conntrack) {
+  struct {
+    struct nlmsghdr header;
+    struct nfgenmsg family;
+  } request = {
+      .header = {.nlmsg_len = sizeof request, .nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK},
+      .family = {.nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0},
+  };
+  struct {
+    struct nlmsghdr header;
+    struct nlmsgerr error;
+    char rest[256];
+  } answer;
+  if (send(conntrack, &request, sizeof request, 0) != (ssize_t)sizeof request || recv(conntrack, &answer, sizeof answer, 0) < 0) fail("flush", "request");
+  if (answer.header.nlmsg_type != NLMSG_ERROR || answer.error.error != 0) {
+    errno = -answer.error.error;
+    fail("flush", "answer");
+  }
+}
+
 static void open_variant(struct variant *variant, char *text, size_t rounds) {
-  const char *kind = strtok(text, ":"), *interface = strtok(NULL, ":"), *path = strtok(NULL, ":"), *reply = strtok(NULL, ":");
-  if (kind == NULL || interface == NULL || path == NULL) {
+  const char *kind = strtok(text, ":"), *interface = strtok(NULL, ":"), *path = strtok(NULL, ":"), *last = strtok(NULL, ":");
+  if (kind == NULL || interface == NULL || path == NULL || last == NULL) {
     errno = EINVAL;
     fail("variant", text);
   }
+  const char *reply = strcmp(kind, "established") == 0 ? last : NULL;
   variant->socket = open_socket(interface);
   variant->reply_socket = reply == NULL ? -1 : open_socket(reply);
+  variant->conntrack = reply == NULL ? open_conntrack(last) : -1;
   size_t count = read_frames(path, &variant->frames);
   variant->count = reply == NULL ? count : count / 2;
   variant->times = calloc(rounds, sizeof *variant->times);
@@ -154,6 +194,7 @@ int main(int argc, char **argv) {
   for (size_t round = 0; round <= rounds; round += 1) {
     for (size_t i = 0; i < count; i += 1) {
       double time = burst(&variants[i], packets);
+      if (variants[i].conntrack >= 0) flush_connections(variants[i].conntrack);
       if (round > 0) variants[i].times[round - 1] = time;
     }
   }

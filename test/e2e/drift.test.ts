@@ -69,10 +69,12 @@ describe('is put right', () => {
     const before = await listing();
     const counted = await repairs();
     await hand();
-    await eventually('as it was', async () => ((await listing()) === before ? true : undefined), 2_000).catch(async () => expect(await listing()).toBe(before));
-    expect(await repairs()).toBeGreaterThan(counted);
     const target = { netns: world.workload(0).netns, destination: world.workload(1).ipv4, timeoutMs: 500 };
-    expect([await traffic.tries({ ...target, port: 7001 }), await traffic.tries({ ...target, port: 7002 })]).toEqual(['open', 'refused']);
+    await eventually('enforcement', async () => ((await traffic.tries({ ...target, port: 7002 })) === 'refused' ? true : undefined), 2_000);
+    expect(await traffic.tries({ ...target, port: 7001 })).toBe('open');
+    // To the last element, once the connections of the meantime were judged again.
+    await eventually('as it was', async () => ((await listing()) === before ? true : undefined), 8_000).catch(async () => expect(await listing()).toBe(before));
+    expect(await repairs()).toBeGreaterThan(counted);
   });
 });
 

@@ -21,7 +21,8 @@ export interface Adoption {
 
 export async function adopt(reader: TableReader, target: Target, options: PlanOptions, depth: 'structure' | 'all'): Promise<Adoption> {
   const differs = (difference: string): Adoption => ({ actual: undefined, difference });
-  if (!(await reader.exists())) return differs('table is absent');
+  const state = await reader.state();
+  if (state !== 'active') return differs(`table is ${state}`);
   const wanted = plan(NOTHING, target, options).next;
 
   const kernelIds = new Map((await reader.verdicts(SETS.ids)).map((element) => [idOf(element.key), element.comment]));

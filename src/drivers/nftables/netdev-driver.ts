@@ -43,10 +43,13 @@ export class NetdevDriver {
   }
 
   private async changes(image: NetdevImage): Promise<Segment[]> {
-    const exists = await this.reader.exists();
+    const state = await this.reader.state();
     const writer = new AttributeWriter();
+    if (state === 'dormant') deleteTable(writer, NETDEV_TABLE);
+    const exists = state === 'active';
     if (image.chains.size === 0) {
-      if (!exists) return [];
+      if (!exists && writer.length === 0) return [];
+      if (!exists) return [{ kind: 'raw', bytes: writer.finish() }];
       deleteTable(writer, NETDEV_TABLE);
       return [{ kind: 'raw', bytes: writer.finish() }];
     }
@@ -81,7 +84,7 @@ export class NetdevDriver {
   /** Counters of the rules that have one, by chain, with their comments. */
   async counters(): Promise<Map<string, ChainCounter[]>> {
     const found = new Map<string, ChainCounter[]>();
-    if (!(await this.reader.exists())) return found;
+    if ((await this.reader.state()) === 'absent') return found;
     const comments = await this.reader.rules();
     for (const [chain, counters] of await this.reader.counters()) {
       const list = counters.flatMap((value, index) => (value === undefined ? [] : [{ comment: comments.get(chain)?.[index] ?? '', ...value }]));

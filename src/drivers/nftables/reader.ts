@@ -18,9 +18,12 @@ export interface ReadVerdict {
 export class TableReader {
   constructor(private readonly socket: NftSocket, private readonly name: TableName) {}
 
-  async exists(): Promise<boolean> {
+  /** Absent, awake, or asleep: a dormant table (NFT_TABLE_F_DORMANT) enforces nothing. */
+  async state(): Promise<'absent' | 'active' | 'dormant'> {
     const tables = await this.dump(MESSAGE.getTable, () => undefined);
-    return tables.some((message) => message.family === this.name.family && readText(message.attributes.get(1)) === this.name.table);
+    const table = tables.find((message) => message.family === this.name.family && readText(message.attributes.get(1)) === this.name.table);
+    if (table === undefined) return 'absent';
+    return (readU32(table.attributes.get(2)) & 1) === 0 ? 'active' : 'dormant';
   }
 
   /** Names of the table's sets; empty when there is no table. */

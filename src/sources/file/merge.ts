@@ -21,8 +21,8 @@ export function mergeFiles(files: readonly FileState[], before: ReadonlyMap<stri
   const entries = files.flatMap((file) => file.objects);
   const owner = (key: string, entry: InForce): boolean => fileOf(before.get(key) ?? '') === fileOf(entry.origin);
   const valid = entries.filter(([, each]) => !each.kept);
-  const incumbents = valid.filter(([key, entry]) => owner(key, entry));
-  for (const [key, entry] of [...incumbents, ...valid.filter(([key, entry]) => !owner(key, entry))]) {
+  const incumbents = valid.filter(([name, other]) => owner(name, other));
+  for (const [key, entry] of [...incumbents, ...valid.filter(([name, other]) => !owner(name, other))]) {
     const earlier = chosen.get(key);
     if (earlier === undefined) chosen.set(key, entry);
     else problems.push({ object: entry.origin, code: 'E_CONFLICT', path: 'metadata.name', message: `${key} is already defined by ${earlier.origin}` });
