@@ -11,6 +11,7 @@ import { EffectiveTables, type EffectiveTable } from './effective.js';
 import { flatten, type ResolvedTable } from './flat-rules.js';
 import { LabelIds } from './label-ids.js';
 import { memberRanges, type Ranges } from './ranges.js';
+import { RuleSerials } from './rule-serials.js';
 import { changeHosts, type SetDelta } from './set-change.js';
 import { compileTable, type CompiledTable } from './table.js';
 import type { Problem, World } from './world.js';
@@ -38,6 +39,7 @@ interface Entry {
 export class Compiler {
   private readonly labels = new LabelIds();
   private readonly effective = new EffectiveTables();
+  private readonly serials = new RuleSerials();
   private entries = new Map<string, Entry>();
   private readonly ranges = new WeakMap<readonly string[], Ranges>();
 
@@ -85,8 +87,9 @@ export class Compiler {
       const updated = deltas === undefined ? undefined : changeHosts(known.compiled, deltas);
       if (updated !== undefined) return { tables, locals: locals.text, compiled: updated };
     }
-    const flat = flatten(tables.map((table) => this.resolve(table)), (members) => this.rangesOf(members));
-    return { tables, locals: locals.text, compiled: compileTable(flat, locals, { labelId: (label) => this.labels.id(label) }) };
+    const before = known?.compiled;
+    const flat = flatten(tables.map((table) => this.resolve(table)), (members) => this.rangesOf(members), before?.flat.setKeys);
+    return { tables, locals: locals.text, compiled: compileTable(flat, locals, { labelId: (label) => this.labels.id(label), before, serials: this.serials }) };
   }
 
   private resolve({ table, sets }: EffectiveTable): ResolvedTable {

@@ -45,10 +45,11 @@ export interface FlatRules {
 }
 
 /**
- * Flattens in order. `inline` turns a rule's literal addresses into ranges.
+ * Flattens in order. `inline` turns a rule's literal addresses into ranges. `order` is an earlier result's set keys:
+ * they keep their indexes when exactly the same sets are used.
  * @throws AgentError E_HELD when a rule names a set that does not exist: the table is held, never guessed.
  */
-export function flatten(tables: readonly ResolvedTable[], inline: (addresses: readonly string[]) => Ranges): FlatRules {
+export function flatten(tables: readonly ResolvedTable[], inline: (addresses: readonly string[]) => Ranges, order: readonly string[] = []): FlatRules {
   const setKeys: string[] = [];
   const sets: Ranges[] = [];
   const indexes = new Map<string, number>();
@@ -97,7 +98,28 @@ export function flatten(tables: readonly ResolvedTable[], inline: (addresses: re
       });
     }
   }
-  return { rules, setKeys, sets, intervals: rules.map(({ rule }) => ruleIntervals(rule)), sourcePorts, hasFamily };
+  const flat = { rules, setKeys, sets, intervals: rules.map(({ rule }) => ruleIntervals(rule)), sourcePorts, hasFamily };
+  return sameKeys(setKeys, order) ? renumber(flat, order) : flat;
+}
+
+function sameKeys(keys: readonly string[], order: readonly string[]): boolean {
+  const known = new Set(order);
+  return keys.length === order.length && keys.every((key) => known.has(key));
+}
+
+function renumber(flat: FlatRules, order: readonly string[]): FlatRules {
+  const position = new Map(order.map((key, index) => [key, index]));
+  const moved = flat.setKeys.map((key) => position.get(key) ?? 0);
+  const sets = [...flat.sets];
+  flat.sets.forEach((ranges, index) => {
+    sets[moved[index] ?? 0] = ranges;
+  });
+  const side = (condition: SideCondition): SideCondition =>
+    (condition.sets.length === 0 ? condition : { ...condition, sets: condition.sets.map((set) => moved[set] ?? 0).sort((a, b) => a - b) });
+  return {
+    ...flat, setKeys: order, sets,
+    rules: flat.rules.map((rule) => ({ ...rule, source: side(rule.source), destination: side(rule.destination) })),
+  };
 }
 
 /** What a rule covers of the protocol and port space (see regions.ts). */

@@ -14,6 +14,7 @@ import type { Key6 } from './key6.js';
 import { appliesIn, meets, type FlatRule, type FlatRules, type SideCondition } from './flat-rules.js';
 import { HashedIds } from './hash.js';
 import { merge, NOBODY, overlay, paint, sparse, translate, UNDERLYING, type Segments } from './regions.js';
+import type { RuleSerials } from './rule-serials.js';
 import { sourcePortClasses, type SourcePortClasses } from './source-ports.js';
 
 export type Side = 'in' | 'out';
@@ -87,6 +88,15 @@ export interface CompiledTable {
   readonly sides: Readonly<Record<Side, CompiledSide>>;
   readonly regions: ReadonlyMap<number, Segments>;
   readonly labels: ReadonlyMap<number, LabelInfo>;
+  readonly painted: PaintedRules;
+}
+
+/** What each painting was made of, as rule serials: equal lists give equal regions. Empty where serials were not asked for. */
+export interface PaintedRules {
+  /** Profile -> its rules that match every peer, in order. */
+  readonly bases: ReadonlyMap<number, Uint32Array>;
+  /** Pair -> its other rules in order, each with the number of base rules before it. */
+  readonly pairs: ReadonlyMap<number, Uint32Array>;
 }
 
 export interface LocalAddresses {
@@ -97,6 +107,10 @@ export interface LocalAddresses {
 export interface CompileOptions {
   /** Gives label ids to keys. */
   readonly labelId: (key: string) => number;
+  /** A compilation whose address classes hold still where it was made of the very same sets. */
+  readonly before?: CompiledTable | undefined;
+  /** Numbers that are equal for rules that paint alike; without them every region is painted anew. */
+  readonly serials?: RuleSerials;
   /** Above this many local addresses, or this many profile x class combinations, only declared addresses get a profile. */
   readonly maxLocals?: number;
   readonly maxCombinations?: number;
@@ -117,21 +131,22 @@ export function labelKey(table: string, ruleId: number, side: Side): string {
   return `${table}/${ruleId} ${side}`;
 }
 
-const SIDES: readonly Side[] = ['in', 'out'];
+function sameSets(a: FlatRules, b: FlatRules): boolean {
+  return a.hasFamily === b.hasFamily && a.sets.length === b.sets.length
+    && b.sets.every((ranges, index) => ranges === a.sets[index] && b.setKeys[index] === a.setKeys[index]);
+}
 
 export function compileTable(flat: FlatRules, locals: LocalAddresses, options: CompileOptions): CompiledTable {
   const numbers = new ClassNumbers(flat.setKeys, flat.hasFamily);
-  const classes = classify(flat.sets, numbers);
+  const { before } = options;
+  const classes = before !== undefined && sameSets(before.flat, flat) ? before.classes : classify(flat.sets, numbers);
   const sourcePorts = sourcePortClasses(flat.sourcePorts);
   const regions = new Map<number, Segments>();
   const labels = new Map<number, LabelInfo>();
   const ids = new HashedIds();
-  const context: SideContext = { flat, classes, sourcePorts, regions, labels, ids, options, locals };
-  return { flat, classes, sourcePorts, regions, labels, sides: { in: compileSide('in', context), out: compileSide('out', context) } };
-}
-
-export function sideLabels(compiled: CompiledTable): readonly Side[] {
-  return SIDES.filter((side) => compiled.sides[side].profiles.size > 0);
+  const painted = { bases: new Map<number, Uint32Array>(), pairs: new Map<number, Uint32Array>() };
+  const context: SideContext = { flat, classes, sourcePorts, regions, labels, ids, options, locals, painted };
+  return { flat, classes, sourcePorts, regions, labels, painted, sides: { in: compileSide('in', context), out: compileSide('out', context) } };
 }
 
 interface SideContext {
@@ -143,6 +158,7 @@ interface SideContext {
   readonly ids: HashedIds;
   readonly options: CompileOptions;
   readonly locals: LocalAddresses;
+  readonly painted: { readonly bases: Map<number, Uint32Array>; readonly pairs: Map<number, Uint32Array> };
 }
 
 function compileSide(side: Side, context: SideContext): CompiledSide {
@@ -233,6 +249,8 @@ function mapIntervals<T>(intervals: IntervalClasses<T>, profileOf: (id: number) 
 class ProfileBuilder {
   readonly profiles = new Map<number, Profile>();
   private readonly byMembers = new Map<string, number>();
+  /** By position of the rule: a label wins many regions, its key is made once. */
+  private readonly labelIds = new Map<number, number>();
 
   constructor(
     private readonly side: Side,
@@ -259,8 +277,9 @@ class ProfileBuilder {
   private compile(id: number, positions: readonly number[]): Profile {
     const { flat, classes, sourcePorts } = this.context;
     const index = new PeerIndex(positions, flat, this.side);
+    const base = this.sameBase(id, index);
     const families: readonly (0 | 4 | 6)[] = flat.hasFamily ? [4, 6] : [0];
-    const pairOf = this.pairs(id, index);
+    const pairOf = this.pairs(id, index, base);
 
     const [first = 0, second = first] = families;
     const default4 = pairOf([], first, 0);
@@ -283,7 +302,24 @@ class ProfileBuilder {
     return { id, layered: index.layered, default4, default6, pairs };
   }
 
-  private pairs(profile: number, index: PeerIndex): (members: readonly number[], family: 0 | 4 | 6, port: number) => number {
+  /** Notes the profile's base rules; true when the compilation before had the same. */
+  private sameBase(profile: number, index: PeerIndex): boolean {
+    const { options, painted } = this.context;
+    if (options.serials === undefined) return false;
+    const serials = this.serials(index.anyone);
+    painted.bases.set(profile, serials);
+    return equalWords(options.before?.painted.bases.get(profile), serials);
+  }
+
+  private serials(positions: ArrayLike<number>): Uint32Array {
+    const { flat, options } = this.context;
+    return Uint32Array.from(positions, (position) => {
+      const rule = flat.rules[position];
+      return rule === undefined ? 0 : (options.serials?.serial(rule, flat.intervals[position] ?? new Uint32Array(0)) ?? 0);
+    });
+  }
+
+  private pairs(profile: number, index: PeerIndex, sameBase: boolean): (members: readonly number[], family: 0 | 4 | 6, port: number) => number {
     const { flat, ids, regions, sourcePorts } = this.context;
     const known = new Map<string, number>();
     return (members, family, port) => {
@@ -294,21 +330,65 @@ class ProfileBuilder {
       const text = lists.map((list) => JSON.stringify(flat.sourcePorts[list])).sort().join();
       const id = ids.id(`pair ${profile} ${names(flat, members)} ${family} ${text}`);
       known.set(key, id);
-      regions.set(id, this.paintPair(index, members, family, lists));
+      regions.set(id, this.paintPair(id, index, members, family, lists, sameBase));
       return id;
     };
   }
 
-  private paintPair(index: PeerIndex, members: readonly number[], family: 0 | 4 | 6, lists: readonly number[]): Segments {
-    const { flat } = this.context;
+  private paintPair(id: number, index: PeerIndex, members: readonly number[], family: 0 | 4 | 6, lists: readonly number[], sameBase: boolean): Segments {
+    const { flat, options, painted } = this.context;
     const specific = index.specific(members, family, lists);
+    if (options.serials !== undefined) {
+      const serials = this.serials(specific);
+      const ranks = index.ranks(specific);
+      const made = new Uint32Array(serials.length * 2 + 1);
+      made[0] = members.length > 0 && index.layered ? 1 : 0;
+      made.set(serials, 1);
+      made.set(ranks, serials.length + 1);
+      painted.pairs.set(id, made);
+      const before = sameBase ? options.before?.regions.get(id) : undefined;
+      if (before !== undefined && equalWords(options.before?.painted.pairs.get(id), made)) {
+        this.keepLabels(before);
+        return before;
+      }
+    }
     const base = index.base(flat);
     const label = (winner: number): number => this.label(winner);
     if (members.length > 0 && index.layered) return sparse(paint(specific, flat.intervals), base, label);
     return translate(specific.length === 0 ? base : merge(base, paint(specific, flat.intervals)), label);
   }
 
+  /** Labels of regions that are taken over. */
+  private keepLabels(regions: Segments): void {
+    for (const id of regions.winners) {
+      if (id === UNDERLYING || this.context.labels.has(id)) continue;
+      const position = this.positionOf(id);
+      if (position !== undefined) this.label(position);
+    }
+  }
+
+  private byLabel: Map<number, number> | undefined;
+
+  /** Position of (one of) the rules behind a label id. */
+  private positionOf(id: number): number | undefined {
+    this.byLabel ??= new Map([...this.positions, NOBODY].map((position) => [this.labelIdOf(position), position]));
+    return this.byLabel.get(id);
+  }
+
+  private labelIdOf(position: number): number {
+    const rule = position === NOBODY ? undefined : this.context.flat.rules[position];
+    return this.context.options.labelId(labelKey(rule?.table ?? '', rule?.rule.id ?? 0, this.side));
+  }
+
   private label(position: number): number {
+    const known = this.labelIds.get(position);
+    if (known !== undefined) return known;
+    const id = this.makeLabel(position);
+    this.labelIds.set(position, id);
+    return id;
+  }
+
+  private makeLabel(position: number): number {
     const { flat, labels, options } = this.context;
     const rule = position === NOBODY ? undefined : flat.rules[position];
     const table = rule?.table ?? '';
@@ -316,13 +396,16 @@ class ProfileBuilder {
     const key = labelKey(table, ruleId, this.side);
     const id = options.labelId(key);
     if (!labels.has(id)) {
-      labels.set(id, {
+      const fresh: LabelInfo = {
         id, key, table, ruleId, side: this.side,
         action: rule?.rule.action ?? 'accept',
         log: rule?.rule.log ?? false,
         stateless: rule?.rule.stateless ?? false,
         ...(rule?.rule.tag === undefined ? {} : { tag: rule.rule.tag }),
-      });
+      };
+      const old = options.before?.labels.get(id);
+      // The same object where nothing changed: comparing labels is then comparing references.
+      labels.set(id, old !== undefined && sameLabel(old, fresh) ? old : fresh);
     }
     return id;
   }
@@ -336,6 +419,14 @@ function isEmpty(regions: Segments | undefined): boolean {
 /** Stands for "IPv6 peer in no set" where families must be told apart: no class hashes to it (HashedIds would have to collide; 1 in 4 billion). */
 export const CLASS_NONE_6 = 0xffffffff;
 
+function sameLabel(a: LabelInfo, b: LabelInfo): boolean {
+  return a.key === b.key && a.action === b.action && a.log === b.log && a.stateless === b.stateless && a.tag === b.tag;
+}
+
+function equalWords(a: Uint32Array | undefined, b: Uint32Array): boolean {
+  return a !== undefined && a.length === b.length && a.every((word, index) => word === b[index]);
+}
+
 function names(flat: FlatRules, members: readonly number[]): string {
   return members.map((set) => flat.setKeys[set] ?? '').sort().join('\n');
 }
@@ -346,7 +437,7 @@ class PeerIndex {
   readonly relevant = new Set<number>();
   /** Source port lists some rule asks for. */
   readonly sourcePorts = new Set<number>();
-  private readonly anyone: number[] = [];
+  readonly anyone: number[] = [];
   private readonly bySet = new Map<number, number[]>();
   /** Negated, family-restricted or source-port rules: tested one by one. */
   private readonly conditional: number[] = [];
@@ -373,6 +464,15 @@ class PeerIndex {
   base(flat: FlatRules): Segments {
     this.painted ??= paint(this.anyone, flat.intervals);
     return this.painted;
+  }
+
+  /** For each position, how many rules that match every peer come before it. */
+  ranks(positions: Uint32Array): Uint32Array {
+    let rank = 0;
+    return positions.map((position) => {
+      while (rank < this.anyone.length && (this.anyone[rank] ?? 0) < position) rank += 1;
+      return rank;
+    });
   }
 
   /** Ascending positions of the other rules that match this peer. */

@@ -114,8 +114,12 @@ class ChunkQueue implements AsyncIterable<Uint8Array> {
     this.waiting = chunk;
     this.arrived?.();
     await new Promise<void>((resolve) => {
-      this.taken = resolve;
-      signal.addEventListener('abort', () => resolve(), { once: true });
+      const done = (): void => {
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      this.taken = done;
+      signal.addEventListener('abort', done);
     });
   }
 

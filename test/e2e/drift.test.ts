@@ -61,9 +61,9 @@ describe('is put right', () => {
     ['an interface taken from the dispatch', () => nft('delete', 'element', 'inet', 'dfw', 'vnics', '{ "veth0" }')],
     ['an element added', () => nft('add', 'element', 'inet', 'dfw', 'live', '{ 0x12345678 }')],
     ['the table flushed', () => nft('flush', 'table', 'inet', 'dfw')],
-    ['the table put to sleep', () => nft('add', 'table', 'inet', 'dfw', '{ flags dormant; }')],
     ['the table deleted', () => nft('delete', 'table', 'inet', 'dfw')],
     ['the L2 table deleted', () => nft('delete', 'table', 'netdev', 'dfw')],
+    ['the table put to sleep', () => nft('add', 'table', 'inet', 'dfw', '{ flags dormant; }')],
   ];
   it.each(hands)('%s', async (_, hand) => {
     const before = await listing();
