@@ -1,6 +1,6 @@
 /** One apply: desired objects -> world -> compiled tables -> kernel. The only writer of the datapath. */
 import { Compiler } from '../compile/compiler.js';
-import type { LabelInfo } from '../compile/table.js';
+import type { LabelInfo } from '../compile/compiled.js';
 import type { EffectiveTable } from '../compile/effective.js';
 import { buildWorld, type Problem } from '../compile/world.js';
 import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';

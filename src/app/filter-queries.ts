@@ -1,6 +1,6 @@
 /** Filters, rules, address sets and counters as answers. Read from what is in force. */
 import type { EffectiveTable } from '../compile/effective.js';
-import type { LabelInfo } from '../compile/table.js';
+import type { LabelInfo } from '../compile/compiled.js';
 import type { ChainCounter, NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import type { NftablesDriver, RuleCounters } from '../drivers/nftables/driver.js';
 import { filterChain } from '../drivers/nftables/pieces.js';

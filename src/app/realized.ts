@@ -1,6 +1,6 @@
 /** What is in force: the last state that was applied completely. Everything the API answers is read from here. */
 import type { Compilation } from '../compile/compiler.js';
-import type { CompiledTable } from '../compile/table.js';
+import type { CompiledTable } from '../compile/compiled.js';
 import type { Problem, World } from '../compile/world.js';
 import { AgentError } from '../model/errors.js';
 import type { Filter } from '../model/filter.js';

@@ -1,7 +1,7 @@
 /** `agentctl trace`: which rule decides, at which filter, from the tables in force. */
 import { addressKey, type AddressKey } from '../compile/addresses.js';
 import { evaluate, type TracePacket } from '../compile/evaluate.js';
-import type { LabelInfo, Side } from '../compile/table.js';
+import type { LabelInfo, Side } from '../compile/compiled.js';
 import { AgentError } from '../model/errors.js';
 import type { Filter } from '../model/filter.js';
 import { hasPorts, isIcmp, protocolFromText } from '../model/protocols.js';

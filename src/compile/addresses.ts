@@ -1,7 +1,7 @@
 /** Addresses as the compiled tables key them. */
 import { v4FromText, v6FromText } from '../model/address.js';
 import { key6, type Key6 } from './key6.js';
-import type { LocalAddresses } from './table.js';
+import type { LocalAddresses } from './compiled.js';
 
 export type AddressKey = { readonly family: 4; readonly key: number } | { readonly family: 6; readonly key: Key6 };
 

@@ -13,7 +13,8 @@ import { LabelIds } from './label-ids.js';
 import { memberRanges, type Ranges } from './ranges.js';
 import { RuleSerials } from './rule-serials.js';
 import { changeHosts, type SetDelta } from './set-change.js';
-import { compileTable, type CompiledTable } from './table.js';
+import { compileTable } from './table.js';
+import { type CompiledTable } from './compiled.js';
 import type { Problem, World } from './world.js';
 
 export interface Compilation {

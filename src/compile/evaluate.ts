@@ -3,7 +3,7 @@ import type { AddressKey } from './addresses.js';
 import { intervalClass, type IntervalClasses } from './classes.js';
 import { winnerAt } from './regions.js';
 import { sourcePortClass } from './source-ports.js';
-import { CLASS_NONE_6, completeRegions, pairKey, type CompiledTable, type LabelInfo, type Side } from './table.js';
+import { CLASS_NONE_6, completeRegions, pairKey, type CompiledTable, type LabelInfo, type Side } from './compiled.js';
 
 export interface TracePacket {
   readonly source: AddressKey;

@@ -5,7 +5,7 @@
 import { intervalClass, type AddressClasses, type IntervalClasses } from './classes.js';
 import { nextKey6, type Key6 } from './key6.js';
 import { SPACE, type Segments } from './regions.js';
-import { completeRegions, pairKey, type CompiledSide, type CompiledTable, type HostDelta, type Profile } from './table.js';
+import { completeRegions, pairKey, type CompiledSide, type CompiledTable, type HostDelta, type Profile } from './compiled.js';
 
 /** Above this many distinct moves of addresses between classes, every rule is taken to have lost. */
 const MAX_MOVES = 4096;

@@ -7,7 +7,7 @@
  */
 import { intervalClass, union } from './classes.js';
 import type { AddressKey } from './addresses.js';
-import type { CompiledTable, HostMove } from './table.js';
+import type { CompiledTable, HostMove } from './compiled.js';
 import type { IntervalClasses } from './classes.js';
 
 export interface SetDelta {

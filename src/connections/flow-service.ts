@@ -1,6 +1,6 @@
 /** The connection-tracker table as the agent shows it: flows of filters, with the rules that admitted them. */
 import { NOT_APPLICABLE_ID } from '../compile/label-ids.js';
-import type { LabelInfo } from '../compile/table.js';
+import type { LabelInfo } from '../compile/compiled.js';
 import type { Filter } from '../model/filter.js';
 import { protocolToText } from '../model/protocols.js';
 import type { FlowCounts, FlowStream, FlowView } from '../model/views.js';

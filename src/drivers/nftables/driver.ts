@@ -3,7 +3,7 @@
  * words 2 and 3 of connections; touches nothing else. Stopping leaves everything enforced; only cleanup() removes it.
  */
 import { NOT_APPLICABLE_ID } from '../../compile/label-ids.js';
-import type { LabelInfo } from '../../compile/table.js';
+import type { LabelInfo } from '../../compile/compiled.js';
 import { AgentError } from '../../model/errors.js';
 import type { NftSocket, Segment } from '../../native/binding.js';
 import type { Logger } from '../../platform/logger.js';

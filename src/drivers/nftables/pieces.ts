@@ -1,6 +1,6 @@
 /** Parts of the table as comparable values: what one compiled table, or one filter, needs in the kernel. */
 import { hash32 } from '../../model/text-hash.js';
-import type { CompiledTable, Side } from '../../compile/table.js';
+import type { CompiledTable, Side } from '../../compile/compiled.js';
 import { CHAIN, SETS } from './base-layout.js';
 import { counter, jump, returns } from './expressions.js';
 import { rule, type ChainImage, type SetImage } from './image.js';

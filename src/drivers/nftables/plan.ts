@@ -10,7 +10,7 @@
  * Both can be read off the kernel's sets, so a crash at any point loses nothing.
  */
 import { losses } from '../../compile/losses.js';
-import type { LabelInfo } from '../../compile/table.js';
+import type { LabelInfo } from '../../compile/compiled.js';
 import type { Segment } from '../../native/binding.js';
 import { AttributeWriter } from './attributes.js';
 import { BASE_CHAINS, ICMP_PROTOCOLS, PORT_PROTOCOLS, SETS, TABLE } from './base-layout.js';

@@ -3,7 +3,7 @@ import type { IntervalClasses } from '../../compile/classes.js';
 import { nextKey6, type Key6 } from '../../compile/key6.js';
 import { equalSegments, SPACE, UNDERLYING, type Segments } from '../../compile/regions.js';
 import type { SourcePortClasses } from '../../compile/source-ports.js';
-import type { CompiledTable, HostMove } from '../../compile/table.js';
+import type { CompiledTable, HostMove } from '../../compile/compiled.js';
 import { Block, END } from './blocks.js';
 import type { SetImage } from './image.js';
 import { GUARD_PROFILE, type TableSets } from './table-layout.js';

@@ -14,7 +14,7 @@
  * on listing. There is one chain of rules per side, mode and kind of protocol, whatever the number of rules: the kernel walks
  * chains by every path to them when it validates a transaction.
  */
-import { CLASS_NONE_6, type CompiledSide, type CompiledTable, type Side } from '../../compile/table.js';
+import { CLASS_NONE_6, type CompiledSide, type CompiledTable, type Side } from '../../compile/compiled.js';
 import { ACTION_REGISTER, CHAIN, LABEL_REGISTER, SETS } from './base-layout.js';
 import {
   big32, byte, counter, ct, drop, equal, goTo, immediate, inSet, lookup, meta, payload, setCt, verdictMap, type Expression,

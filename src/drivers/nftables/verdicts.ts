@@ -1,5 +1,5 @@
 /** Verdicts of label ids: elements of the act maps, and the log chains that some of them go through. */
-import type { LabelInfo } from '../../compile/table.js';
+import type { LabelInfo } from '../../compile/compiled.js';
 import type { AttributeWriter } from './attributes.js';
 import { CHAIN } from './base-layout.js';
 import {

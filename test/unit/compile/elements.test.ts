@@ -1,7 +1,7 @@
 /** Element changes from one compilation to the next, laid over what the kernel had, are the elements of the next made fresh. */
 import { expect, it } from 'vitest';
 import { Compiler } from '../../../src/compile/compiler.js';
-import type { CompiledTable } from '../../../src/compile/table.js';
+import type { CompiledTable } from '../../../src/compile/compiled.js';
 import type { Block } from '../../../src/drivers/nftables/blocks.js';
 import { elementChanges } from '../../../src/drivers/nftables/table-elements.js';
 import { tableSets } from '../../../src/drivers/nftables/table-layout.js';

@@ -4,7 +4,7 @@ import { addressKey } from '../../../src/compile/addresses.js';
 import { Compiler, type Compilation } from '../../../src/compile/compiler.js';
 import { evaluate } from '../../../src/compile/evaluate.js';
 import { losses } from '../../../src/compile/losses.js';
-import type { LabelInfo, Side } from '../../../src/compile/table.js';
+import type { LabelInfo, Side } from '../../../src/compile/compiled.js';
 import type { ExpectedPolicy } from '../../oracle/expectation.js';
 import { changeSets, generateTable, type GeneratedPacket } from '../../oracle/generate.js';
 import { describePacket, hasPorts } from '../../oracle/packet.js';
