@@ -89,7 +89,9 @@ export class Compiler {
       if (updated !== undefined) return { tables, locals: locals.text, compiled: updated };
     }
     const before = known?.compiled;
-    const flat = flatten(tables.map((table) => this.resolve(table)), (members) => this.rangesOf(members), before?.flat.setKeys);
+    const flat = flatten(tables.map((table) => this.resolve(table)), (members) => this.rangesOf(members), {
+      order: before?.flat.setKeys ?? [], intervals: (rule) => this.serials.intervals(rule),
+    });
     return { tables, locals: locals.text, compiled: compileTable(flat, locals, { labelId: (label) => this.labels.id(label), before, serials: this.serials }) };
   }
 
@@ -138,7 +140,10 @@ function memberChanges(before: readonly EffectiveTable[], after: readonly Effect
 }
 
 function sameRules(a: EffectiveTable, b: EffectiveTable): boolean {
-  return a.table === b.table || (a.table.metadata.name === b.table.metadata.name && JSON.stringify(a.table.rules) === JSON.stringify(b.table.rules));
+  if (a.table === b.table) return true;
+  const [before, after] = [a.table.rules, b.table.rules];
+  return a.table.metadata.name === b.table.metadata.name && before.length === after.length
+    && before.every((rule, index) => rule === after[index] || JSON.stringify(rule) === JSON.stringify(after[index]));
 }
 
 function sameList<T>(a: readonly T[], b: readonly T[]): boolean {

@@ -44,12 +44,18 @@ export interface FlatRules {
   readonly hasFamily: boolean;
 }
 
+export interface FlattenOptions {
+  /** An earlier result's set keys: they keep their indexes when exactly the same sets are used. */
+  readonly order?: readonly string[];
+  /** ruleIntervals, or a cache of it. */
+  readonly intervals?: (rule: Rule) => Intervals;
+}
+
 /**
- * Flattens in order. `inline` turns a rule's literal addresses into ranges. `order` is an earlier result's set keys:
- * they keep their indexes when exactly the same sets are used.
+ * Flattens in order. `inline` turns a rule's literal addresses into ranges. See FlattenOptions for the rest.
  * @throws AgentError E_HELD when a rule names a set that does not exist: the table is held, never guessed.
  */
-export function flatten(tables: readonly ResolvedTable[], inline: (addresses: readonly string[]) => Ranges, order: readonly string[] = []): FlatRules {
+export function flatten(tables: readonly ResolvedTable[], inline: (addresses: readonly string[]) => Ranges, options: FlattenOptions = {}): FlatRules {
   const setKeys: string[] = [];
   const sets: Ranges[] = [];
   const indexes = new Map<string, number>();
@@ -98,7 +104,8 @@ export function flatten(tables: readonly ResolvedTable[], inline: (addresses: re
       });
     }
   }
-  const flat = { rules, setKeys, sets, intervals: rules.map(({ rule }) => ruleIntervals(rule)), sourcePorts, hasFamily };
+  const flat = { rules, setKeys, sets, intervals: rules.map(({ rule }) => (options.intervals ?? ruleIntervals)(rule)), sourcePorts, hasFamily };
+  const { order = [] } = options;
   return sameKeys(setKeys, order) ? renumber(flat, order) : flat;
 }
 

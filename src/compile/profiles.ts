@@ -22,6 +22,8 @@ export interface CompileOptions {
 }
 
 export interface SideContext {
+  /** Rule serials by position; empty where they were not asked for. */
+  readonly serials: Uint32Array;
   readonly flat: FlatRules;
   readonly classes: AddressClasses;
   readonly sourcePorts: SourcePortClasses | undefined;
@@ -94,17 +96,14 @@ export class ProfileBuilder {
   private sameBase(profile: number, index: PeerIndex): boolean {
     const { options, painted } = this.context;
     if (options.serials === undefined) return false;
-    const serials = this.serials(index.anyone);
+    const serials = this.serialsOf(index.anyone);
     painted.bases.set(profile, serials);
     return equalWords(options.before?.painted.bases.get(profile), serials);
   }
 
-  private serials(positions: ArrayLike<number>): Uint32Array {
-    const { flat, options } = this.context;
-    return Uint32Array.from(positions, (position) => {
-      const rule = flat.rules[position];
-      return rule === undefined ? 0 : (options.serials?.serial(rule, flat.intervals[position] ?? new Uint32Array(0)) ?? 0);
-    });
+  private serialsOf(positions: ArrayLike<number>): Uint32Array {
+    const { serials } = this.context;
+    return Uint32Array.from(positions, (position) => serials[position] ?? 0);
   }
 
   private pairs(profile: number, index: PeerIndex, sameBase: boolean): (members: readonly number[], family: 0 | 4 | 6, port: number) => number {
@@ -127,12 +126,11 @@ export class ProfileBuilder {
     const { flat, options, painted } = this.context;
     const specific = index.specific(members, family, lists);
     if (options.serials !== undefined) {
-      const serials = this.serials(specific);
-      const ranks = index.ranks(specific);
-      const made = new Uint32Array(serials.length * 2 + 1);
+      const { serials } = this.context;
+      const made = new Uint32Array(specific.length * 2 + 1);
       made[0] = members.length > 0 && index.layered ? 1 : 0;
-      made.set(serials, 1);
-      made.set(ranks, serials.length + 1);
+      index.ranks(specific, made, specific.length + 1);
+      for (let i = 0; i < specific.length; i += 1) made[i + 1] = serials[specific[i] ?? 0] ?? 0;
       painted.pairs.set(id, made);
       const before = sameBase ? options.before?.regions.get(id) : undefined;
       if (before !== undefined && equalWords(options.before?.painted.pairs.get(id), made)) {
@@ -209,7 +207,9 @@ function sameLabel(a: LabelInfo, b: LabelInfo): boolean {
 }
 
 function equalWords(a: Uint32Array | undefined, b: Uint32Array): boolean {
-  return a !== undefined && a.length === b.length && a.every((word, index) => word === b[index]);
+  if (a === undefined || a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i += 1) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 function names(flat: FlatRules, members: readonly number[]): string {
@@ -251,13 +251,13 @@ class PeerIndex {
     return this.painted;
   }
 
-  /** For each position, how many rules that match every peer come before it. */
-  ranks(positions: Uint32Array): Uint32Array {
+  /** For each position, how many rules that match every peer come before it; written to `out` from `at` on. */
+  ranks(positions: Uint32Array, out: Uint32Array, at: number): void {
     let rank = 0;
-    return positions.map((position) => {
-      while (rank < this.anyone.length && (this.anyone[rank] ?? 0) < position) rank += 1;
-      return rank;
-    });
+    for (let i = 0; i < positions.length; i += 1) {
+      while (rank < this.anyone.length && (this.anyone[rank] ?? 0) < (positions[i] ?? 0)) rank += 1;
+      out[at + i] = rank;
+    }
   }
 
   /** Ascending positions of the other rules that match this peer. */

@@ -1,23 +1,37 @@
 /**
- * Numbers for what a rule covers and which label it gives: two rules with one number paint alike. Kept over compilations, so
- * that regions whose rules did not change need not be painted again.
+ * What is worth keeping of a rule over compilations: the intervals it covers, and a number that two rules share when they
+ * cover the same and give the same label. Regions whose rules have the same numbers need not be painted again.
  */
 import type { Rule } from '../model/rule.js';
-import type { FlatRule } from './flat-rules.js';
+import { ruleIntervals, type FlatRule } from './flat-rules.js';
 import type { Intervals } from './regions.js';
 
 /** Forgotten rules fill the table; beyond this it starts anew, which costs one full painting. */
 const CAPACITY = 1_000_000;
 
 export class RuleSerials {
+  private readonly covered = new WeakMap<Rule, Intervals>();
   private byRule = new WeakMap<Rule, number>();
   private byText = new Map<string, number>();
   private last = 0;
 
-  serial({ table, rule }: FlatRule, intervals: Intervals): number {
+  intervals(rule: Rule): Intervals {
+    const known = this.covered.get(rule);
+    if (known !== undefined) return known;
+    const fresh = ruleIntervals(rule);
+    this.covered.set(rule, fresh);
+    return fresh;
+  }
+
+  /** The serial of every rule, by position. */
+  all(rules: readonly FlatRule[]): Uint32Array {
+    return Uint32Array.from(rules, (rule) => this.serial(rule));
+  }
+
+  private serial({ table, rule }: FlatRule): number {
     const known = this.byRule.get(rule);
     if (known !== undefined) return known;
-    const text = `${table}/${rule.id} ${intervals.join()}`;
+    const text = `${table}/${rule.id} ${this.intervals(rule).join()}`;
     const found = this.byText.get(text) ?? this.next(text);
     this.byRule.set(rule, found);
     return found;

@@ -26,7 +26,8 @@ export function compileTable(flat: FlatRules, locals: LocalAddresses, options: C
   const labels = new Map<number, LabelInfo>();
   const ids = new HashedIds();
   const painted = { bases: new Map<number, Uint32Array>(), pairs: new Map<number, Uint32Array>() };
-  const context: SideContext = { flat, classes, sourcePorts, regions, labels, ids, options, locals, painted };
+  const serials = options.serials?.all(flat.rules) ?? new Uint32Array(0);
+  const context: SideContext = { flat, serials, classes, sourcePorts, regions, labels, ids, options, locals, painted };
   return { flat, classes, sourcePorts, regions, labels, painted, sides: { in: compileSide('in', context), out: compileSide('out', context) } };
 }
 
