@@ -71,36 +71,30 @@ function hook(name: string, number: number, ...rules: ChainImage['rules']): Chai
   return { name, hook: { hook: number, priority: 0 }, rules: [established, ...rules] };
 }
 
-function stage(direction: 0 | 1, key: number, map: SetImage, what: string): ChainImage['rules'][number] {
-  return rule(what, ct(CT.direction, 0), equal(0, byte(direction)), meta(key, 0), verdictMap(map.name, 0));
+function stage(key: number, map: SetImage, what: string): ChainImage['rules'][number] {
+  return rule(what, meta(key, 0), verdictMap(map.name, 0));
 }
 
-/** As stage(), for the reply direction: not for connections whose label word names a stateless rule. */
-function replyStage(word: 2 | 3, key: number, map: SetImage, what: string): ChainImage['rules'][number] {
-  return rule(
-    what, ct(CT.direction, 0), equal(0, byte(1)), meta(META.mark, word), ct(CT.labels, 0), notInSet(SETS.stateless.name, word),
-    meta(key, 0), verdictMap(map.name, 0),
-  );
-}
-
-/** A stateless rule admits only the direction it matches: packets of the other direction are judged by their own headers. */
-function statelessReply(word: 2 | 3, key: number, map: SetImage, what: string): ChainImage['rules'][number] {
-  return rule(
-    what, ct(CT.direction, 0), equal(0, byte(1)), meta(META.mark, word), ct(CT.labels, 0), inSet(SETS.stateless.name, word),
-    meta(key, 0), verdictMap(map.name, 0),
-  );
-}
-
-function notApplicable(direction: 0 | 1, key: number, side: 'in' | 'out'): ChainImage['rules'][number] {
+function notApplicable(key: number, side: 'in' | 'out'): ChainImage['rules'][number] {
   return rule(
     `no filter on the ${side === 'in' ? "destination's" : "source's"} side`,
-    ct(CT.direction, 0), equal(0, byte(direction)), meta(key, 0), notInSet(SETS.vnics.name, 0),
+    meta(key, 0), notInSet(SETS.vnics.name, 0),
     ct(CT.labels, 6), immediate(LABEL_REGISTER[side], host32(NOT_APPLICABLE_ID)), setCt(CT.labels, 6),
   );
 }
 
 function hasState(bits: number): readonly Expression[] {
   return [ct(CT.state, 0), mask(0, host32(bits)), notEqual(0, big32(0))];
+}
+
+/** Replies go to the same filters as the original packets; not those of connections whose label word names a stateless rule. */
+function replyStage(word: 2 | 3, key: number, map: SetImage, what: string): ChainImage['rules'][number] {
+  return rule(what, meta(META.mark, word), ct(CT.labels, 0), notInSet(SETS.stateless.name, word), meta(key, 0), verdictMap(map.name, 0));
+}
+
+/** A stateless rule admits only the direction it matches: packets of the other direction are judged by their own headers. */
+function statelessReply(word: 2 | 3, key: number, map: SetImage, what: string): ChainImage['rules'][number] {
+  return rule(what, meta(META.mark, word), ct(CT.labels, 0), inSet(SETS.stateless.name, word), meta(key, 0), verdictMap(map.name, 0));
 }
 
 /** ICMP errors that this host sends to a workload: destination unreachable, time exceeded, parameter problem; for IPv6 types 1 to 4. */
@@ -129,25 +123,32 @@ export const BASE_CHAINS: readonly ChainImage[] = [
   {
     name: 'untracked',
     rules: [
+      rule('state-mismatch', ...hasState(CT_STATE.invalid), counter, drop),
       rule("source's filter by packet", meta(META.iifname, 0), verdictMap(SETS.packetOut.name, 0)),
       rule("destination's filter by packet", meta(META.oifname, 0), verdictMap(SETS.packetIn.name, 0)),
     ],
   },
   {
-    name: 'workload',
+    name: 'replies',
     rules: [
-      rule('state-mismatch', ...hasState(CT_STATE.invalid), counter, drop),
-      rule('not tracked by conntrack', ...hasState(CT_STATE.untracked), goTo('untracked')),
-      stage(0, META.iifname, SETS.vnicOut, "source's filter"),
-      stage(0, META.oifname, SETS.vnicIn, "destination's filter"),
       statelessReply(2, META.oifname, SETS.packetIn, "reply to a stateless rule: source's filter"),
       replyStage(2, META.oifname, SETS.vnicOut, "reply: source's filter"),
       statelessReply(3, META.iifname, SETS.packetOut, "reply to a stateless rule: destination's filter"),
       replyStage(3, META.iifname, SETS.vnicIn, "reply: destination's filter"),
-      notApplicable(0, META.iifname, 'out'),
-      notApplicable(0, META.oifname, 'in'),
-      notApplicable(1, META.oifname, 'out'),
-      notApplicable(1, META.iifname, 'in'),
+      notApplicable(META.oifname, 'out'),
+      notApplicable(META.iifname, 'in'),
+    ],
+  },
+  {
+    // The way of a new connection: as few rules as can be.
+    name: 'workload',
+    rules: [
+      rule('no connection: invalid, or not tracked by conntrack', ...hasState(CT_STATE.invalid | CT_STATE.untracked), goTo('untracked')),
+      rule('the other direction', ct(CT.direction, 0), equal(0, byte(1)), goTo('replies')),
+      stage(META.iifname, SETS.vnicOut, "source's filter"),
+      stage(META.oifname, SETS.vnicIn, "destination's filter"),
+      notApplicable(META.iifname, 'out'),
+      notApplicable(META.oifname, 'in'),
     ],
   },
   hook(
