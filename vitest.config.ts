@@ -8,6 +8,8 @@ const project = (name: string, timeout: number, parallel: boolean) => ({
     hookTimeout: timeout,
     fileParallelism: parallel,
     pool: 'forks' as const,
+    // Real engines and kernels on shared machines: one more try before a test has failed; unit tests get none.
+    retry: name === 'unit' ? 0 : 1,
   },
 });
 

@@ -105,6 +105,8 @@ class ListJob : public Job {
       entry.Set("mtu", number(link.mtu));
       entry.Set("up", Napi::Boolean::New(env, link.up));
       entry.Set("kind", Napi::String::New(env, link.kind));
+      entry.Set("rxBytes", number(link.stats.rx_bytes));
+      entry.Set("txBytes", number(link.stats.tx_bytes));
       entry.Set("rxPackets", number(link.stats.rx_packets));
       entry.Set("rxDropped", number(link.stats.rx_dropped));
       entry.Set("txPackets", number(link.stats.tx_packets));

@@ -2,7 +2,7 @@
 import type { EffectiveTable } from '../compile/effective.js';
 import type { LabelInfo } from '../compile/compiled.js';
 import type { ChainCounter, NetdevDriver } from '../drivers/nftables/netdev-driver.js';
-import type { NftablesDriver, RuleCounters } from '../drivers/nftables/driver.js';
+import type { NftablesDriver } from '../drivers/nftables/driver.js';
 import { filterChain } from '../drivers/nftables/pieces.js';
 import type { Filter } from '../model/filter.js';
 import { sortMembers } from '../model/address.js';
@@ -76,31 +76,28 @@ export class FilterQueries {
   }
 
   /**
-   * Packets that passed are those of the interface; packets that were refused are what the filter judged less what it
-   * accepted. Families are told apart by neither, so all counts stand under v4 where the filter has IPv4 addresses.
+   * What passed is what the interface carried (in = to the workload = sent by the interface), less what was refused after it
+   * came in; what was refused is what the filter judged less what it accepted. Neither tells families apart: all stands under
+   * v4, or under v6 for a filter whose addresses are all IPv6. Bytes that passed are link-layer bytes.
    */
   async statistics(filter: Filter): Promise<FilterStatView> {
     const link = (await this.options.refreshLinks()).get(filter.interface);
     const chains = await this.options.driver.chainCounters();
-    const refused = (side: 'in' | 'out'): RuleCounters => {
-      const [judged, accepted] = chains.get(filterChain({ number: filter.number, interface: filter.interface, table: undefined, failOpen: false }, side)) ?? [];
-      return { packets: (judged?.packets ?? 0n) - (accepted?.packets ?? 0n), bytes: (judged?.bytes ?? 0n) - (accepted?.bytes ?? 0n) };
+    const refused = (side: 'in' | 'out'): { packets: number; bytes: number } => {
+      const [judged, accepted] = chains.get(filterChain(filter.number, side)) ?? [];
+      return { packets: Number((judged?.packets ?? 0n) - (accepted?.packets ?? 0n)), bytes: Number((judged?.bytes ?? 0n) - (accepted?.bytes ?? 0n)) };
     };
     const inward = refused('in');
     const outward = refused('out');
+    const family = filter.addresses.length > 0 && filter.addresses.every((address) => address.includes(':')) ? 'v6' : 'v4';
     const frames = await this.options.netdev.counters();
-    const layer2 = (side: 'in' | 'out'): bigint => (frames.get(`l2_${filter.number}_${side}`) ?? []).reduce((sum, entry) => sum + entry.packets, 0n);
+    const layer2 = (side: 'in' | 'out'): number => Number((frames.get(`l2_${filter.number}_${side}`) ?? []).reduce((sum, entry) => sum + entry.packets, 0n));
     return {
       filter: filter.name,
-      packets: {
-        v4PassIn: Math.max(0, link?.txPackets ?? 0), v4PassOut: Math.max(0, (link?.rxPackets ?? 0) - Number(outward.packets)),
-        v4DropIn: Number(inward.packets), v4DropOut: Number(outward.packets), v6PassIn: 0, v6PassOut: 0, v6DropIn: 0, v6DropOut: 0,
-      },
-      bytes: {
-        v4PassIn: 0, v4PassOut: 0, v4DropIn: Number(inward.bytes), v4DropOut: Number(outward.bytes), v6PassIn: 0, v6PassOut: 0, v6DropIn: 0, v6DropOut: 0,
-      },
-      dropReasons: { match: Number(inward.packets + outward.packets) },
-      miscellaneous: { 'layer 2 frames judged in': Number(layer2('in')), 'layer 2 frames judged out': Number(layer2('out')), 'interface drops': (link?.txDropped ?? 0) + (link?.rxDropped ?? 0) },
+      packets: counted(family, link?.txPackets ?? 0, Math.max(0, (link?.rxPackets ?? 0) - outward.packets), inward.packets, outward.packets),
+      bytes: counted(family, link?.txBytes ?? 0, Math.max(0, (link?.rxBytes ?? 0) - outward.bytes), inward.bytes, outward.bytes),
+      dropReasons: { match: inward.packets + outward.packets },
+      miscellaneous: { 'layer 2 frames judged in': layer2('in'), 'layer 2 frames judged out': layer2('out'), 'interface drops': (link?.txDropped ?? 0) + (link?.rxDropped ?? 0) },
     };
   }
 
@@ -149,4 +146,12 @@ export class FilterQueries {
       return { evals: inward.packets + outward.packets, packets: { in: inward.packets, out: outward.packets }, bytes: { in: inward.bytes, out: outward.bytes } };
     };
   }
+}
+
+function counted(family: 'v4' | 'v6', passIn: number, passOut: number, dropIn: number, dropOut: number): FilterStatView['packets'] {
+  const of = (wanted: 'v4' | 'v6', value: number): number => (wanted === family ? value : 0);
+  return {
+    v4PassIn: of('v4', passIn), v4PassOut: of('v4', passOut), v4DropIn: of('v4', dropIn), v4DropOut: of('v4', dropOut),
+    v6PassIn: of('v6', passIn), v6PassOut: of('v6', passOut), v6DropIn: of('v6', dropIn), v6DropOut: of('v6', dropOut),
+  };
 }

@@ -204,6 +204,8 @@ export interface Link {
   readonly mtu: number;
   readonly up: boolean;
   readonly kind: string; // "veth", "tun", "bridge", "" for physical
+  readonly rxBytes: number;
+  readonly txBytes: number;
   readonly rxPackets: number;
   readonly rxDropped: number;
   readonly txPackets: number;

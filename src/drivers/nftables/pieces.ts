@@ -39,8 +39,9 @@ export interface FilterPiece {
   readonly dispatch: Readonly<Record<'vnicIn' | 'vnicOut' | 'packetIn' | 'packetOut', Verdict>>;
 }
 
-export function filterChain(filter: TargetFilter, side: Side): string {
-  return `f${filter.number}_${side}`;
+/** Chain of a filter's side: first rule counts what is judged, second what is accepted. */
+export function filterChain(filter: number, side: Side): string {
+  return `f${filter}_${side}`;
 }
 
 export function filterPiece(filter: TargetFilter): FilterPiece {
@@ -50,7 +51,7 @@ export function filterPiece(filter: TargetFilter): FilterPiece {
   }
   const prefix = tablePrefix(filter.table);
   const chains = (['in', 'out'] as const).map((side): ChainImage => ({
-    name: filterChain(filter, side),
+    name: filterChain(filter.number, side),
     // Judged less accepted = refused.
     rules: [rule('judged', counter, jump(entryChain(prefix, side, 'connection'))), rule('accepted', counter, returns)],
   }));
@@ -58,7 +59,7 @@ export function filterPiece(filter: TargetFilter): FilterPiece {
   return {
     chains: new Map(chains.map((chain) => [chain.name, chain])),
     dispatch: {
-      vnicIn: to(filterChain(filter, 'in')), vnicOut: to(filterChain(filter, 'out')),
+      vnicIn: to(filterChain(filter.number, 'in')), vnicOut: to(filterChain(filter.number, 'out')),
       packetIn: to(entryChain(prefix, 'in', 'packet')), packetOut: to(entryChain(prefix, 'out', 'packet')),
     },
   };
