@@ -130,7 +130,10 @@ export class NftablesDriver {
     if (!this.known) return undefined;
     const generation = await this.deps.socket.generation();
     if (generation === this.generation && depth === 'structure') return undefined;
-    const { actual, difference } = await adopt(this.reader, this.actual.target, this.options, depth);
+    const compared = this.actual;
+    const { actual, difference } = await adopt(this.reader, compared.target, this.options, depth);
+    // A change of our own came in between: what was read is neither the old state nor the new.
+    if (this.actual !== compared) return undefined;
     if (actual === undefined) {
       this.known = false;
       return difference;

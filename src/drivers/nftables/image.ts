@@ -22,7 +22,7 @@ export interface ChainImage {
   readonly rules: readonly RuleImage[];
 }
 
-/** How many bytes a set's keys and data have, and what nft shall take them for (research/nft-listing.md section 2). */
+/** How many bytes a set's keys and data have, and what nft shall take them for (docs/adr/0005-listable-encoding.md). */
 export interface SetImage {
   readonly name: string;
   readonly keyType: number;

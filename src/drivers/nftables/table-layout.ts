@@ -1,5 +1,5 @@
 /**
- * Chains and sets of one compiled rule table (research/nft-listing.md section 2). Registers in a classifying rule:
+ * Chains and sets of one compiled rule table (why so: docs/adr/0005-listable-encoding.md). Registers in a classifying rule:
  *
  *   R1..R4     something of 16 bytes that nft knows (the label, or the header): what it believes the keys below to be
  *   peer       -> h4|i4|h6|i6 -> R0..R3 = {0, class, 0, 0}
