@@ -53,8 +53,7 @@ export function buildWorld(objects: ReadonlyMap<string, DesiredObject>, numbers:
       case 'TrafficControl': trafficControls.push(object); break;
       case 'Pod': pods.set(key, object); break;
       case 'Namespace': namespaces.set(object.metadata.name, object); break;
-      case 'VirtualMachine':
-      case 'Node': break;
+      default: break;
     }
   }
   tables.sort((a, b) => compareText(a.metadata.name, b.metadata.name));
@@ -106,12 +105,7 @@ function findWorkload(attachment: AttachmentObject, objects: ReadonlyMap<string,
       const nic = object.nics.find((entry) => entry.name === attachment.vnic);
       return { labels, addresses: nic?.addresses ?? [], mac: nic?.mac ?? '', uuid: object.uuid ?? '' };
     }
-    case undefined:
-    case 'Namespace':
-    case 'Attachment':
-    case 'RuleTable':
-    case 'AddressSet':
-    case 'TrafficControl': return undefined;
+    default: return undefined;
   }
 }
 

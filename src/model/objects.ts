@@ -1,23 +1,9 @@
 /** Desired-state objects, as validated from manifests. Plain immutable values; references are by name and may dangle. */
+import type { LabelSelector, ObjectMeta } from './metadata.js';
+import type { PolicyInputObject } from './policy-objects.js';
 import type { AddressSet, Layer2Rule, Rule } from './rule.js';
 
-export interface ObjectMeta {
-  readonly name: string;
-  /** Absent for cluster-scoped kinds; 'default' is filled in for namespaced ones. */
-  readonly namespace?: string;
-  readonly labels: Readonly<Record<string, string>>;
-}
-
-export interface LabelRequirement {
-  readonly key: string;
-  readonly operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist';
-  readonly values: readonly string[];
-}
-/** Kubernetes metav1.LabelSelector. Both empty = matches everything. */
-export interface LabelSelector {
-  readonly matchLabels: Readonly<Record<string, string>>;
-  readonly matchExpressions: readonly LabelRequirement[];
-}
+export type { LabelRequirement, LabelSelector, ObjectMeta } from './metadata.js';
 
 export type WorkloadKind = 'Pod' | 'VirtualMachine' | 'Node';
 export interface WorkloadReference {
@@ -31,6 +17,10 @@ export interface PodObject {
   readonly kind: 'Pod';
   readonly metadata: ObjectMeta;
   readonly nodeName?: string;
+  /** Absent = `default`. */
+  readonly serviceAccount?: string;
+  /** Shares its node's network: it has no addresses of its own, and no policy selects it. */
+  readonly hostNetwork?: true;
   /** status.podIPs (or podIP), canonical; empty while the pod has none. */
   readonly addresses: readonly string[];
   /** Named container ports. */
@@ -80,7 +70,7 @@ export interface TrafficControlObject {
 
 export type DesiredObject =
   | NamespaceObject | PodObject | NodeObject | VirtualMachineObject | AttachmentObject
-  | RuleTableObject | AddressSetObject | TrafficControlObject;
+  | RuleTableObject | AddressSetObject | TrafficControlObject | PolicyInputObject;
 export type ObjectKind = DesiredObject['kind'];
 
 /** "Kind/name" or "Kind/namespace/name". */
