@@ -11,10 +11,11 @@ import { counts, flag, json, list, message, number, oneOf, optional, text, textL
 export const workload = message<WorkloadReference>({
   kind: oneOf('Pod', 'VirtualMachine', 'Node'), namespace: optional(text), name: text,
 });
-const policy = message<PolicyReference>({ kind: text, namespace: optional(text), name: text, rule: optional(text) });
+const policy = message<PolicyReference>({ kind: text, group: optional(text), namespace: optional(text), name: text, rule: optional(text) });
 const endpoint = message<FlowEndpoint>({ address: text, port: number });
 const fault = message<{ object: string; path: string; message: string }>({ object: text, path: text, message: text });
 const action = oneOf('accept', 'drop', 'reject');
+const ruleAction = oneOf('accept', 'drop', 'reject', 'pass');
 const oneWay = oneOf('in', 'out');
 
 export const filter = message<FilterView>({
@@ -29,7 +30,7 @@ const ruleStats = message<RuleStatsView>({ evals: number, packets: inOut, bytes:
 const icmp = message<{ type: number; code?: number }>({ type: number, code: optional(number) });
 const rule = message<RuleView>({
   id: number, at: number, direction: oneOf('in', 'out', 'inout'), family: optional(text), protocol: optional(text), ethertype: optional(text),
-  source: side, sourcePorts: optional(textList), destination: side, ports: optional(textList), icmp: optional(icmp), action, log: flag,
+  source: side, sourcePorts: optional(textList), destination: side, ports: optional(textList), icmp: optional(icmp), action: ruleAction, log: flag,
   tag: optional(text), stateless: optional(flag), policy: optional(policy), stats: optional(ruleStats),
 });
 const ruleset = message<RulesetView>({ name: text, layer: oneOf(2, 3), generation: number, realizedAt: text, rules: list(rule) });

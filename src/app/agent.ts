@@ -13,6 +13,7 @@ import { ChildProcessRunner } from '../drivers/ids/process-runner.js';
 import { ProcProcessTable } from '../drivers/ids/process-table.js';
 import { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import { NftablesDriver } from '../drivers/nftables/driver.js';
+import { PolicyEngine } from '../compile/policy/policy-engine.js';
 import { AgentError, describeError } from '../model/errors.js';
 import type { FlowTable, LinkSocket, NativeBinding, NflogReader, NftSocket } from '../native/binding.js';
 import { writeFileAtomic } from '../platform/atomic-file.js';
@@ -27,13 +28,16 @@ import { FileSource } from '../sources/file/file-source.js';
 import { LocalStore } from '../sources/file/local-store.js';
 import type { Config } from './config.js';
 import { Datapath } from './datapath.js';
-import type { NamedSource } from './desired.js';
+import { DesiredState, type NamedSource } from './desired.js';
 import { DriftWatch } from './drift-watch.js';
 import { StoredFilterNumbers } from './filter-numbers.js';
 import { FilterQueries } from './filter-queries.js';
+import { HeldObjects } from './held-objects.js';
+import { hostAddresses, HostAddresses } from './host-addresses.js';
 import { auditLookups, loggedIds, TrackedFlows } from './lookups.js';
 import { collectMetrics } from './metrics-collector.js';
 import { OWN_SOURCE, OwnObjects } from './own-objects.js';
+import { StoredRuleNumbers } from './rule-numbers.js';
 import { AgentService } from './service.js';
 import { StatusReporter } from './status.js';
 import { TapPair } from './tap.js';
@@ -74,6 +78,10 @@ export class Agent {
   private readonly drift: DriftWatch;
   private readonly stopping = new AbortController();
   private readonly numbers: StoredFilterNumbers;
+  private readonly ruleNumbers: StoredRuleNumbers;
+  private readonly held: HeldObjects;
+  private readonly policies: PolicyEngine;
+  private readonly hostAddresses: HostAddresses;
 
   constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
     const { native, clock, log } = environment;
@@ -100,8 +108,19 @@ export class Agent {
 
     const driver = new NftablesDriver({ socket: this.nft, log: log.child('nftables'), logGroup: config.nflogGroup });
     const netdev = new NetdevDriver({ socket: this.nft, log: log.child('netdev') });
+    this.ruleNumbers = new StoredRuleNumbers({
+      read: () => readTextFile(join(config.stateDir, 'rules.json')),
+      write: (text) => writeFileAtomic(join(config.stateDir, 'rules.json'), text),
+    });
+    this.held = new HeldObjects({
+      read: () => readTextFile(join(config.stateDir, 'held.json')),
+      write: (text) => writeFileAtomic(join(config.stateDir, 'held.json'), text),
+    }, log.child('held'));
+    this.hostAddresses = new HostAddresses({ read: hostAddresses, clock, onChange: () => this.loop.markDirty('host addresses') });
+    this.policies = new PolicyEngine({ numbers: this.ruleNumbers, ...(config.cluster === '' ? {} : { cluster: config.cluster }), namesOf: () => [] });
     this.datapath = new Datapath({
-      sources: this.sources, numbers: this.numbers, driver, netdev, links: this.links, flows: this.flowTable, clock, log: log.child('datapath'),
+      desired: new DesiredState(this.sources), policies: this.policies, ruleNumbers: this.ruleNumbers, held: this.held, hostAddresses: () => this.hostAddresses.current,
+      numbers: this.numbers, driver, netdev, links: this.links, flows: this.flowTable, clock, log: log.child('datapath'),
       failOpen, logGroup: config.nflogGroup, sensor: config.ids.enabled ? config.ids.sensor : '', onSwept: () => this.loop.markDirty('sweep'),
     });
     this.loop = new ReconcileLoop({
@@ -151,6 +170,8 @@ export class Agent {
     const { signal } = this.stopping;
     mkdirSync(join(this.config.stateDir, 'objects'), { recursive: true, mode: 0o750 });
     this.numbers.load();
+    this.ruleNumbers.load();
+    this.policies.restore(this.held.load());
     await this.accounting();
     await this.audit.start();
     this.nflog.start((packets) => this.audit.onPackets(packets));
@@ -163,6 +184,7 @@ export class Agent {
     await this.firstApply();
     await this.flowTable.start();
     this.links.monitor(() => this.linksChanged());
+    this.hostAddresses.start(signal);
     this.drift.start(signal);
     await this.ids?.start(signal);
     log.info('agent.ready', { generation: this.datapath.realized?.generation });
@@ -213,6 +235,7 @@ export class Agent {
   }
 
   private linksChanged(): void {
+    this.hostAddresses.look();
     this.datapath.linksChanged();
     this.loop.markDirty('links');
     this.tap?.ensure().catch((error: unknown) => this.environment.log.warn('tap.failed', { error: describeError(error) }));

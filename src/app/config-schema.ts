@@ -14,6 +14,8 @@ export type SourceConfig = FileSourceConfig | KubernetesSourceConfig | EtcdSourc
 
 export interface Config {
   readonly node: string;
+  /** '' = unset. */
+  readonly cluster: string;
   readonly datapath: 'nftables' | 'ovs';
   readonly ovs: { readonly bridge: string; readonly database: string };
   readonly sources: readonly SourceConfig[];
@@ -109,6 +111,7 @@ const SOURCES: ConfigSchema = {
 /** `node` has no default here: loadConfig fills in the host's name. */
 export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalProperties: false, properties: {
   node: text('node-name', 'Name of this host, as Node objects and logs call it. Default: the host name.'),
+  cluster: { type: 'string', default: '', description: 'Name of the Kubernetes cluster whose objects the sources hold, as group criteria call it (KubernetesCluster Name). Empty: it has no name, and every name means it.' },
   datapath: oneOf(['nftables', 'ovs'], 'nftables', 'What the rules are programmed into.'),
   ovs: object({
     bridge: text('interface-name', 'Bridge of the Open vSwitch datapath.', 'br-int'),

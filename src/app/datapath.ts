@@ -2,7 +2,8 @@
 import { Compiler } from '../compile/compiler.js';
 import type { LabelInfo } from '../compile/compiled.js';
 import type { EffectiveTable } from '../compile/effective.js';
-import { buildWorld, type Problem } from '../compile/world.js';
+import type { PolicyEngine } from '../compile/policy/policy-engine.js';
+import { WorldState, type Problem } from '../compile/world.js';
 import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import { netdevImage, type NetdevImage } from '../drivers/nftables/netdev-layout.js';
 import type { NftablesDriver } from '../drivers/nftables/driver.js';
@@ -11,14 +12,21 @@ import type { Filter } from '../model/filter.js';
 import type { FlowTable, Link, LinkSocket } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
-import { mergeSources, type NamedSource } from './desired.js';
+import type { DesiredState } from './desired.js';
 import type { StoredFilterNumbers } from './filter-numbers.js';
+import type { HeldObjects } from './held-objects.js';
 import { netdevFilters, resolveMirrors } from './mirrors.js';
 import type { Realized } from './realized.js';
+import type { StoredRuleNumbers } from './rule-numbers.js';
 
 export interface DatapathOptions {
-  readonly sources: readonly NamedSource[];
+  readonly desired: DesiredState;
   readonly numbers: StoredFilterNumbers;
+  readonly policies: PolicyEngine;
+  readonly ruleNumbers: StoredRuleNumbers;
+  readonly held: HeldObjects;
+  /** Addresses of the host, of all its interfaces. */
+  readonly hostAddresses: () => readonly string[];
   readonly driver: NftablesDriver;
   readonly netdev: NetdevDriver;
   readonly links: LinkSocket;
@@ -38,6 +46,7 @@ const SWEEP_DELAY_MS = 30;
 
 export class Datapath {
   private readonly compiler = new Compiler();
+  private readonly world: WorldState;
   private seeded = false;
   private realizedState: Realized | undefined;
   private sweeping: Promise<void> | undefined;
@@ -50,7 +59,9 @@ export class Datapath {
   /** What table `netdev dfw` was made to be, as text; undefined: to be compared with the kernel. */
   private framesInForce: string | undefined;
 
-  constructor(private readonly options: DatapathOptions) {}
+  constructor(private readonly options: DatapathOptions) {
+    this.world = new WorldState(options.numbers);
+  }
 
   get realized(): Realized | undefined {
     return this.realizedState;
@@ -71,10 +82,14 @@ export class Datapath {
       this.compiler.seed(await options.driver.readLabels());
       this.seeded = true;
     }
-    const desired = mergeSources(options.sources);
-    const world = buildWorld(desired.objects, options.numbers);
+    const desired = options.desired.take();
+    const world = this.world.update(desired.changes);
+    options.policies.setHostAddresses(options.hostAddresses());
+    options.policies.update(desired.changes, world.filters);
     await options.numbers.save();
-    const compilation = this.compiler.compile(world);
+    await options.ruleNumbers.save();
+    await options.held.save(options.policies.held());
+    const compilation = this.compiler.compile(world, (filter) => options.policies.tables(filter));
     const target: Target = {
       tables: compilation.tables,
       filters: new Map(world.filters.map((filter): [string, TargetFilter] => [
@@ -92,7 +107,7 @@ export class Datapath {
     const at = options.clock.now();
     this.realizedState = {
       generation, at: changed ? at : (before?.at ?? at), world, compilation, mirrors: frames.mirrors,
-      problems: [...desired.problems, ...world.problems, ...compilation.problems, ...frames.problems],
+      problems: [...desired.problems, ...world.problems, ...options.policies.problems, ...compilation.problems, ...frames.problems],
       tableTimes: new Map([...compilation.tables].map(([key, compiled]) => {
         const known = before?.tableTimes.get(key);
         return [key, known?.compiled === compiled ? known : { generation, at, compiled }];

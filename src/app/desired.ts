@@ -1,5 +1,5 @@
-/** The desired state: what all sources hold together. */
-import type { Problem } from '../compile/world.js';
+/** The desired state: what all sources hold together, and what changed of it. */
+import type { ObjectChange, Problem } from '../compile/world.js';
 import type { DesiredObject } from '../model/objects.js';
 import type { Source } from '../sources/source.js';
 
@@ -24,7 +24,7 @@ export function mergeSources(sources: readonly NamedSource[]): Desired {
     for (const [key, object] of snapshot.objects) {
       const owner = manifests.get(key);
       if (owner !== undefined) {
-        problems.push({ object: key, path: '', message: `is also in source ${owner.source}, which stands; the one of ${name} is not in force` });
+        problems.push(conflict(key, owner.source, name));
         continue;
       }
       objects.set(key, object);
@@ -32,4 +32,56 @@ export function mergeSources(sources: readonly NamedSource[]): Desired {
     }
   }
   return { objects, manifests, problems };
+}
+
+function conflict(key: string, owner: string, other: string): Problem {
+  return { object: key, path: '', message: `is also in source ${owner}, which stands; the one of ${other} is not in force` };
+}
+
+const NONE: ReadonlyMap<string, DesiredObject> = new Map();
+
+/** mergeSources, as changes: costs what sources replaced since the last time. */
+export class DesiredState {
+  private readonly taken = new Map<Source, ReadonlyMap<string, DesiredObject>>();
+  private readonly objects = new Map<string, DesiredObject>();
+  private readonly conflicts = new Map<string, Problem>();
+
+  constructor(private readonly sources: readonly NamedSource[]) {}
+
+  /** Everything that changed since the last call. */
+  take(): { readonly changes: readonly ObjectChange[]; readonly problems: readonly Problem[] } {
+    const changed = new Set<string>();
+    for (const { source } of this.sources) {
+      const now = source.snapshot().objects;
+      const before = this.taken.get(source) ?? NONE;
+      if (now === before) continue;
+      for (const [key, object] of now) if (before.get(key) !== object) changed.add(key);
+      for (const key of before.keys()) if (!now.has(key)) changed.add(key);
+      this.taken.set(source, now);
+    }
+    const changes: ObjectChange[] = [];
+    for (const key of changed) {
+      const change = this.change(key);
+      if (change !== undefined) changes.push(change);
+    }
+    return { changes, problems: [...this.conflicts.values()] };
+  }
+
+  private change(key: string): ObjectChange | undefined {
+    const owners = this.sources.filter(({ source }) => this.taken.get(source)?.has(key) === true);
+    const [owner, other] = owners;
+    if (owner !== undefined && other !== undefined) this.conflicts.set(key, conflict(key, owner.name, other.name));
+    else this.conflicts.delete(key);
+    const before = this.objects.get(key);
+    const after = owner === undefined ? undefined : this.taken.get(owner.source)?.get(key);
+    if (before === after || (before !== undefined && after !== undefined && alike(before, after))) return undefined;
+    if (after === undefined) this.objects.delete(key);
+    else this.objects.set(key, after);
+    return { key, ...(before === undefined ? {} : { before }), ...(after === undefined ? {} : { after }) };
+  }
+}
+
+/** A file that changed gives new objects for all that it holds. Long ones are compared where it is known what to do about them. */
+function alike(a: DesiredObject, b: DesiredObject): boolean {
+  return a.kind !== 'RuleTable' && a.kind !== 'AddressSet' && JSON.stringify(a) === JSON.stringify(b);
 }

@@ -7,7 +7,7 @@ import type { Filter } from '../model/filter.js';
 import type { RuleTableObject } from '../model/objects.js';
 import { LIMITS } from '../model/rule.js';
 import { addressKey, localKeys, type AddressKey } from './addresses.js';
-import { EffectiveTables, type EffectiveTable } from './effective.js';
+import { EffectiveTables, type EffectiveSet, type EffectiveTable } from './effective.js';
 import { flatten, type ResolvedTable } from './flat-rules.js';
 import { LabelIds } from './label-ids.js';
 import { memberRanges, type Ranges } from './ranges.js';
@@ -31,6 +31,9 @@ export interface Compilation {
   readonly addresses: number;
 }
 
+/** A filter's tables made of policies, after its own rule tables; undefined = which policies apply cannot be told yet. */
+export type PolicyTables = (filter: string) => readonly EffectiveTable[] | undefined;
+
 interface Entry {
   readonly tables: readonly EffectiveTable[];
   readonly locals: string;
@@ -50,7 +53,7 @@ export class Compiler {
   }
 
   /** @throws AgentError E_LIMIT when the host would have too many rules: nothing changes then. */
-  compile(world: World): Compilation {
+  compile(world: World, policies: PolicyTables = () => undefined): Compilation {
     const used = new Map<string, RuleTableObject>();
     for (const filter of world.filters) for (const table of filter.tables) used.set(table.metadata.name, table);
     const { tables: inForce, problems } = this.effective.update(used.values(), world.addressSets);
@@ -59,8 +62,10 @@ export class Compiler {
     const groups = new Map<string, { filters: Filter[]; tables: EffectiveTable[] }>();
     let rules = 0;
     for (const filter of world.filters) {
-      const tables = filter.tables.flatMap((table) => inForce.get(table.metadata.name) ?? []);
-      if (tables.length === 0) continue;
+      const own = filter.tables.flatMap((table) => inForce.get(table.metadata.name) ?? []);
+      const chosen = policies(filter.name);
+      if (own.length === 0 && chosen === undefined) continue;
+      const tables = chosen === undefined ? own : [...own, ...chosen];
       const key = tables.map(({ table }) => table.metadata.name).join(' ');
       const group = groups.get(key) ?? { filters: [], tables };
       group.filters.push(filter);
@@ -95,9 +100,9 @@ export class Compiler {
     return { tables, locals: locals.text, compiled: compileTable(flat, locals, { labelId: (label) => this.labels.id(label), before, serials: this.serials }) };
   }
 
-  private resolve({ table, sets }: EffectiveTable): ResolvedTable {
+  private resolve({ table, section, sets }: EffectiveTable): ResolvedTable {
     return {
-      name: table.metadata.name, rules: table.rules,
+      name: table.metadata.name, rules: table.rules, ...(section === undefined ? {} : { section }),
       sets: new Map([...sets].map(([name, { key, members }]) => [name, { key, ranges: this.rangesOf(members) }])),
     };
   }
@@ -123,15 +128,15 @@ function countMembers(entries: readonly Entry[]): number {
 function memberChanges(before: readonly EffectiveTable[], after: readonly EffectiveTable[]): SetDelta[] | undefined {
   const deltas: SetDelta[] = [];
   const seen = new Set<string>();
-  for (const [index, { table, sets }] of after.entries()) {
+  for (const [index, { table, section, sets }] of after.entries()) {
     const old = before[index];
-    if (old === undefined || old.sets.size !== sets.size || !sameRules(old, { table, sets })) return undefined;
-    for (const [name, { key, members }] of sets) {
+    if (old === undefined || old.section !== section || old.sets.size !== sets.size || !sameRules(old, { table, sets })) return undefined;
+    for (const [name, { key, members, change }] of sets) {
       const known = old.sets.get(name);
       if (known?.key !== key) return undefined;
       if (known.members === members || seen.has(key)) continue;
       seen.add(key);
-      const delta = hostDelta(key, known.members, members);
+      const delta = change?.base === known.members ? knownDelta(key, change) : hostDelta(key, known.members, members);
       if (delta === undefined) return undefined;
       deltas.push(delta);
     }
@@ -153,6 +158,17 @@ function sameList<T>(a: readonly T[], b: readonly T[]): boolean {
 /** Above this many members that left, looking for their duplicates costs more than compiling afresh. */
 const MAX_REMOVED = 256;
 
+function knownDelta(key: string, { added, removed }: NonNullable<EffectiveSet['change']>): SetDelta | undefined {
+  const [came, went] = [hostKeys(added), hostKeys(removed)];
+  return came === undefined || went === undefined ? undefined : { key, added: came, removed: went };
+}
+
+/** Undefined when one of them is no host. */
+function hostKeys(texts: readonly string[]): AddressKey[] | undefined {
+  const keys = texts.map(addressKey);
+  return keys.every((entry) => entry !== undefined) ? keys : undefined;
+}
+
 /** What came and went, when it is hosts only. Lists that differ in one stretch cost one comparison a member. */
 function hostDelta(key: string, before: readonly string[], after: readonly string[]): SetDelta | undefined {
   let start = 0;
@@ -162,14 +178,10 @@ function hostDelta(key: string, before: readonly string[], after: readonly strin
   while (tail < shorter - start && before[before.length - 1 - tail] === after[after.length - 1 - tail]) tail += 1;
   const old = new Set(before.slice(start, before.length - tail));
   const fresh = new Set(after.slice(start, after.length - tail));
-  const hosts = (texts: readonly string[]): AddressKey[] | undefined => {
-    const keys = texts.map(addressKey);
-    return keys.every((entry) => entry !== undefined) ? keys : undefined;
-  };
-  const added = hosts([...fresh].filter((text) => !old.has(text)));
+  const added = hostKeys([...fresh].filter((text) => !old.has(text)));
   const gone = [...old].filter((text) => !fresh.has(text));
   if (gone.length > MAX_REMOVED) return undefined;
   // Listed twice, a member stays in while one of the two does.
-  const removed = hosts(gone.filter((text) => !after.includes(text)));
+  const removed = hostKeys(gone.filter((text) => !after.includes(text)));
   return added === undefined || removed === undefined ? undefined : { key, added, removed };
 }

@@ -7,9 +7,15 @@ import type { AddressSetObject, RuleTableObject } from '../model/objects.js';
 import { objectKey } from '../model/objects.js';
 import type { Problem } from './world.js';
 
+/** Parts of the order of evaluation: a rule with action `pass` goes on with the first table of the next one. */
+export const SECTIONS = ['admin', 'kubernetes', 'baseline'] as const;
+export type Section = (typeof SECTIONS)[number];
+
 /** A rule table with the members of every set that it names. The same object as long as neither changes. */
 export interface EffectiveTable {
   readonly table: RuleTableObject;
+  /** Absent = admin, the first. */
+  readonly section?: Section;
   /** By the name that rules use. */
   readonly sets: ReadonlyMap<string, EffectiveSet>;
 }
@@ -18,6 +24,8 @@ export interface EffectiveSet {
   /** Scoped: "table/name" for a table's own sets, "/name" for AddressSet objects. */
   readonly key: string;
   readonly members: readonly string[];
+  /** How `members` came from an earlier list, where that is known. */
+  readonly change?: { readonly base: readonly string[]; readonly added: readonly string[]; readonly removed: readonly string[] };
 }
 
 export class EffectiveTables {

@@ -1,12 +1,15 @@
 /** A filter's rule tables, in order, as one flat list of rules with numbered address sets: what the classifier is compiled from. */
 import { AgentError } from '../model/errors.js';
 import type { AddressMatch, Direction, PortRange, Rule } from '../model/rule.js';
+import { SECTIONS, type Section } from './effective.js';
 import type { Ranges } from './ranges.js';
 import { SPACE, type Intervals } from './regions.js';
 
 /** A rule table with its address sets resolved. */
 export interface ResolvedTable {
   readonly name: string;
+  /** Absent = the first. */
+  readonly section?: Section;
   readonly rules: readonly Rule[];
   /** Set name as the rules use it -> a key that is equal only for the same content owner ("table/name" or "/name"). */
   readonly sets: ReadonlyMap<string, ResolvedSet>;
@@ -25,6 +28,8 @@ export interface SideCondition {
 
 export interface FlatRule {
   readonly table: string;
+  /** Index into SECTIONS; never decreases from rule to rule. */
+  readonly section: number;
   readonly rule: Rule;
   readonly source: SideCondition;
   readonly destination: SideCondition;
@@ -42,6 +47,8 @@ export interface FlatRules {
   readonly sourcePorts: readonly (readonly PortRange[])[];
   /** Some rule is restricted to one family. */
   readonly hasFamily: boolean;
+  /** Some rule passes to the next section. */
+  readonly hasPass: boolean;
 }
 
 export interface FlattenOptions {
@@ -63,6 +70,7 @@ export function flatten(tables: readonly ResolvedTable[], inline: (addresses: re
   const portIndexes = new Map<string, number>();
   const rules: FlatRule[] = [];
   let hasFamily = false;
+  let hasPass = false;
 
   const numbered = (key: string, ranges: () => Ranges): number => {
     const known = indexes.get(key);
@@ -86,6 +94,7 @@ export function flatten(tables: readonly ResolvedTable[], inline: (addresses: re
   };
 
   for (const table of tables) {
+    const section = table.section === undefined ? 0 : SECTIONS.indexOf(table.section);
     for (const rule of table.rules) {
       let ports = -1;
       if (rule.sourcePorts.length > 0) {
@@ -97,14 +106,15 @@ export function flatten(tables: readonly ResolvedTable[], inline: (addresses: re
         }
       }
       hasFamily ||= rule.family !== undefined;
+      hasPass ||= rule.action === 'pass';
       rules.push({
-        table: table.name, rule, sourcePorts: ports,
+        table: table.name, section, rule, sourcePorts: ports,
         source: side(table, rule, rule.source),
         destination: side(table, rule, rule.destination),
       });
     }
   }
-  const flat = { rules, setKeys, sets, intervals: rules.map(({ rule }) => (options.intervals ?? ruleIntervals)(rule)), sourcePorts, hasFamily };
+  const flat = { rules, setKeys, sets, intervals: rules.map(({ rule }) => (options.intervals ?? ruleIntervals)(rule)), sourcePorts, hasFamily, hasPass };
   const { order = [] } = options;
   return sameKeys(setKeys, order) ? renumber(flat, order) : flat;
 }

@@ -1,11 +1,13 @@
 /** Compiles profiles: which pairs a peer can be in, and the regions of each pair. */
+import { AgentError } from '../model/errors.js';
+import type { Action, RuleAction } from '../model/rule.js';
 import type { AddressClasses } from './classes.js';
 import {
   CLASS_NONE_6, labelKey, localCondition, pairKey, peerCondition, type CompiledTable, type LabelInfo, type LocalAddresses, type Profile, type Side,
 } from './compiled.js';
 import { meets, type FlatRules } from './flat-rules.js';
 import type { HashedIds } from './hash.js';
-import { merge, NOBODY, paint, sparse, translate, UNDERLYING, type Segments } from './regions.js';
+import { differing, merge, NOBODY, paint, paintSections, sparse, translate, UNDERLYING, type Segments } from './regions.js';
 import type { RuleSerials } from './rule-serials.js';
 import type { SourcePortClasses } from './source-ports.js';
 
@@ -138,10 +140,22 @@ export class ProfileBuilder {
         return before;
       }
     }
+    if (flat.hasPass) return this.paintPassing(index, specific, members.length > 0);
     const base = index.base(flat);
     const label = (winner: number): number => this.label(winner);
     if (members.length > 0 && index.layered) return sparse(paint(specific, flat.intervals), base, label);
     return translate(specific.length === 0 ? base : merge(base, paint(specific, flat.intervals)), label);
+  }
+
+  /** Sections have to be painted apart where a rule may hand over to the next one. */
+  private paintPassing(index: PeerIndex, specific: Uint32Array, known: boolean): Segments {
+    const { flat } = this.context;
+    const label = (winner: number): number => this.label(winner);
+    const all = new Uint32Array(index.anyone.length + specific.length);
+    all.set(index.anyone);
+    all.set(specific, index.anyone.length);
+    const painted = paintAll(all.sort(), flat);
+    return known && index.layered ? differing(painted, index.base(flat), label) : translate(painted, label);
   }
 
   /** Labels of regions that are taken over. */
@@ -157,7 +171,7 @@ export class ProfileBuilder {
 
   /** Position of (one of) the rules behind a label id. */
   private positionOf(id: number): number | undefined {
-    this.byLabel ??= new Map([...this.positions, NOBODY].map((position) => [this.labelIdOf(position), position]));
+    this.byLabel ??= new Map([...this.positions, NOBODY].filter((position) => this.context.flat.rules[position]?.rule.action !== 'pass').map((position) => [this.labelIdOf(position), position]));
     return this.byLabel.get(id);
   }
 
@@ -184,7 +198,7 @@ export class ProfileBuilder {
     if (!labels.has(id)) {
       const fresh: LabelInfo = {
         id, key, table, ruleId, side: this.side,
-        action: rule?.rule.action ?? 'accept',
+        action: verdictOf(rule?.rule.action ?? 'accept'),
         log: rule?.rule.log ?? false,
         stateless: rule?.rule.stateless ?? false,
         ...(rule?.rule.tag === undefined ? {} : { tag: rule.rule.tag }),
@@ -195,6 +209,16 @@ export class ProfileBuilder {
     }
     return id;
   }
+}
+
+/** The action of a rule that wins: one that passes never does. */
+function verdictOf(action: RuleAction): Action {
+  if (action === 'pass') throw new AgentError('E_INTERNAL', 'a rule that passes decides nothing');
+  return action;
+}
+
+function paintAll(positions: Uint32Array, { rules, intervals }: FlatRules): Segments {
+  return paintSections(positions, intervals, (position) => rules[position]?.section ?? 0, (position) => rules[position]?.rule.action === 'pass');
 }
 
 /** A peer that decides nothing otherwise than peers in no set. */
@@ -247,7 +271,7 @@ class PeerIndex {
 
   /** The rules that match every peer, painted once. */
   base(flat: FlatRules): Segments {
-    this.painted ??= paint(this.anyone, flat.intervals);
+    this.painted ??= flat.hasPass ? paintAll(Uint32Array.from(this.anyone), flat) : paint(this.anyone, flat.intervals);
     return this.painted;
   }
 

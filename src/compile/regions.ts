@@ -74,6 +74,25 @@ export function paint(positions: ArrayLike<number>, intervals: readonly Interval
   return compact(cells.subarray(0, count), winner);
 }
 
+/**
+ * As paint, where rules stand in sections (ascending with position) and some of them pass: an x whose first match in a section passes
+ * is decided by the sections after it.
+ */
+export function paintSections(
+  positions: Uint32Array, intervals: readonly Intervals[], sectionOf: (position: number) => number, passes: (position: number) => boolean,
+): Segments {
+  let painted: Segments | undefined;
+  for (let from = 0; from < positions.length;) {
+    const section = sectionOf(positions[from] ?? 0);
+    let to = from + 1;
+    while (to < positions.length && sectionOf(positions[to] ?? 0) === section) to += 1;
+    const own = translate(paint(positions.subarray(from, to), intervals), (winner) => (winner !== NOBODY && passes(winner) ? NOBODY : winner));
+    painted = painted === undefined ? own : merge(painted, own);
+    from = to;
+  }
+  return painted ?? paint(positions, intervals);
+}
+
 /** Smallest winner of two paintings at every x. */
 export function merge(a: Segments, b: Segments): Segments {
   return zip(a, b, Math.min);
@@ -109,6 +128,11 @@ export const UNDERLYING = 0;
  */
 export function sparse(top: Segments, under: Segments, mapping: (winner: number) => number): Segments {
   return zip(top, under, (a, b) => (a < b ? mapping(a) : UNDERLYING));
+}
+
+/** Where two paintings differ, the first one's winner; elsewhere UNDERLYING. Laid over `under` it gives `top`. */
+export function differing(top: Segments, under: Segments, mapping: (winner: number) => number): Segments {
+  return zip(top, under, (a, b) => (a === b ? UNDERLYING : mapping(a)));
 }
 
 /** A sparse painting laid over the one under it. */

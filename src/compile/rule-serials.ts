@@ -1,6 +1,6 @@
 /**
  * What is worth keeping of a rule over compilations: the intervals it covers, and a number that two rules share when they
- * cover the same and give the same label. Regions whose rules have the same numbers need not be painted again.
+ * cover the same, give the same label and stand in the same section. Regions whose rules have the same numbers need not be painted again.
  */
 import type { Rule } from '../model/rule.js';
 import { ruleIntervals, type FlatRule } from './flat-rules.js';
@@ -28,10 +28,10 @@ export class RuleSerials {
     return Uint32Array.from(rules, (rule) => this.serial(rule));
   }
 
-  private serial({ table, rule }: FlatRule): number {
+  private serial({ table, section, rule }: FlatRule): number {
     const known = this.byRule.get(rule);
     if (known !== undefined) return known;
-    const text = `${table}/${rule.id} ${this.intervals(rule).join()}`;
+    const text = `${table}/${rule.id} ${rule.action === 'pass' ? 'pass ' : ''}${section} ${this.intervals(rule).join()}`;
     const found = this.byText.get(text) ?? this.next(text);
     this.byRule.set(rule, found);
     return found;

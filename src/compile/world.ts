@@ -2,18 +2,16 @@
  * From desired objects to filters: which interface belongs to which workload, what addresses it has, and which rule tables
  * apply. Pure; references that dangle are reported, never guessed.
  */
-import { filterHash, filterName, type Filter } from '../model/filter.js';
+import type { Filter } from '../model/filter.js';
+import { buildFilter, type FilterNumbers } from './filter.js';
 import type {
   AddressSetObject, AttachmentObject, DesiredObject, NamespaceObject, PodObject, RuleTableObject, TrafficControlObject, WorkloadReference,
 } from '../model/objects.js';
 import { objectKey } from '../model/objects.js';
-import { selectorMatches } from '../model/selector.js';
+import type { Problem } from './problem.js';
 
-export interface Problem {
-  readonly object: string;
-  readonly path: string;
-  readonly message: string;
-}
+export { sameWorkload, type FilterNumbers } from './filter.js';
+export type { Problem } from './problem.js';
 
 export interface World {
   /** By filter name, in order of number. */
@@ -25,100 +23,120 @@ export interface World {
   readonly problems: readonly Problem[];
 }
 
-/** Gives each attachment its number, the same after restarts. */
-export interface FilterNumbers {
-  number(attachment: string): number;
+/**
+ * The world, kept up to date at the cost of what changed. Filters, and everything else that did not change, stay the same
+ * objects from one world to the next; `pods` and `namespaces` are live.
+ */
+export class WorldState {
+  private readonly objects = new Map<string, DesiredObject>();
+  private readonly attachments = new Map<string, AttachmentObject>();
+  private readonly tables = new Map<string, RuleTableObject>();
+  private readonly addressSets = new Map<string, AddressSetObject>();
+  private readonly trafficControls = new Map<string, TrafficControlObject>();
+  private readonly pods = new Map<string, PodObject>();
+  private readonly namespaces = new Map<string, NamespaceObject>();
+  /** Keys of the objects that filters are made of. */
+  private workloads = new Set<string>();
+  private filters = new Map<string, BuiltFilter>();
+  private world: World | undefined;
+
+  constructor(private readonly numbers: FilterNumbers) {}
+
+  update(changes: readonly ObjectChange[]): World {
+    let rebuild = this.world === undefined;
+    let refilter = rebuild;
+    for (const { key, before, after } of changes) {
+      for (const object of [before, after]) {
+        if (object === undefined) continue;
+        const { kind } = object;
+        refilter ||= kind === 'Attachment' || kind === 'RuleTable' || this.workloads.has(key);
+        rebuild ||= refilter || kind === 'AddressSet' || kind === 'TrafficControl';
+      }
+      if (before !== undefined) this.drop(key, before);
+      if (after !== undefined) this.put(key, after);
+    }
+    if (this.world !== undefined && !rebuild) return this.world;
+    const { filters, problems } = refilter || this.world === undefined ? this.buildFilters() : this.world;
+    this.world = {
+      filters, problems, addressSets: new Map(this.addressSets), pods: this.pods, namespaces: this.namespaces,
+      trafficControls: [...this.trafficControls.values()].sort((a, b) => compareText(a.metadata.name, b.metadata.name)),
+    };
+    return this.world;
+  }
+
+  private put(key: string, object: DesiredObject): void {
+    this.objects.set(key, object);
+    if (object.kind === 'Attachment') this.attachments.set(key, object);
+    else if (object.kind === 'RuleTable') this.tables.set(key, object);
+    else if (object.kind === 'AddressSet') this.addressSets.set(object.metadata.name, object);
+    else if (object.kind === 'TrafficControl') this.trafficControls.set(key, object);
+    else if (object.kind === 'Pod') this.pods.set(key, object);
+    else if (object.kind === 'Namespace') this.namespaces.set(object.metadata.name, object);
+  }
+
+  private drop(key: string, object: DesiredObject): void {
+    this.objects.delete(key);
+    this.attachments.delete(key);
+    this.tables.delete(key);
+    this.trafficControls.delete(key);
+    this.pods.delete(key);
+    if (object.kind === 'AddressSet') this.addressSets.delete(object.metadata.name);
+    if (object.kind === 'Namespace') this.namespaces.delete(object.metadata.name);
+  }
+
+  private buildFilters(): { readonly filters: readonly Filter[]; readonly problems: readonly Problem[] } {
+    const problems: Problem[] = [];
+    const tables = [...this.tables.values()].sort((a, b) => compareText(a.metadata.name, b.metadata.name));
+    const attachments = [...this.attachments.values()].sort((a, b) => compareText(a.metadata.name, b.metadata.name));
+    const byInterface = new Map<string, string>();
+    const built = new Map<string, BuiltFilter>();
+    this.workloads = new Set(attachments.map(({ workload }) => workloadKey(workload)));
+    for (const attachment of attachments) {
+      const owner = byInterface.get(attachment.interface);
+      if (owner !== undefined) {
+        problems.push({
+          object: objectKey(attachment), path: 'spec.interface',
+          message: `interface ${attachment.interface} already belongs to Attachment/${owner}; this one is not in force`,
+        });
+        continue;
+      }
+      byInterface.set(attachment.interface, attachment.metadata.name);
+      built.set(attachment.metadata.name, this.filter(attachment, tables));
+    }
+    this.filters = built;
+    return { filters: [...built.values()].map(({ filter }) => filter).sort((a, b) => a.number - b.number), problems };
+  }
+
+  private filter(attachment: AttachmentObject, tables: readonly RuleTableObject[]): BuiltFilter {
+    const object = this.objects.get(workloadKey(attachment.workload));
+    const known = this.filters.get(attachment.metadata.name);
+    const filter = buildFilter(attachment, object, tables, this.numbers);
+    const same = known !== undefined && known.attachment === attachment && known.object === object
+      && known.filter.tables.length === filter.tables.length && filter.tables.every((table, index) => table === known.filter.tables[index]);
+    return same ? known : { attachment, object, filter };
+  }
 }
 
-interface Workload {
-  readonly labels: Readonly<Record<string, string>>;
-  readonly addresses: readonly string[];
-  readonly mac: string;
-  readonly uuid: string;
+interface BuiltFilter {
+  readonly attachment: AttachmentObject;
+  readonly object: DesiredObject | undefined;
+  readonly filter: Filter;
 }
 
+/** One object that came (no `before`), went (no `after`) or changed. */
+export interface ObjectChange {
+  readonly key: string;
+  readonly before?: DesiredObject;
+  readonly after?: DesiredObject;
+}
+
+/** The world of these objects. */
 export function buildWorld(objects: ReadonlyMap<string, DesiredObject>, numbers: FilterNumbers): World {
-  const problems: Problem[] = [];
-  const attachments: AttachmentObject[] = [];
-  const tables: RuleTableObject[] = [];
-  const addressSets = new Map<string, AddressSetObject>();
-  const trafficControls: TrafficControlObject[] = [];
-  const pods = new Map<string, PodObject>();
-  const namespaces = new Map<string, NamespaceObject>();
-  for (const [key, object] of objects) {
-    switch (object.kind) {
-      case 'Attachment': attachments.push(object); break;
-      case 'RuleTable': tables.push(object); break;
-      case 'AddressSet': addressSets.set(object.metadata.name, object); break;
-      case 'TrafficControl': trafficControls.push(object); break;
-      case 'Pod': pods.set(key, object); break;
-      case 'Namespace': namespaces.set(object.metadata.name, object); break;
-      default: break;
-    }
-  }
-  tables.sort((a, b) => compareText(a.metadata.name, b.metadata.name));
-  attachments.sort((a, b) => compareText(a.metadata.name, b.metadata.name));
-
-  const byInterface = new Map<string, string>();
-  const filters: Filter[] = [];
-  for (const attachment of attachments) {
-    const owner = byInterface.get(attachment.interface);
-    if (owner !== undefined) {
-      problems.push({
-        object: objectKey(attachment), path: 'spec.interface',
-        message: `interface ${attachment.interface} already belongs to Attachment/${owner}; this one is not in force`,
-      });
-      continue;
-    }
-    byInterface.set(attachment.interface, attachment.metadata.name);
-    filters.push(buildFilter(attachment, objects, tables, numbers));
-  }
-  filters.sort((a, b) => a.number - b.number);
-  return { filters, addressSets, trafficControls: trafficControls.sort((a, b) => compareText(a.metadata.name, b.metadata.name)), pods, namespaces, problems };
+  return new WorldState(numbers).update([...objects].map(([key, after]) => ({ key, after })));
 }
 
-function buildFilter(
-  attachment: AttachmentObject, objects: ReadonlyMap<string, DesiredObject>, tables: readonly RuleTableObject[], numbers: FilterNumbers,
-): Filter {
-  const number = numbers.number(attachment.metadata.name);
-  const name = filterName(number, attachment.vnic);
-  const workload = findWorkload(attachment, objects);
-  return {
-    number, name, hash: filterHash(name), attachment: attachment.metadata.name, workload: attachment.workload, vnic: attachment.vnic,
-    interface: attachment.interface,
-    labels: workload?.labels ?? {},
-    mac: attachment.mac ?? workload?.mac ?? '',
-    addresses: attachment.addresses.length > 0 ? attachment.addresses : (workload?.addresses ?? []),
-    uuid: workload?.uuid ?? '',
-    tables: tables.filter((table) => applies(table, attachment.workload, workload)),
-  };
-}
-
-function findWorkload(attachment: AttachmentObject, objects: ReadonlyMap<string, DesiredObject>): Workload | undefined {
-  const { kind, namespace, name } = attachment.workload;
-  const object = objects.get(objectKey({ kind, metadata: kind === 'Pod' ? { name, namespace: namespace ?? 'default' } : { name } }));
-  const labels = object?.metadata.labels ?? {};
-  switch (object?.kind) {
-    case 'Pod': return { labels, addresses: object.addresses, mac: '', uuid: '' };
-    case 'Node': return { labels, addresses: object.addresses, mac: '', uuid: '' };
-    case 'VirtualMachine': {
-      const nic = object.nics.find((entry) => entry.name === attachment.vnic);
-      return { labels, addresses: nic?.addresses ?? [], mac: nic?.mac ?? '', uuid: object.uuid ?? '' };
-    }
-    default: return undefined;
-  }
-}
-
-function applies(table: RuleTableObject, reference: WorkloadReference, workload: Workload | undefined): boolean {
-  const to = table.appliedTo;
-  if (to === undefined) return true;
-  if (to.workloads.some((entry) => sameWorkload(entry, reference))) return true;
-  // A workload that nobody described has no labels to select it by.
-  return to.selector !== undefined && workload !== undefined && selectorMatches(to.selector, workload.labels);
-}
-
-export function sameWorkload(a: WorkloadReference, b: WorkloadReference): boolean {
-  return a.kind === b.kind && a.name === b.name && (a.kind !== 'Pod' || (a.namespace ?? 'default') === (b.namespace ?? 'default'));
+function workloadKey({ kind, namespace, name }: WorkloadReference): string {
+  return objectKey({ kind, metadata: kind === 'Pod' ? { name, namespace: namespace ?? 'default' } : { name } });
 }
 
 /** Code unit order: the same on every host, whatever its locale. */

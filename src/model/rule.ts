@@ -4,6 +4,8 @@
  */
 export type Direction = 'in' | 'out' | 'inout'; // in = to the workload
 export type Action = 'accept' | 'drop' | 'reject';
+/** What a rule says: a verdict, or to go on with the next section of the order of evaluation (docs/order.md). */
+export type RuleAction = Action | 'pass';
 /** IP protocol number (IANA), or 'any'. */
 export type Protocol = number | 'any';
 
@@ -43,7 +45,7 @@ export interface Rule {
   /** Destination ports; empty = any; sorted, disjoint. */
   readonly ports: readonly PortRange[];
   readonly icmp?: IcmpMatch;
-  readonly action: Action;
+  readonly action: RuleAction;
   readonly log: boolean;
   readonly tag?: string;
   /** Judged packet by packet: replies need a rule of their own. */
@@ -54,6 +56,8 @@ export interface Rule {
 
 export interface PolicyReference {
   readonly kind: string;
+  /** API group; tells apart kinds of one name. */
+  readonly group?: string;
   readonly namespace?: string;
   readonly name: string;
   readonly rule?: string;

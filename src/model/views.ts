@@ -1,5 +1,5 @@
 /** Answers of the API, one shape for gRPC, JSON and text output. Keys are the contract of docs/agentctl.md. */
-import type { Action, PolicyReference } from './rule.js';
+import type { Action, PolicyReference, RuleAction } from './rule.js';
 import type { WorkloadReference } from './objects.js';
 
 export interface FilterView {
@@ -36,7 +36,7 @@ export interface RuleView {
   destination: SideView;
   ports?: string[];
   icmp?: { type: number; code?: number };
-  action: Action;
+  action: RuleAction;
   log: boolean;
   tag?: string;
   stateless?: boolean;

@@ -84,7 +84,9 @@ export function judgeFilter(
   if (layer2 !== undefined && layer2.rule.action === 'drop') return step(2, layer2.table, layer2.rule.id, 'drop');
   for (const table of tables) {
     for (const rule of table.rules) {
-      if (ruleMatches(rule, direction, packet, [...table.addressSets, ...sharedSets])) return step(3, table.name, rule.id, rule.action);
+      if (!ruleMatches(rule, direction, packet, [...table.addressSets, ...sharedSets])) continue;
+      // Passing skips the rule tables that are left; what policies say is not this oracle's.
+      return rule.action === 'pass' ? step(3, '', 0, 'accept') : step(3, table.name, rule.id, rule.action);
     }
   }
   return step(3, '', 0, 'accept');

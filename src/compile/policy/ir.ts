@@ -4,11 +4,10 @@
  */
 import type { IpBlock, NamespacedName, PolicyKind, PodSelection } from '../../model/policy-objects.js';
 import type { LabelSelector } from '../../model/metadata.js';
-import type { Action, PolicyReference, PortRange } from '../../model/rule.js';
+import type { PolicyReference, PortRange, RuleAction } from '../../model/rule.js';
+import type { Section } from '../effective.js';
 
-/** Parts of the order of evaluation. Pass continues with the first table of the next section. */
-export const SECTIONS = ['admin', 'kubernetes', 'baseline'] as const;
-export type Section = (typeof SECTIONS)[number];
+export { SECTIONS, type Section } from '../effective.js';
 
 /**
  * Where a policy stands: section, then rank (see docs/order.md: one scale for NSX categories and Antrea tiers), then priority,
@@ -71,7 +70,7 @@ export interface PolicyRule {
   /** A number that the user chose. */
   readonly id?: number;
   readonly direction: 'in' | 'out' | 'inout';
-  readonly action: Action | 'pass';
+  readonly action: RuleAction;
   /** 'any', or the union of these; an empty list matches nothing. */
   readonly sources: readonly Peer[] | 'any';
   readonly sourcesExcluded: boolean;

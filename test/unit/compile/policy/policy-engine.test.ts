@@ -1,0 +1,134 @@
+import { describe, expect, it } from 'vitest';
+import { PolicyEngine } from '../../../../src/compile/policy/policy-engine.js';
+import { WorldState, type ObjectChange } from '../../../../src/compile/world.js';
+import type { DesiredObject, NamespaceObject, PodObject } from '../../../../src/model/objects.js';
+import { objectKey } from '../../../../src/model/objects.js';
+import type { AntreaGroupObject, AntreaPolicyObject, NetworkPolicyObject } from '../../../../src/model/policy-objects.js';
+
+const ALL = { matchLabels: {}, matchExpressions: [] };
+const labelled = (matchLabels: Record<string, string>) => ({ matchLabels, matchExpressions: [] });
+
+function namespace(name: string, labels: Record<string, string> = {}): NamespaceObject {
+  return { kind: 'Namespace', metadata: { name, labels: { 'kubernetes.io/metadata.name': name, ...labels } } };
+}
+function pod(ns: string, name: string, address: string, labels: Record<string, string> = {}): PodObject {
+  return { kind: 'Pod', metadata: { name, namespace: ns, labels }, addresses: [address], ports: [{ name: 'web', protocol: 6, port: 8080 }] };
+}
+function attachment(ns: string, name: string): DesiredObject {
+  return { kind: 'Attachment', metadata: { name: `${ns}-${name}`, labels: {} }, workload: { kind: 'Pod', namespace: ns, name }, vnic: 'eth0', interface: `v-${ns}-${name}`, addresses: [] };
+}
+function networkPolicy(ns: string, name: string, fields: Partial<NetworkPolicyObject>): NetworkPolicyObject {
+  return { kind: 'NetworkPolicy', metadata: { name, namespace: ns, labels: {} }, podSelector: ALL, policyTypes: ['Ingress'], ingress: [], egress: [], ...fields };
+}
+
+class Harness {
+  readonly objects = new Map<string, DesiredObject>();
+  private given = 0;
+  private readonly numbers = new Map<string, number>();
+  readonly engine = new PolicyEngine({
+    numbers: { number: (key) => this.numbers.get(key) ?? (this.numbers.set(key, (this.given += 1) + 1000), this.given + 1000) },
+    namesOf: () => [],
+  });
+  private readonly filters = new Map<string, number>();
+  readonly world = new WorldState({ number: (name) => this.filters.get(name) ?? (this.filters.set(name, this.filters.size + 1), this.filters.size) });
+
+  apply(...objects: DesiredObject[]): void {
+    this.update(objects.map((after): ObjectChange => {
+      const key = objectKey(after);
+      const before = this.objects.get(key);
+      this.objects.set(key, after);
+      return before === undefined ? { key, after } : { key, before, after };
+    }));
+  }
+
+  remove(...objects: DesiredObject[]): void {
+    this.update(objects.map((object): ObjectChange => {
+      const key = objectKey(object);
+      this.objects.delete(key);
+      return { key, before: object };
+    }));
+  }
+
+  private update(changes: ObjectChange[]): void {
+    this.engine.update(changes, this.world.update(changes).filters);
+  }
+
+  /** Rules of a pod's filter as short lines. */
+  rules(pod: string): string[] | undefined {
+    const filter = this.world.update([]).filters.find(({ workload }) => workload.name === pod);
+    const tables = filter === undefined ? undefined : this.engine.tables(filter.name);
+    return tables?.flatMap(({ table, sets }) => (table.metadata.name === 'neighbour-discovery' ? [] : table.rules.map((rule) => {
+      const side = (match: typeof rule.source): string => [...match.addresses, ...match.addressSets.map((name) => `{${[...(sets.get(name)?.members ?? ['?'])].sort().join(' ')}}`)].join(' ') || 'any';
+      return `${table.metadata.name} ${rule.direction} ${rule.protocol} ${side(rule.source)} > ${side(rule.destination)} ${rule.ports.map(({ first }) => first).join()} ${rule.action}`;
+    })));
+  }
+}
+
+function standard(): Harness {
+  const harness = new Harness();
+  harness.apply(namespace('x', { team: 'a' }), namespace('y'), pod('x', 'a', '10.0.0.1', { app: 'a' }), pod('x', 'b', '10.0.0.2', { app: 'b' }), pod('y', 'c', '10.0.1.1', { app: 'b' }), attachment('x', 'a'));
+  return harness;
+}
+
+describe('PolicyEngine', () => {
+  it('has no opinion about a pod whose namespace is unknown', () => {
+    const harness = new Harness();
+    harness.apply(pod('x', 'a', '10.0.0.1'), attachment('x', 'a'));
+    expect(harness.rules('a')).toBeUndefined();
+    harness.apply(namespace('x'));
+    expect(harness.rules('a')).toEqual([]);
+  });
+
+  it('follows pods and namespaces into and out of peers', () => {
+    const harness = standard();
+    harness.apply(networkPolicy('x', 'np', { ingress: [{ peers: [{ podSelector: labelled({ app: 'b' }) }, { podSelector: labelled({ app: 'b' }), namespaceSelector: labelled({ team: 'b' }) }], ports: [{ protocol: 6, port: 80 }] }] }));
+    const line = (first: string, second: string): string => `K8sNetworkPolicy:x/np in 6 {${first}} {${second}} > any 80 accept`;
+    expect(harness.rules('a')).toContain(line('10.0.0.2', ''));
+    harness.apply(namespace('y', { team: 'b' }));
+    expect(harness.rules('a')).toContain(line('10.0.0.2', '10.0.1.1'));
+    harness.apply(pod('y', 'c', '10.0.1.9', { app: 'b' }));
+    expect(harness.rules('a')).toContain(line('10.0.0.2', '10.0.1.9'));
+    harness.apply(pod('y', 'c', '10.0.1.9', { app: 'z' }), pod('x', 'b', '10.0.0.2', {}));
+    expect(harness.rules('a')).toContain(line('', ''));
+    harness.remove(networkPolicy('x', 'np', {}));
+    expect(harness.rules('a')).toEqual([]);
+  });
+
+  it('resolves a named port at the target, and at the peers of an egress rule', () => {
+    const harness = standard();
+    harness.apply(networkPolicy('x', 'np', {
+      policyTypes: ['Ingress', 'Egress'], ingress: [{ peers: [], ports: [{ protocol: 6, port: 'web' }] }],
+      egress: [{ peers: [{ namespaceSelector: ALL }], ports: [{ protocol: 6, port: 'web' }] }],
+    }));
+    expect(harness.rules('a')?.some((line) => line.endsWith('any > any 8080 accept'))).toBe(true);
+    expect(harness.rules('a')?.some((line) => line.endsWith('> {10.0.0.1 10.0.0.2 10.0.1.1} 8080 accept'))).toBe(true);
+    harness.apply({ ...pod('x', 'b', '10.0.0.2', { app: 'b' }), ports: [{ name: 'web', protocol: 6, port: 81 }] });
+    expect(harness.rules('a')?.some((line) => line.endsWith('> {10.0.0.2} 81 accept'))).toBe(true);
+    expect(harness.rules('a')?.some((line) => line.endsWith('> {10.0.0.1 10.0.1.1} 8080 accept'))).toBe(true);
+  });
+
+  it('keeps a group that policies use, and a policy whose newest version cannot be resolved', () => {
+    const harness = standard();
+    const group: AntreaGroupObject = { kind: 'ClusterGroup', metadata: { name: 'bs', labels: {} }, selection: { podSelector: labelled({ app: 'b' }), namespaceSelector: ALL }, ipBlocks: [], childGroups: [] };
+    const policy = (name: string): AntreaPolicyObject => ({
+      kind: 'AntreaClusterNetworkPolicy', metadata: { name: 'deny', labels: {} }, tier: 'application', priority: 5, appliedTo: [{ podSelector: labelled({ app: 'a' }) }],
+      ingress: [{ name: 'no', action: 'Drop', peers: [{ group: name }], ports: [], protocols: [], toServices: [], appliedTo: [], log: false }], egress: [],
+    });
+    harness.apply(policy('bs'));
+    expect(harness.rules('a')).toEqual([]);
+    expect(harness.engine.problems.map(({ message }) => message).join()).toContain('ClusterGroup/bs does not exist');
+    harness.apply(group);
+    const dropped = ['AntreaClusterNetworkPolicy:deny in any {10.0.0.2 10.0.1.1} > any  drop'];
+    expect(harness.rules('a')).toEqual(dropped);
+    expect(harness.engine.problems).toEqual([]);
+    harness.remove(group);
+    expect(harness.rules('a')).toEqual(dropped);
+    expect(harness.engine.held()).toHaveLength(1);
+    harness.apply(policy('other'));
+    expect(harness.rules('a')).toEqual(dropped);
+    expect(harness.engine.held().map(({ kind }) => kind).sort()).toEqual(['AntreaClusterNetworkPolicy', 'ClusterGroup']);
+    harness.remove(policy('other'));
+    expect(harness.rules('a')).toEqual([]);
+    expect(harness.engine.held()).toEqual([]);
+  });
+});
