@@ -11,7 +11,7 @@ import { counts, flag, json, list, message, number, oneOf, optional, text, textL
 export const workload = message<WorkloadReference>({
   kind: oneOf('Pod', 'VirtualMachine', 'Node'), namespace: optional(text), name: text,
 });
-const policy = message<PolicyReference>({ kind: text, group: optional(text), namespace: optional(text), name: text, rule: optional(text) });
+const policy = message<PolicyReference>({ kind: text, namespace: optional(text), name: text, rule: optional(text), group: optional(text) });
 const endpoint = message<FlowEndpoint>({ address: text, port: number });
 const fault = message<{ object: string; path: string; message: string }>({ object: text, path: text, message: text });
 const action = oneOf('accept', 'drop', 'reject');

@@ -61,6 +61,8 @@ export interface PolicyReference {
   readonly namespace?: string;
   readonly name: string;
   readonly rule?: string;
+  /** API group of the kind: two groups have a NetworkPolicy, and two a ClusterNetworkPolicy. */
+  readonly group?: string;
 }
 
 /** Layer 2 rules are stateless and come before all others. */

@@ -18,7 +18,7 @@ const list = <T>(item: Arbitrary<T>): Arbitrary<T[]> => fc.array(item, { maxLeng
 const texts = list(text);
 
 const workload: Arbitrary<WorkloadReference> = fc.record({ kind: fc.constantFrom('Pod', 'VirtualMachine', 'Node'), namespace: text, name: text }, { requiredKeys: ['kind', 'name'] });
-const policy: Arbitrary<PolicyReference> = fc.record({ kind: text, namespace: text, name: text, rule: text }, { requiredKeys: ['kind', 'name'] });
+const policy: Arbitrary<PolicyReference> = fc.record({ kind: text, namespace: text, name: text, rule: text, group: text }, { requiredKeys: ['kind', 'name'] });
 const endpoint = fc.record({ address: text, port: small });
 const faults = list(fc.record({ object: text, path: text, message: text }));
 const action = fc.constantFrom('accept' as const, 'drop' as const, 'reject' as const);
