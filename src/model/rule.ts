@@ -56,8 +56,6 @@ export interface Rule {
 
 export interface PolicyReference {
   readonly kind: string;
-  /** API group; tells apart kinds of one name. */
-  readonly group?: string;
   readonly namespace?: string;
   readonly name: string;
   readonly rule?: string;
