@@ -9,7 +9,7 @@ import { AgentError, describeError, isAgentError } from '../../model/errors.js';
 import type { DesiredObject, NamespaceObject, PodObject, WorkloadReference } from '../../model/objects.js';
 import { objectKey } from '../../model/objects.js';
 import type { PolicyObject, TierObject } from '../../model/policy-objects.js';
-import type { EffectiveSet, EffectiveTable } from '../effective.js';
+import type { EffectiveSet, EffectiveTable, Section } from '../effective.js';
 import type { Filter } from '../../model/filter.js';
 import type { Problem } from '../problem.js';
 import type { ObjectChange } from '../world.js';
@@ -84,6 +84,8 @@ interface FilterState {
   isolation: Isolation;
   /** Policies that apply, also those that give it no rule. */
   entries: ReadonlySet<Entry>;
+  /** The answer of tables(), as long as it holds. */
+  list: readonly EffectiveTable[] | undefined;
 }
 
 export class PolicyEngine {
@@ -141,6 +143,7 @@ export class PolicyEngine {
     if (sorted.join() === this.hostAddresses) return;
     this.hostAddresses = sorted.join();
     this.isolations.setHostAddresses(sorted);
+    for (const state of this.filterStates.values()) state.list = undefined;
   }
 
   /** DNS answers changed. */
@@ -181,17 +184,22 @@ export class PolicyEngine {
     this.refreshVariants();
   }
 
-  /** Rule tables of a filter in order of evaluation; undefined while its policies cannot be told. */
+  /**
+   * Rule tables of a filter in order of evaluation; undefined while its policies cannot be told. The same list as long as nothing about it
+   * changed.
+   */
   tables(filter: string): readonly EffectiveTable[] | undefined {
     const state = this.filterStates.get(filter);
     if (state?.tables === undefined) return undefined;
-    const policies = state.tables.map(({ effective }) => effective);
-    const isolation = this.isolations.of(state.isolation);
-    const admin = policies.filter(({ section }) => section === undefined || section === 'admin');
-    const kubernetes = policies.filter(({ section }) => section === 'kubernetes');
-    const baseline = policies.filter(({ section }) => section === 'baseline');
-    const isolated = isolation === undefined ? kubernetes : [isolation.node, ...kubernetes, ...isolation.deny];
-    const all = [...admin, ...isolated, ...baseline];
+    state.list ??= this.list(state.tables, state.isolation);
+    return state.list;
+  }
+
+  private list(variants: readonly Variant[], isolated: Isolation): readonly EffectiveTable[] {
+    const isolation = this.isolations.of(isolated);
+    const of = (wanted: Section): EffectiveTable[] => variants.flatMap(({ effective }) => ((effective.section ?? 'admin') === wanted ? [effective] : []));
+    const kubernetes = isolation === undefined ? of('kubernetes') : [isolation.node, ...of('kubernetes'), ...isolation.deny];
+    const all = [...of('admin'), ...kubernetes, ...of('baseline')];
     return all.length === 0 ? all : [this.neighbours, ...all];
   }
 
@@ -364,7 +372,7 @@ export class PolicyEngine {
     const securityNow = this.securityPolicies > 0;
     for (const filter of filters) {
       const known = this.filterStates.get(filter.name);
-      const state = known ?? { filter, tables: undefined, isolation: NOT_ISOLATED, entries: new Set<Entry>() };
+      const state = known ?? { filter, tables: undefined, isolation: NOT_ISOLATED, entries: new Set<Entry>(), list: undefined };
       if (known === undefined) this.filterStates.set(filter.name, state);
       const { kind, namespace } = filter.workload;
       const stale = known === undefined || known.filter !== filter || dirty.has(filter.name)
@@ -380,6 +388,7 @@ export class PolicyEngine {
   private choose(state: FilterState): void {
     const { filter } = state;
     const before = state.tables ?? [];
+    state.list = undefined;
     if (!this.governed(filter.workload)) {
       this.leave(state, before, new Set());
       state.tables = undefined;
@@ -492,6 +501,7 @@ export class PolicyEngine {
         this.release(variant);
       } else if (built.sets.some((set) => variant.effective.sets.get(set.name)?.members !== set.current.members)) {
         variant.effective = { ...variant.effective, sets: effectiveSets(built.sets) };
+        this.outdated(variant);
       }
     }
   }
@@ -500,6 +510,14 @@ export class PolicyEngine {
     for (const name of fresh.users) {
       const state = this.filterStates.get(name);
       if (state?.tables !== undefined) state.tables = state.tables.map((variant) => (variant === old ? fresh : variant));
+    }
+    this.outdated(fresh);
+  }
+
+  private outdated(variant: Variant): void {
+    for (const name of variant.users) {
+      const state = this.filterStates.get(name);
+      if (state !== undefined) state.list = undefined;
     }
   }
 }
