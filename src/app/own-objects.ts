@@ -1,6 +1,8 @@
 /** Objects that users gave the agent itself (`apply`, `delete`, `attach`, `detach`): kept in the state directory, read back as a source. */
 import type { AttachRequest, ManifestInput } from '../api/agent-api.js';
 import { AgentError } from '../model/errors.js';
+import { DEFAULT_NAMESPACE } from '../model/identity.js';
+import { KINDS, exactName, kindMatcher } from '../model/kinds.js';
 import { nearest } from '../model/nearest.js';
 import { objectKey, type DesiredObject } from '../model/objects.js';
 import type { ChangeView } from '../model/views.js';
@@ -77,9 +79,14 @@ export class OwnObjects {
   }
 
   private find(wanted: { kind: string; namespace?: string; name: string }, objects: ReadonlyMap<string, DesiredObject>): DesiredObject {
-    const ofKind = [...objects.values()].filter((object) => object.kind.toLowerCase() === wanted.kind.toLowerCase());
-    const found = ofKind.find((object) => object.metadata.name === wanted.name
-      && (object.metadata.namespace === undefined || object.metadata.namespace === (wanted.namespace ?? 'default')));
+    const isWanted = kindMatcher(wanted.kind);
+    const ofKind = [...objects.values()].filter((object) => isWanted(object.kind));
+    const [found, another] = ofKind.filter((object) => object.metadata.name === wanted.name
+      && (object.metadata.namespace === undefined || object.metadata.namespace === (wanted.namespace ?? DEFAULT_NAMESPACE)));
+    if (found !== undefined && another !== undefined) {
+      const exact = KINDS.filter(({ kind }) => kind === found.kind || kind === another.kind).map((info) => exactName(info));
+      throw new AgentError('E_USAGE', `${wanted.kind} "${wanted.name}" is ambiguous; say ${exact.join(' or ')}`, { object: wanted.name });
+    }
     if (found !== undefined) return found;
     const near = nearest(wanted.name, ofKind.map((object) => object.metadata.name));
     throw new AgentError('E_NOT_FOUND', `there is no ${wanted.kind} "${wanted.name}"`, { object: wanted.name, context: { nearest: near === undefined ? [] : [near] } });

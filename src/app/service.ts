@@ -4,6 +4,7 @@ import type { FlowService } from '../connections/flow-service.js';
 import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import type { IdsDriver } from '../drivers/ids/ids.js';
 import { AgentError } from '../model/errors.js';
+import { kindMatcher } from '../model/kinds.js';
 import { nearest } from '../model/nearest.js';
 import type {
   AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, FilterStatView, FilterView, FlowStream, FlowView, HealthView, ObjectView,
@@ -95,11 +96,12 @@ export class AgentService implements AgentApi {
 
   async get(kind: string, namespace?: string, name?: string): Promise<ObjectView[]> {
     const { objects, manifests } = mergeSources(this.options.sources);
-    const found = [...objects].filter(([, object]) => object.kind.toLowerCase() === kind.toLowerCase()
+    const wanted = kindMatcher(kind);
+    const found = [...objects].filter(([, object]) => wanted(object.kind)
       && (name === undefined || object.metadata.name === name)
       && (namespace === undefined || object.metadata.namespace === undefined || object.metadata.namespace === namespace));
     if (found.length === 0 && name !== undefined) {
-      const names = [...objects.values()].filter((object) => object.kind.toLowerCase() === kind.toLowerCase()).map((object) => object.metadata.name);
+      const names = [...objects.values()].filter((object) => wanted(object.kind)).map((object) => object.metadata.name);
       const near = nearest(name, names);
       throw new AgentError('E_NOT_FOUND', `there is no ${kind} "${name}"`, { object: name, context: { nearest: near === undefined ? [] : [near] } });
     }

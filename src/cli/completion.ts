@@ -3,7 +3,7 @@
  * the answer is one candidate a line. Verbs and options come from the parser, filters and objects from the agent, if it answers.
  */
 import type { RemoteAgentApi } from '../api/client.js';
-import { KINDS, resolveKind } from './kinds.js';
+import { kindCandidates, resolveKind } from './kinds.js';
 import { workloadName } from './render/filters.js';
 
 export const COMPLETE_VERB = '__complete';
@@ -65,7 +65,7 @@ export async function dynamicCandidates(words: readonly string[], agent: () => P
     case 'format':
       return ['text', 'json', 'yaml'];
     case 'kind':
-      return KINDS.map((entry) => entry.kind.toLowerCase());
+      return kindCandidates();
     case 'filter':
       return (await (await agent()).getFilters()).flatMap((filter) => [filter.name, filter.interface, workloadName(filter.workload)]);
     case 'name':

@@ -11,6 +11,12 @@ const DNS_LABEL_ONLY = new RegExp(`^${DNS_LABEL}$`);
 const NSX_NAME = /^[A-Za-z0-9][A-Za-z0-9._:-]*$/;
 const INTERFACE = /^[!-.0-9;-~]+$/;
 const TAG = /^[ !#-&(-~]*$/;
+const QUALIFIED = /^[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?$/;
+/** Letters of any script, but nothing that controls a terminal, ends a line or a quotation, or cannot be encoded. */
+const SPOKEN = /^[^\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}"\\]+$/u;
+const PORT_NAME = /^(?=.*[a-z])[a-z0-9]+(?:-[a-z0-9]+)*$/;
+const DOMAIN = /^(?:\*\.)?(?:[a-z0-9](?:[-a-z0-9_]*[a-z0-9])?\.)+[a-z0-9](?:[-a-z0-9_]*[a-z0-9])?$/;
+const DOMAIN_PATTERN = /^[-0-9a-z_.*]+$/;
 
 export const TAG_LENGTH = 64;
 /** IFNAMSIZ - 1 (linux/if.h). */
@@ -60,4 +66,45 @@ export function interfaceProblem(text: string): string | undefined {
 export function tagProblem(text: string): string | undefined {
   return tooLong('tag', text, TAG_LENGTH) ?? (TAG.test(text) ? undefined
     : `the tag ${quote(text)} may hold only printable ASCII characters and no quotes`);
+}
+
+/** Kubernetes label keys: an optional DNS prefix and a name of at most 63 characters. */
+export function labelKeyProblem(text: string): string | undefined {
+  const slash = text.indexOf('/');
+  const name = slash < 0 ? text : text.slice(slash + 1);
+  if (name.length <= 63 && QUALIFIED.test(name) && (slash < 0 || (slash <= 253 && DNS_SUBDOMAIN.test(text.slice(0, slash))))) return undefined;
+  return `the label key ${quote(text, 40)} is none that Kubernetes knows; use letters, digits and - _ . (at most 63, beginning and ending with a letter or digit), after example.com/ if need be`;
+}
+
+/** Kubernetes label values: empty, or at most 63 characters. */
+export function labelValueProblem(text: string): string | undefined {
+  if (text === '' || (text.length <= 63 && QUALIFIED.test(text))) return undefined;
+  return `the label value ${quote(text, 40)} is none that Kubernetes knows; use letters, digits and - _ . (at most 63, beginning and ending with a letter or digit)`;
+}
+
+/** IANA service names (RFC 6335 section 5.1), which Kubernetes uses for ports. */
+export function portNameProblem(text: string): string | undefined {
+  if (text.length <= 15 && PORT_NAME.test(text)) return undefined;
+  if (/^[0-9]{1,5}$/.test(text)) return `${quote(text)} is a port name without a letter; write the number without quotes`;
+  return `the port name ${quote(text, 40)} is none; use lower-case letters, digits and single -, at most 15 characters, one letter at least`;
+}
+
+/** Names of rules in policies: any printable text without double quotes and backslashes. */
+export function ruleNameProblem(text: string): string | undefined {
+  if (text === '') return 'the rule name is empty';
+  return tooLong('rule name', text, LIMITS.nameLength) ?? (SPOKEN.test(text) ? undefined
+    : `the rule name ${quote(text, 40)} may hold only printable characters, no double quotes and no backslash`);
+}
+
+/** A domain name in lower case without the dot at its end, `*.` in front of it or not (network-policy-api, DomainName). */
+export function domainNameProblem(text: string): string | undefined {
+  return tooLong('domain name', text, LIMITS.nameLength) ?? (DOMAIN.test(text) ? undefined
+    : `${quote(text, 40)} is not a domain name; write kubernetes.io, or *.kubernetes.io for all below it`);
+}
+
+/** A domain name in lower case, `*` anywhere in it (Antrea's fqdn). */
+export function domainPatternProblem(text: string): string | undefined {
+  if (text === '') return 'the domain name is empty';
+  return tooLong('domain name', text, LIMITS.nameLength) ?? (DOMAIN_PATTERN.test(text) ? undefined
+    : `${quote(text, 40)} is not a domain name; use letters, digits, - . and * for anything`);
 }

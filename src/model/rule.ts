@@ -85,6 +85,8 @@ export interface AddressSet {
 export const LIMITS = {
   rulesPerTable: 4_000,
   rulesPerHost: 120_000,
+  /** Of a policy as written, both directions together. */
+  rulesPerPolicy: 4_000,
   addressesPerSet: 1_000_000,
   nameLength: 253,
 } as const;

@@ -1,8 +1,10 @@
 import type { ManifestInput } from '../../api/agent-api.js';
 import type { ObjectName } from '../../api/methods.js';
 import { AgentError } from '../../model/errors.js';
+import { identityOf } from '../../model/identity.js';
+import { KINDS, exactName } from '../../model/kinds.js';
 import { parseRulesText } from '../../model/rules-text.js';
-import { KINDS, resolveKind } from '../kinds.js';
+import { resolveKind } from '../kinds.js';
 import { readManifests } from '../manifests.js';
 import { filesOption, namespaceOption } from '../options.js';
 import { changesText } from '../render/changes.js';
@@ -49,14 +51,8 @@ function objectsOf(input: ManifestInput): ObjectName[] {
     return addressSets.map((set) => ({ kind: 'AddressSet', name: set.name }));
   }
   const { document } = input;
-  const metadata = member(document, 'metadata');
-  const [kind, name, namespace] = [member(document, 'kind'), member(metadata, 'name'), member(metadata, 'namespace')];
-  if (typeof kind !== 'string' || typeof name !== 'string') throw new AgentError('E_INVALID', 'a document without kind and metadata.name cannot be deleted');
-  if (typeof namespace === 'string') return [{ kind, namespace, name }];
-  const namespaced = KINDS.some((entry) => entry.kind === kind && entry.namespaced);
-  return [{ kind, name, ...(namespaced ? { namespace: 'default' } : {}) }];
-}
-
-function member(value: unknown, key: string): unknown {
-  return typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined;
+  const identity = identityOf(document);
+  if (identity === undefined) throw new AgentError('E_INVALID', 'a document without kind and metadata.name cannot be deleted');
+  const info = KINDS.find((entry) => entry.kind === identity.kind);
+  return [info === undefined ? identity : { ...identity, kind: exactName(info) }];
 }

@@ -12,16 +12,18 @@ export const get = defineVerb({
   examples: [
     ['agentctl get pods -n default', 'pods of a namespace'],
     ['agentctl get rt domain-c25 -o yaml', 'one rule table as a manifest that applies again'],
+    ['agentctl get networkpolicies', "Kubernetes' and Antrea's; annp means Antrea's alone"],
   ],
   build: (parser) => parser
-    .positional('kind', { type: 'string', demandOption: true, describe: 'kind of object: pod, vm, ruletable, ...' })
+    .positional('kind', { type: 'string', demandOption: true, describe: 'kind of object: pod, vm, netpol, acnp, ruletable, ...' })
     .positional('name', { type: 'string', describe: 'one object of that name' })
     .option('namespace', namespaceOption),
   async run({ kind, name, namespace }, { agent, out, format }) {
     const resolved = resolveKind(kind);
     const scope = namespace ?? (name !== undefined && resolved.namespaced ? 'default' : undefined);
     const objects = await (await agent()).get(resolved.kind, scope, name);
-    if (name === undefined) {
+    // A name that API groups share may be that of several objects.
+    if (name === undefined || objects.length > 1) {
       const list = { apiVersion: 'v1', kind: 'List', items: objects.map((object) => object.manifest) };
       return print(out, format, list, () => objectsText(objects));
     }

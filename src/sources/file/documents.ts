@@ -1,7 +1,7 @@
 /** The text of a *.yaml, *.yml or *.json file → its documents, each parsed on its own so that a broken one spoils no other. */
 import { LineCounter, parseAllDocuments } from 'yaml';
 import { quote } from '../../model/quote.js';
-import { fieldsOf } from './decode.js';
+import { fieldsOf } from '../../model/identity.js';
 import { liftPlainLists, restorePlainLists } from './plain-lists.js';
 
 export interface TextDocument {

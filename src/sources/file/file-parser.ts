@@ -1,6 +1,6 @@
 /** Bytes of a file → documents, in this thread. */
 import { AgentError } from '../../model/errors.js';
-import { Decoder } from './decode.js';
+import { Decoder } from '../manifests/decode.js';
 import { parseFile, type ParsedFile } from './parse-file.js';
 
 export interface FileParser {

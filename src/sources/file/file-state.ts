@@ -1,6 +1,6 @@
 /** One file over time: what it holds now, and what of its earlier content stays in force because the new one was refused. */
 import type { ParsedFile, ParsedObject } from './parse-file.js';
-import type { DecodeProblem } from './decode.js';
+import type { DecodeProblem } from '../manifests/decode.js';
 import { objectKey } from '../../model/objects.js';
 
 export interface InForce extends ParsedObject {

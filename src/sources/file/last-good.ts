@@ -9,7 +9,7 @@ import { describeError } from '../../model/errors.js';
 import { objectKey } from '../../model/objects.js';
 import { writeFileAtomic } from '../../platform/atomic-file.js';
 import type { Logger } from '../../platform/logger.js';
-import { Decoder } from './decode.js';
+import { Decoder } from '../manifests/decode.js';
 import type { FileState, InForce } from './file-state.js';
 
 /** Larger files are recorded only while a bad version of them must be held off: writing costs as much as reading did. */

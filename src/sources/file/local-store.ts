@@ -10,7 +10,8 @@ import type { DesiredObject } from '../../model/objects.js';
 import { AgentError } from '../../model/errors.js';
 import { objectKey } from '../../model/objects.js';
 import { parseRulesText } from '../../model/rules-text.js';
-import { Decoder, identityOf } from './decode.js';
+import { identityOf } from '../../model/identity.js';
+import { Decoder } from '../manifests/decode.js';
 import { errorCodeOf } from './listing.js';
 import { objectsOfRulesText, type ParsedObject } from './parse-file.js';
 

@@ -3,10 +3,11 @@ import type { DesiredObject } from '../../model/objects.js';
 import type { RulesText } from '../../model/rules-text.js';
 import { objectKey } from '../../model/objects.js';
 import { parseRulesText } from '../../model/rules-text.js';
-import { identityOf, type DecodeProblem, type Decoder } from './decode.js';
+import { identityOf } from '../../model/identity.js';
+import type { DecodeProblem, Decoder } from '../manifests/decode.js';
 import { parseDocuments } from './documents.js';
-import { encodeAddressSet, encodeRuleTable } from './encode-rules.js';
-import { joinPath } from './schema-errors.js';
+import { encodeAddressSet, encodeRuleTable } from '../manifests/encode-rules.js';
+import { joinPath } from '../manifests/schema-errors.js';
 
 export interface ParsedObject {
   readonly object: DesiredObject;

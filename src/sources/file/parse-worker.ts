@@ -3,7 +3,7 @@ import { parentPort } from 'node:worker_threads';
 import type { ParsedDocument } from './parse-file.js';
 import type { ParseReply, ParseRequest } from './parse-messages.js';
 import { describeError, isAgentError } from '../../model/errors.js';
-import { Decoder } from './decode.js';
+import { Decoder } from '../manifests/decode.js';
 import { decodeText } from './file-parser.js';
 import { packLists } from './packed-lists.js';
 import { parseFile } from './parse-file.js';

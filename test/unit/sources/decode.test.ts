@@ -3,7 +3,7 @@ import { parse } from 'yaml';
 import type { DesiredObject } from '../../../src/model/objects.js';
 import { parseRulesText } from '../../../src/model/rules-text.js';
 import { LIMITS } from '../../../src/model/rule.js';
-import { Decoder } from '../../../src/sources/file/decode.js';
+import { Decoder } from '../../../src/sources/manifests/decode.js';
 import { objectsOfRulesText } from '../../../src/sources/file/parse-file.js';
 
 const decoder = new Decoder();
@@ -203,12 +203,11 @@ describe('refusals', () => {
     [[1], '', 'this is a list'],
     [{ metadata: {} }, '', 'the field kind is missing'],
     [{ kind: 5 }, 'kind', 'must be a string, is 5'],
-    [{ apiVersion: 'apps/v1', kind: 'Deployment' }, 'kind', 'unknown kind "Deployment" in group "apps"; this version knows RuleTable, AddressSet, VirtualMachine, Attachment, Pod, Namespace, Node, TrafficControl'],
+    [{ apiVersion: 'apps/v1', kind: 'Deployment' }, 'kind', 'unknown kind "Deployment" in group "apps"; this version knows RuleTable, AddressSet, SecurityPolicy, Group, VirtualMachine, Attachment, Pod, '],
     [{ apiVersion: 'dfw.dev/v1', kind: 'RuleTabel' }, 'kind', 'did you mean RuleTable?'],
-    [{ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy' }, 'kind', 'kind NetworkPolicy of networking.k8s.io is not supported by this version yet'],
-    [{ apiVersion: 'crd.antrea.io/v1beta1', kind: 'Tier' }, 'kind', 'not supported by this version yet'],
-    [{ apiVersion: 'v1', kind: 'Service' }, 'kind', 'kind Service is not supported by this version yet'],
-    [{ apiVersion: 'dfw.dev/v1', kind: 'Group' }, 'kind', 'kind Group of dfw.dev is not supported by this version yet'],
+    [{ apiVersion: 'crd.antrea.io/v1alpha1', kind: 'IDPSPolicy' }, 'kind', 'kind IDPSPolicy of crd.antrea.io is not supported by this version yet'],
+    [{ apiVersion: 'extensions/v1beta1', kind: 'NetworkPolicy' }, 'apiVersion', 'kind NetworkPolicy is networking.k8s.io/v1, crd.antrea.io/v1beta1, crd.antrea.io/v1alpha1 or security.antrea.tanzu.vmware.com/v1alpha1, not "extensions/v1beta1"'],
+    [{ apiVersion: 'networking.k8s.io/v2', kind: 'NetworkPolicy' }, 'apiVersion', 'kind NetworkPolicy is networking.k8s.io/v1, not "networking.k8s.io/v2"'],
     [{ apiVersion: 'apps/v1', kind: 'Pod' }, 'apiVersion', 'kind Pod is v1, not "apps/v1"'],
     [{ kind: 'Pod' }, 'apiVersion', 'the field apiVersion is missing; Pod is v1'],
     [{ apiVersion: 'crd.antrea.io/v1alpha1', kind: 'TrafficControl' }, 'apiVersion', 'kind TrafficControl is crd.antrea.io/v1alpha2'],

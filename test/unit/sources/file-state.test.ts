@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Decoder } from '../../../src/sources/file/decode.js';
+import { Decoder } from '../../../src/sources/manifests/decode.js';
 import { EMPTY_FILE, nextState, type FileState } from '../../../src/sources/file/file-state.js';
 import { mergeFiles } from '../../../src/sources/file/merge.js';
 import { parseFile } from '../../../src/sources/file/parse-file.js';

@@ -1,12 +1,12 @@
-/** Manifests as they look once their schema holds; schemas.ts checks exactly these shapes. */
+/** Manifests of our own kinds as they look once their schema holds; own-schemas.ts checks exactly these shapes. */
+import type { GroupExpression, GroupObjectType, SecurityCategory } from '../../model/policy-objects.js';
+import type { SelectorManifest } from './selectors.js';
+
 export interface ManifestMeta {
   readonly name: string;
-  readonly namespace?: string;
+  readonly namespace?: string | null;
   readonly labels?: Readonly<Record<string, string>> | null;
-}
-export interface SelectorManifest {
-  readonly matchLabels?: Readonly<Record<string, string>>;
-  readonly matchExpressions?: readonly { readonly key: string; readonly operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist'; readonly values?: readonly string[] }[];
+  readonly annotations?: Readonly<Record<string, string>> | null;
 }
 export interface WorkloadManifest { readonly kind: 'Pod' | 'VirtualMachine' | 'Node'; readonly namespace?: string; readonly name: string }
 
@@ -58,27 +58,54 @@ export interface AttachmentManifest {
   readonly metadata: ManifestMeta;
   readonly spec: { readonly workload: WorkloadManifest; readonly vnic?: string; readonly interface: string; readonly mac?: string; readonly addresses?: readonly string[] };
 }
-export interface NamespaceManifest { readonly metadata: ManifestMeta }
-export interface PodManifest {
-  readonly metadata: ManifestMeta;
-  readonly spec?: {
-    readonly nodeName?: string;
-    readonly containers?: readonly { readonly ports?: readonly { readonly name?: string; readonly containerPort: number; readonly protocol?: 'TCP' | 'UDP' | 'SCTP' }[] | null }[];
-  };
-  readonly status?: { readonly phase?: string; readonly podIP?: string; readonly podIPs?: readonly { readonly ip: string }[] | null };
+
+export interface SecurityEndpointManifest { readonly group?: string; readonly addresses?: readonly unknown[] }
+export interface SecurityTargetManifest { readonly group?: string; readonly workload?: WorkloadManifest }
+export interface SecurityServiceManifest {
+  readonly protocol?: string | number;
+  readonly ports?: readonly (string | number)[];
+  readonly sourcePorts?: readonly (string | number)[];
+  readonly icmpType?: number;
+  readonly icmpCode?: number;
 }
-export interface NodeManifest {
-  readonly metadata: ManifestMeta;
-  readonly status?: { readonly addresses?: readonly { readonly type: string; readonly address: string }[] | null };
+export interface SecurityRuleManifest {
+  readonly name?: string;
+  readonly id?: number;
+  readonly sources?: readonly SecurityEndpointManifest[];
+  readonly sourcesExcluded?: boolean;
+  readonly destinations?: readonly SecurityEndpointManifest[];
+  readonly destinationsExcluded?: boolean;
+  readonly services?: readonly SecurityServiceManifest[];
+  readonly action?: 'Allow' | 'Drop' | 'Reject' | 'Pass';
+  readonly direction?: 'In' | 'Out' | 'InOut';
+  readonly logged?: boolean;
+  readonly tag?: string;
+  readonly disabled?: boolean;
+  readonly appliedTo?: readonly SecurityTargetManifest[];
 }
-export interface TargetPortManifest { readonly ovsInternal?: { readonly name: string }; readonly device?: { readonly name: string } }
-export interface TrafficControlManifest {
+export interface SecurityPolicyManifest {
   readonly metadata: ManifestMeta;
   readonly spec: {
-    readonly appliedTo: { readonly podSelector?: SelectorManifest; readonly namespaceSelector?: SelectorManifest };
-    readonly direction: 'Ingress' | 'Egress' | 'Both';
-    readonly action: 'Mirror' | 'Redirect';
-    readonly targetPort: TargetPortManifest;
-    readonly returnPort?: TargetPortManifest;
+    readonly category?: SecurityCategory;
+    readonly sequence?: number;
+    readonly disabled?: boolean;
+    readonly appliedTo?: readonly SecurityTargetManifest[];
+    readonly rules?: readonly SecurityRuleManifest[];
+  };
+}
+export interface GroupExpressionManifest {
+  readonly object: GroupObjectType;
+  readonly key: GroupExpression['key'];
+  readonly operator: GroupExpression['operator'];
+  readonly value?: string;
+  readonly values?: readonly string[];
+}
+export interface GroupManifest {
+  readonly metadata: ManifestMeta;
+  readonly spec: {
+    readonly criteria?: readonly { readonly all: readonly GroupExpressionManifest[] }[];
+    readonly addresses?: readonly unknown[];
+    readonly workloads?: readonly WorkloadManifest[];
+    readonly groups?: readonly string[];
   };
 }

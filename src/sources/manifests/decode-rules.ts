@@ -1,7 +1,7 @@
 /** RuleTable and AddressSet manifests → objects, and back for tables that came as rules text. */
 import type { AddressSetObject, AppliedTo, RuleTableObject } from '../../model/objects.js';
 import type { AddressMatch, AddressSet, Layer2Rule, PortRange, Protocol, Rule } from '../../model/rule.js';
-import type { AddressSetManifest, Layer2RuleManifest, RuleManifest, RuleTableManifest, SideManifest } from './manifests.js';
+import type { AddressSetManifest, Layer2RuleManifest, RuleManifest, RuleTableManifest, SideManifest } from './own-manifests.js';
 import { isMac } from '../../model/address.js';
 import { nsxNameProblem, tableNameProblem, tagProblem } from '../../model/names.js';
 import { nearest } from '../../model/nearest.js';
@@ -9,8 +9,11 @@ import { ethertypeFromText, protocolFromText, protocolNames } from '../../model/
 import { quote } from '../../model/quote.js';
 import { LIMITS } from '../../model/rule.js';
 import { idProblem, normalizePorts, portRangeFromText, ruleProblem } from '../../model/rule-check.js';
-import { decodeMembers, decodeMeta, decodeSelector, decodeWorkload, refuse, refuseIf } from './decode-common.js';
+import { decodeMembers } from './addresses.js';
+import { refuse, refuseIf } from './checks.js';
+import { decodeMeta, decodeWorkload } from './metadata.js';
 import { joinPath } from './schema-errors.js';
+import { decodeSelector } from './selectors.js';
 
 export function decodeAddressSet(manifest: AddressSetManifest): AddressSetObject {
   return { kind: 'AddressSet', metadata: decodeMeta(manifest.metadata, nsxNameProblem), addresses: decodeMembers(manifest.spec.addresses, 'spec.addresses') };
@@ -41,7 +44,7 @@ function decodeAppliedTo(appliedTo: RuleTableManifest['spec']['appliedTo']): App
   }
   return {
     workloads: (workloads ?? []).map((workload, index) => decodeWorkload(workload, `spec.appliedTo.workloads[${index}]`)),
-    ...(selector === undefined ? {} : { selector: decodeSelector(selector, 'spec.appliedTo.selector') }),
+    ...(selector === undefined ? {} : { selector: decodeSelector(selector, 'spec.appliedTo.selector', 'tags') }),
   };
 }
 
@@ -105,7 +108,7 @@ function decodeLayer2Rule(manifest: Layer2RuleManifest, path: string): Layer2Rul
   };
 }
 
-function decodeProtocol(value: string | number | undefined, path: string): Protocol {
+export function decodeProtocol(value: string | number | undefined, path: string): Protocol {
   if (value === undefined) return 'any';
   const protocol = protocolFromText(String(value));
   if (protocol !== undefined) return protocol;
@@ -125,7 +128,8 @@ function decodeEthertype(value: string | number | undefined, path: string): numb
   return ethertype;
 }
 
-function decodePorts(values: readonly (string | number)[] | undefined, path: string): PortRange[] {
+/** `22`, `8000-8100`; sorted, disjoint. */
+export function decodePorts(values: readonly (string | number)[] | undefined, path: string): PortRange[] {
   return normalizePorts((values ?? []).map((value, index) => {
     const range = portRangeFromText(String(value));
     if (range === undefined) {
@@ -153,7 +157,7 @@ function decodeSide(side: SideManifest | undefined, layer: 2 | 3, path: string):
   return { not, addressSets, addresses };
 }
 
-function decodeTag(tag: string | undefined, path: string): { readonly tag?: string } {
+export function decodeTag(tag: string | undefined, path: string): { readonly tag?: string } {
   if (tag === undefined || tag === '') return {};
   refuseIf(tagProblem(tag), `${path}.tag`);
   return { tag };

@@ -3,7 +3,7 @@ import type { AddressSetObject, RuleTableObject } from '../../model/objects.js';
 import type { AddressMatch, Layer2Rule, Rule } from '../../model/rule.js';
 import { ethertypeToText, protocolToText } from '../../model/protocols.js';
 import { portRangeToText } from '../../model/rule-check.js';
-import { OWN_API_VERSION } from './decode.js';
+import { OWN_API_VERSION } from './kinds.js';
 
 export function encodeAddressSet(object: AddressSetObject): unknown {
   return { apiVersion: OWN_API_VERSION, kind: object.kind, metadata: { name: object.metadata.name }, spec: { addresses: object.addresses } };

@@ -36,7 +36,7 @@ function problemOf(error: ErrorObject): Problem {
       return { path, message: `must be ${wanted}, is ${describe(data)}${hint}` };
     }
     case 'enum': {
-      const allowed = [params['allowedValues']].flat().map(String);
+      const allowed = [params['allowedValues']].flat().filter((value) => value !== null).map(String);
       const near = typeof data === 'string' ? nearest(data, allowed) : undefined;
       return { path, message: `must be one of ${allowed.join(', ')}; is ${describe(data)}${near === undefined ? '' : `; did you mean ${near}?`}` };
     }

@@ -1,0 +1,110 @@
+/** Manifests of Antrea's kinds as they look once their schema holds; antrea-schemas.ts checks exactly these shapes. */
+import type { AntreaAction, NamespacedName } from '../../model/policy-objects.js';
+import type { IpBlockManifest } from './addresses.js';
+import type { ManifestMeta } from './own-manifests.js';
+import type { PortManifest, ProtocolName } from './ports.js';
+import type { OptionalSelector } from './selectors.js';
+
+type Optional<T> = T | null | undefined;
+
+export interface TierManifest { readonly metadata: ManifestMeta; readonly spec: { readonly priority: number; readonly description?: string | null } }
+
+export interface AntreaTargetManifest {
+  readonly podSelector?: OptionalSelector;
+  readonly namespaceSelector?: OptionalSelector;
+  readonly externalEntitySelector?: OptionalSelector;
+  readonly nodeSelector?: OptionalSelector;
+  readonly group?: string | null;
+  readonly serviceAccount?: Optional<NamespacedName>;
+  readonly service?: unknown;
+}
+export interface AntreaPeerManifest {
+  readonly podSelector?: OptionalSelector;
+  readonly namespaceSelector?: OptionalSelector;
+  readonly externalEntitySelector?: OptionalSelector;
+  readonly nodeSelector?: OptionalSelector;
+  readonly ipBlock?: Optional<IpBlockManifest>;
+  readonly group?: string | null;
+  readonly serviceAccount?: Optional<NamespacedName>;
+  readonly fqdn?: string | null;
+  readonly namespaces?: Optional<{ readonly match?: 'Self' | null; readonly sameLabels?: readonly string[] | null }>;
+  readonly scope?: 'Cluster' | 'ClusterSet' | null;
+}
+export interface AntreaProtocolManifest {
+  readonly icmp?: Optional<{ readonly icmpType?: number | null; readonly icmpCode?: number | null }>;
+  readonly igmp?: Optional<{ readonly igmpType?: number | null; readonly groupAddress?: string | null }>;
+}
+export interface PeerServiceManifest { readonly name: string; readonly namespace?: string | null; readonly scope?: 'Cluster' | 'ClusterSet' | null }
+export interface AntreaRuleManifest {
+  readonly action: AntreaAction;
+  readonly ports?: Optional<readonly PortManifest[]>;
+  readonly protocols?: Optional<readonly AntreaProtocolManifest[]>;
+  readonly l7Protocols?: Optional<readonly unknown[]>;
+  readonly from?: Optional<readonly AntreaPeerManifest[]>;
+  readonly to?: Optional<readonly AntreaPeerManifest[]>;
+  readonly toServices?: Optional<readonly PeerServiceManifest[]>;
+  readonly name?: string | null;
+  readonly enableLogging?: boolean | null;
+  readonly logLabel?: string | null;
+  readonly appliedTo?: Optional<readonly AntreaTargetManifest[]>;
+}
+export interface AntreaPolicyManifest {
+  readonly metadata: ManifestMeta;
+  readonly spec: {
+    readonly tier?: string | null;
+    readonly priority: number;
+    readonly appliedTo?: Optional<readonly AntreaTargetManifest[]>;
+    readonly ingress?: Optional<readonly AntreaRuleManifest[]>;
+    readonly egress?: Optional<readonly AntreaRuleManifest[]>;
+  };
+}
+
+export interface AntreaGroupManifest {
+  readonly metadata: ManifestMeta;
+  readonly spec: {
+    readonly podSelector?: OptionalSelector;
+    readonly namespaceSelector?: OptionalSelector;
+    readonly externalEntitySelector?: OptionalSelector;
+    readonly nodeSelector?: OptionalSelector;
+    readonly ipBlock?: Optional<IpBlockManifest>;
+    readonly ipBlocks?: Optional<readonly IpBlockManifest[]>;
+    readonly serviceReference?: Optional<{ readonly name: string; readonly namespace?: string | null }>;
+    readonly childGroups?: Optional<readonly string[]>;
+  };
+}
+export interface ExternalEntityManifest {
+  readonly metadata: ManifestMeta;
+  readonly spec?: Optional<{
+    readonly endpoints?: Optional<readonly { readonly ip?: string | null; readonly name?: string | null }[]>;
+    readonly ports?: Optional<readonly { readonly protocol?: ProtocolName | null; readonly port?: number | null; readonly name?: string | null }[]>;
+    readonly externalNode?: string | null;
+  }>;
+}
+export interface EgressManifest {
+  readonly metadata: ManifestMeta;
+  readonly spec: {
+    readonly appliedTo?: Optional<{ readonly podSelector?: OptionalSelector; readonly namespaceSelector?: OptionalSelector }>;
+    readonly egressIP?: string | null;
+    readonly egressIPs?: Optional<readonly string[]>;
+    readonly externalIPPool?: string | null;
+    readonly externalIPPools?: Optional<readonly string[]>;
+  };
+  readonly status?: Optional<{ readonly egressIP?: string | null }>;
+}
+export interface IpRangeManifest { readonly cidr?: string | null; readonly start?: string | null; readonly end?: string | null }
+export interface ExternalIpPoolManifest {
+  readonly metadata: ManifestMeta;
+  readonly spec: { readonly ipRanges: readonly IpRangeManifest[]; readonly nodeSelector?: OptionalSelector };
+}
+
+export interface TargetPortManifest { readonly ovsInternal?: { readonly name: string }; readonly device?: { readonly name: string } }
+export interface TrafficControlManifest {
+  readonly metadata: ManifestMeta;
+  readonly spec: {
+    readonly appliedTo: { readonly podSelector?: OptionalSelector; readonly namespaceSelector?: OptionalSelector };
+    readonly direction: 'Ingress' | 'Egress' | 'Both';
+    readonly action: 'Mirror' | 'Redirect';
+    readonly targetPort: TargetPortManifest;
+    readonly returnPort?: TargetPortManifest;
+  };
+}

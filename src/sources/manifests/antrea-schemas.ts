@@ -1,0 +1,59 @@
+/** Schemas of crd.antrea.io and of the group it was before 1.0. Every version of a kind is read as the newest, of which the others are parts. */
+import {
+  BOOLEAN, BYTE, IP_BLOCK, OPTIONAL_STRING, SELECTOR, STRING, STRINGS, closed, governed, list, maybe, oneOf, open,
+} from './schema-parts.js';
+
+const INTEGER = { type: 'integer' };
+const NAMED = closed({ name: STRING, namespace: STRING }, ['name', 'namespace']);
+const SCOPE = maybe(oneOf('Cluster', 'ClusterSet'));
+const SELECTORS = { podSelector: SELECTOR, namespaceSelector: SELECTOR, externalEntitySelector: SELECTOR, nodeSelector: SELECTOR };
+
+export const TIER = governed(closed({ priority: INTEGER, description: OPTIONAL_STRING }, ['priority']));
+
+const TARGETS = list(closed({ ...SELECTORS, group: OPTIONAL_STRING, serviceAccount: maybe(NAMED), service: {} }));
+const PEERS = list(closed({
+  ...SELECTORS, ipBlock: IP_BLOCK, group: OPTIONAL_STRING, serviceAccount: maybe(NAMED), fqdn: OPTIONAL_STRING, scope: SCOPE,
+  namespaces: maybe(closed({ match: maybe(oneOf('Self')), sameLabels: maybe(STRINGS) })),
+}));
+const OPTIONAL_BYTE = maybe(BYTE);
+const PROTOCOLS = list(closed({
+  icmp: maybe(closed({ icmpType: OPTIONAL_BYTE, icmpCode: OPTIONAL_BYTE })),
+  igmp: maybe(closed({ igmpType: OPTIONAL_BYTE, groupAddress: OPTIONAL_STRING })),
+}));
+const PORTS = list(closed({
+  protocol: maybe(oneOf('TCP', 'UDP', 'SCTP')), port: { type: ['integer', 'string', 'null'] }, endPort: maybe(INTEGER),
+  sourcePort: maybe(INTEGER), sourceEndPort: maybe(INTEGER),
+}));
+const RULES = list(closed({
+  action: oneOf('Allow', 'Drop', 'Reject', 'Pass'), ports: PORTS, protocols: PROTOCOLS, l7Protocols: list({}), from: PEERS, to: PEERS,
+  toServices: list(closed({ name: STRING, namespace: OPTIONAL_STRING, scope: SCOPE }, ['name'])),
+  name: OPTIONAL_STRING, enableLogging: maybe(BOOLEAN), logLabel: OPTIONAL_STRING, appliedTo: TARGETS,
+}, ['action']));
+export const ANTREA_POLICY = governed(closed({
+  tier: OPTIONAL_STRING, priority: { type: 'number', minimum: 1, maximum: 10_000 }, appliedTo: TARGETS, ingress: RULES, egress: RULES,
+}, ['priority']));
+
+export const ANTREA_GROUP = governed(closed({
+  ...SELECTORS, ipBlock: IP_BLOCK, ipBlocks: list(IP_BLOCK), serviceReference: maybe(closed({ name: STRING, namespace: OPTIONAL_STRING }, ['name'])), childGroups: maybe(STRINGS),
+}));
+export const EXTERNAL_ENTITY = governed(closed({
+  endpoints: list(closed({ ip: OPTIONAL_STRING, name: OPTIONAL_STRING })),
+  ports: list(closed({ protocol: maybe(oneOf('TCP', 'UDP', 'SCTP')), port: maybe(INTEGER), name: OPTIONAL_STRING })),
+  externalNode: OPTIONAL_STRING,
+}));
+/** What limits bandwidth, or places an address on a wire, is the controller's. */
+export const EGRESS = governed(closed({
+  appliedTo: maybe(closed({ podSelector: SELECTOR, namespaceSelector: SELECTOR })), egressIP: OPTIONAL_STRING, egressIPs: maybe(STRINGS),
+  externalIPPool: OPTIONAL_STRING, externalIPPools: maybe(STRINGS), bandwidth: {},
+}), maybe(open({ egressIP: OPTIONAL_STRING })));
+export const EXTERNAL_IP_POOL = governed(closed({
+  ipRanges: { type: 'array', items: closed({ cidr: OPTIONAL_STRING, start: OPTIONAL_STRING, end: OPTIONAL_STRING }) }, subnetInfo: {}, nodeSelector: SELECTOR,
+}, ['ipRanges']));
+
+/** Tunnels are part of Antrea's API, so their fields are known here and refused by the decoder with a reason. */
+const PORT_NAME = closed({ name: STRING }, ['name']);
+const TARGET_PORT = closed({ ovsInternal: PORT_NAME, device: PORT_NAME, geneve: {}, vxlan: {}, gre: {}, erspan: {} });
+export const TRAFFIC_CONTROL = governed(closed({
+  appliedTo: closed({ podSelector: SELECTOR, namespaceSelector: SELECTOR }),
+  direction: oneOf('Ingress', 'Egress', 'Both'), action: oneOf('Mirror', 'Redirect'), targetPort: TARGET_PORT, returnPort: TARGET_PORT,
+}, ['appliedTo', 'direction', 'action', 'targetPort']));
