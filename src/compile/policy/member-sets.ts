@@ -101,8 +101,16 @@ export class MemberSets {
   private readonly ports = new Map<string, { numbers: PortNumbers; listener: PodListener }>();
   private readonly index = new ScopeIndex<PodListener>();
   private readonly byKind = new Map<MemberOrigin, Set<Computed>>();
+  private touched = false;
 
   constructor(private readonly population: Population) {}
+
+  /** Whether any set or port may have changed since the last call. */
+  takeTouched(): boolean {
+    const { touched } = this;
+    this.touched = false;
+    return touched;
+  }
 
   acquire(definition: SetDefinition): MemberSet {
     const known = this.sets.get(definition.key);
@@ -162,11 +170,14 @@ export class MemberSets {
     const dirty = new Set<Computed>();
     for (const kind of kinds) for (const computed of this.byKind.get(kind) ?? []) dirty.add(computed);
     for (const computed of dirty) computed.refresh();
+    this.touched ||= dirty.size > 0;
   }
 
   private tell(pod: PodObject, namespaceLabels: Labels, by: 1 | -1): void {
     this.index.match(namespaceOf(pod), namespaceLabels, pod.metadata.labels, (listener) => {
-      if (listener.accepts(pod, namespaceLabels)) listener.change(pod, by);
+      if (!listener.accepts(pod, namespaceLabels)) return;
+      this.touched = true;
+      listener.change(pod, by);
     });
   }
 

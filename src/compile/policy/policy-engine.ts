@@ -123,7 +123,7 @@ export class PolicyEngine {
 
   /** Objects that stay in force though nobody desires them any more, or in an older version: to be kept over a restart. */
   held(): DesiredObject[] {
-    const policies = [...this.entries.values()].flatMap(({ object, inForce }) => (inForce !== undefined && inForce !== object ? [inForce] : []));
+    const policies = [...this.problemEntries].flatMap(({ object, inForce }) => (inForce !== undefined && inForce !== object ? [inForce] : []));
     return [...policies, ...this.groups.ghosts(), ...this.tiers.ghosts()];
   }
 
@@ -491,6 +491,7 @@ export class PolicyEngine {
 
   /** Tables whose sets or named ports changed get new values; all others stay the same objects. */
   private refreshVariants(): void {
+    if (!this.sets.takeTouched()) return;
     const variants = new Set([...this.filterStates.values()].flatMap(({ tables }) => tables ?? []));
     for (const variant of variants) {
       const { entry, key, built } = variant;
