@@ -12,8 +12,9 @@ export interface ProtocolServices {
 }
 
 /**
- * ICMP without a type is all ICMP of both families; a type is one of IPv4's ICMP, whose numbers mean other things in ICMPv6. IGMP
- * types are not told apart: a packet classifier sees a protocol without ports. Undefined for an ICMP code without a type.
+ * ICMP is that of both families, and so is a type: Antrea compares the number with the ICMPv6 type of an IPv6 packet, where it means
+ * something else. IGMP types are not told apart: a packet classifier sees a protocol without ports. Undefined for an ICMP code without
+ * a type.
  */
 export function protocolServices(protocols: readonly AntreaProtocol[]): ProtocolServices | undefined {
   const services = new Map<string, Service>();
@@ -26,9 +27,8 @@ export function protocolServices(protocols: readonly AntreaProtocol[]): Protocol
       continue;
     }
     const { type, code } = protocol.icmp;
-    if (type !== undefined) add({ protocol: ICMP, icmp: { type, ...(code === undefined ? {} : { code }) } });
-    else if (code === undefined) [ICMP, IPV6_ICMP].map(whole).forEach(add);
-    else return undefined;
+    if (type === undefined && code !== undefined) return undefined;
+    for (const family of [ICMP, IPV6_ICMP]) add(type === undefined ? whole(family) : { protocol: family, icmp: { type, ...(code === undefined ? {} : { code }) } });
   }
   return {
     services: [...services.values()],

@@ -82,11 +82,11 @@ describe('an Antrea policy', () => {
     ]);
   });
 
-  it('takes ICMP whole in both families, and by type in the one of the type', () => {
+  it('takes ICMP in both families, whole or by type', () => {
     const whole = (protocol: number): unknown => ({ protocol, ports: [], sourcePorts: [] });
     const services = (...protocols: AntreaProtocol[]): unknown => onlyRule(clusterPolicy({ ingress: [antreaRule({ protocols })] })).services;
     expect(services({ icmp: {} })).toEqual([whole(1), whole(58)]);
-    expect(services({ icmp: { type: 8 } }, { icmp: { type: 3, code: 1 } })).toEqual([{ protocol: 1, icmp: { type: 8 } }, { protocol: 1, icmp: { type: 3, code: 1 } }]);
+    expect(services({ icmp: { type: 8 } }, { icmp: { type: 3, code: 1 } })).toEqual([1, 58].map((protocol) => ({ protocol, icmp: { type: 8 } })).concat([1, 58].map((protocol) => ({ protocol, icmp: { type: 3, code: 1 } }))));
     expect(services({ igmp: { type: 0x11 } }, { igmp: {} })).toEqual([whole(2)]);
     expect(refusal(clusterPolicy({ ingress: [antreaRule({ protocols: [{ icmp: { code: 1 } }] })] }))).toMatchObject({ code: 'E_INVALID', path: 'spec.ingress[0].protocols' });
   });
@@ -100,7 +100,7 @@ describe('an Antrea policy', () => {
     }
     const { rules } = lower(clusterPolicy({ egress: [antreaRule({ protocols: [igmp, { icmp: { type: 8 } }, { igmp: { groupAddress: '225.1.2.3' } }] })] }));
     expect(rules).toMatchObject([
-      { key: 'DropFromGuestbook', name: 'DropFromGuestbook', destinations: 'any', services: [{ protocol: 1, icmp: { type: 8 } }] },
+      { key: 'DropFromGuestbook', name: 'DropFromGuestbook', destinations: 'any', services: [{ protocol: 1, icmp: { type: 8 } }, { protocol: 58, icmp: { type: 8 } }] },
       { key: 'DropFromGuestbook#igmp', name: 'DropFromGuestbook', destinations: [{ addresses: ['224.0.0.1', '225.1.2.3'] }], services: [{ protocol: 2 }] },
     ]);
   });
