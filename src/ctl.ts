@@ -5,11 +5,14 @@ const interrupted = new AbortController();
 // The first signal ends streams and lets what is printed be complete; the second ends the process.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
 
-process.exitCode = await runCli({
+// No top-level await: scripts/bundle-agentctl makes this a CommonJS script, the only kind whose compiled code Node 20 can keep.
+void runCli({
   argv: process.argv.slice(2),
   environment: process.env,
   stdin: process.stdin,
   stdout: process.stdout,
   stderr: process.stderr,
   interrupted: interrupted.signal,
+}).then((code) => {
+  process.exitCode = code;
 });

@@ -1,6 +1,6 @@
 /**
- * Codecs between the agent's views and protobuf messages as plain objects (the form @grpc/proto-loader takes and gives,
- * with `defaults` off and longs as numbers). Proto3 leaves out default values and knows no absent lists, while the views
+ * Codecs between the agent's views and protobuf messages as plain objects (the form schema.ts takes and gives:
+ * no defaults, 64-bit integers as numbers). Proto3 leaves out default values and knows no absent lists, while the views
  * tell absent from empty: a codec knows of every field whether it may be absent and restores exactly that.
  * decode() refuses (AgentError E_INVALID, path = the field) what does not fit its type; encode() never fails.
  */

@@ -57,7 +57,7 @@ export class ApiServer {
       'grpc-node.flow_control_window': FLOW_WINDOW_BYTES,
       'grpc.enable_channelz': 0,
     });
-    server.addService(schema.service, this.#implementation(schema));
+    server.addService(schema.service(), this.#implementation(schema));
     const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
     const listener = createServer((socket) => this.#accept(socket, injector));
     listener.on('error', (error) => this.#log.error('api.listener.failed', { error: describeError(error) }));

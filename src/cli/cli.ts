@@ -2,8 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { addAbortSignal } from 'node:stream';
 import type { Readable, Writable } from 'node:stream';
-import { AgentClient } from '../api/client.js';
-import type { RemoteAgentApi } from '../api/client.js';
+import type { AgentClient, RemoteAgentApi } from '../api/client.js';
 import { AgentError, describeError, isAgentError } from '../model/errors.js';
 import { COMPLETE_VERB, dynamicCandidates, dynamicWord } from './completion.js';
 import { EXIT, exitCodeOf } from './exit-codes.js';
@@ -30,7 +29,9 @@ export async function runCli(io: CliProcess): Promise<number> {
   out.start();
   const connections: AgentClient[] = [];
   const connectTo = (socket: string) => async (): Promise<RemoteAgentApi> => {
-    const client = await AgentClient.connect(socket, io.interrupted);
+    // Loaded only by verbs that ask the agent.
+    const { AgentClient: Agent } = await import('../api/client.js');
+    const client = await Agent.connect(socket, io.interrupted);
     connections.push(client);
     return client;
   };

@@ -1,7 +1,6 @@
 /** Reads manifests that a user names with -f: YAML (several documents), JSON, `kind: List`, *.rules, directories, stdin. */
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
-import { parseAllDocuments } from 'yaml';
 import type { ManifestInput } from '../api/agent-api.js';
 import { AgentError } from '../model/errors.js';
 
@@ -17,15 +16,16 @@ const SIZE_LIMIT_BYTES = 256 * 1024 * 1024;
 export async function readManifests(names: readonly string[], stdin: AsyncIterable<Uint8Array>): Promise<ManifestInput[]> {
   const documents: ManifestInput[] = [];
   for (const name of names) {
-    if (name === '-') documents.push(...parse('stdin', await readAll(stdin)));
-    else for (const file of await filesOf(name)) documents.push(...parse(file, await readText(file)));
+    if (name === '-') documents.push(...await parse('stdin', await readAll(stdin)));
+    else for (const file of await filesOf(name)) documents.push(...await parse(file, await readText(file)));
   }
   if (documents.length === 0) throw new AgentError('E_USAGE', `no documents in ${names.join(', ')}`);
   return documents;
 }
 
-function parse(file: string, text: string): ManifestInput[] {
+async function parse(file: string, text: string): Promise<ManifestInput[]> {
   if (extname(file) === '.rules' || RULES_START.test(text)) return [{ rulesText: text, name: basename(file) }];
+  const { parseAllDocuments } = await import('yaml');
   const documents = parseAllDocuments(text, { prettyErrors: true });
   const found: ManifestInput[] = [];
   for (const document of documents) {

@@ -48,7 +48,7 @@ export async function staticCandidates(words: readonly string[]): Promise<string
   const typed = words.at(-1) ?? '';
   if (words.length <= 1 && !typed.startsWith('-')) return VERBS.map((known) => known.name);
   const known = words.length > 1 && VERBS.some((entry) => entry.name === verb);
-  const help = await parseCommandLine(known ? [verb, '--help'] : ['--help'], {}, 10_000);
+  const help = await parseCommandLine(known ? [verb, '--help'] : ['--help'], {}, 1_000);
   const text = help.kind === 'print' ? help.text : '';
   if (typed.startsWith('-')) {
     const options = /^Options:\n((?: .*\n)*)/mu.exec(text)?.[1] ?? '';

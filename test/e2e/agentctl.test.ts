@@ -2,8 +2,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Agent } from '../support/agent.js';
-import { eventually } from '../support/command.js';
+import { command, eventually } from '../support/command.js';
 import { ruleTable, workloadManifests } from '../support/manifests.js';
 import { createWorld, type World } from '../support/netns.js';
 import { startTraffic, type Traffic } from '../support/probe/traffic.js';
@@ -62,6 +63,26 @@ describe('exit codes', () => {
     const nobody = await agent.agentctl('status', '--socket', join(agent.directory, 'nobody.sock'));
     expect(nobody.code).toBe(3);
     expect((await agent.agentctl('--help')).code).toBe(0);
+  });
+});
+
+describe('the bundle that bin/agentctl runs', () => {
+  const dist = fileURLToPath(new URL('../../dist/', import.meta.url));
+  it('is the program of dist/ctl.js', async () => {
+    const lines = [
+      ['--help'], ['getflows', '--help'], ['trace', '--help'], ['__complete', '--', 'getflows', '--'], ['__complete', '--', 'getrules', '-f', ''],
+      ['getrules', '-f', 'vm-0', '-o', 'yaml'], ['getconfig', '-f', 'vm-0', '-o', 'json'], ['no-such-verb'], ['getrules', '-f', 'vm-9'],
+    ];
+    for (const line of lines) {
+      const [bundled, plain] = await Promise.all(['agentctl/start.cjs', 'ctl.js'].map((file) =>
+        command('node', [join(dist, file), ...line], { env: { DFW_SOCKET: agent.socket } })));
+      expect({ line, ...bundled, ms: 0 }).toEqual({ line, ...plain, ms: 0 });
+      expect(`${bundled?.stdout}${bundled?.stderr}`).not.toBe('');
+    }
+  });
+  it('has compiled code that this Node takes', async () => {
+    const script = `process.stdout.write(String(require(${JSON.stringify(join(dist, 'agentctl/start.cjs'))}).compile(${JSON.stringify(join(dist, 'agentctl'))}).cachedDataRejected))`;
+    expect((await command('node', ['-e', script])).stdout).toBe('false');
   });
 });
 

@@ -1,5 +1,4 @@
 /** JSON and YAML of a whole answer. Keys keep the order of docs/agentctl.md; absent fields stay absent. */
-import { stringify } from 'yaml';
 import type { Output, OutputFormat } from '../output.js';
 
 export function jsonText(value: unknown): string {
@@ -7,7 +6,8 @@ export function jsonText(value: unknown): string {
 }
 
 /** Texts that YAML 1.1 readers (PyYAML) take for numbers or booleans are quoted, such as 10:20:30:40:50:59 and on. */
-export function yamlText(value: unknown): string {
+export async function yamlText(value: unknown): Promise<string> {
+  const { stringify } = await import('yaml');
   return stringify(value, { lineWidth: 0, aliasDuplicateObjects: false, compat: 'yaml-1.1' });
 }
 
@@ -19,7 +19,7 @@ export async function print(out: Output, format: OutputFormat, value: unknown, t
     case 'json':
       return out.write(jsonText(value));
     case 'yaml':
-      return out.write(yamlText(value));
+      return out.write(await yamlText(value));
   }
 }
 
@@ -31,6 +31,6 @@ export async function printElement(out: Output, format: OutputFormat, value: unk
     case 'json':
       return out.write(`${JSON.stringify(value)}\n`);
     case 'yaml':
-      return out.write(`---\n${yamlText(value)}`);
+      return out.write(`---\n${await yamlText(value)}`);
   }
 }

@@ -60,13 +60,13 @@ async function writeJson(out: Output, filter: string | undefined, flows: FlowStr
 }
 
 async function writeYaml(out: Output, filter: string | undefined, flows: FlowStream): Promise<void> {
-  await out.write(yamlText({ ...(filter === undefined ? {} : { filter }), counts: flows.counts }));
+  await out.write(await yamlText({ ...(filter === undefined ? {} : { filter }), counts: flows.counts }));
   let empty = true;
   for await (const chunk of flows.chunks) {
     const text = new TextDecoder().decode(chunk).trim().replace(/^,|,$/gu, '');
     if (text === '') continue;
     const objects: unknown = JSON.parse(`[${text}]`);
-    await out.write(`${empty ? 'flows:\n' : ''}${yamlText(objects).replaceAll(/^(?=.)/gmu, '  ')}`);
+    await out.write(`${empty ? 'flows:\n' : ''}${(await yamlText(objects)).replaceAll(/^(?=.)/gmu, '  ')}`);
     empty = false;
   }
   if (empty) await out.write('flows: []\n');

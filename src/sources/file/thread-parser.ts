@@ -9,12 +9,16 @@ import { splitTexts, unpackLists } from './packed-lists.js';
 
 /** A YAML parser takes about a millisecond for a kilobyte and a half. */
 const INLINE_BYTES = 32 * 1024;
+/** Starting a worker takes a tenth of a second, keeping one some 20 MB. */
+const IDLE_MS = 2_000;
 
 export interface ThreadParserOptions {
   /** Files up to this size are parsed in this thread. Default 32 KiB. */
   readonly inlineBytes?: number;
   /** Module of the worker; default the one beside this file. */
   readonly worker?: URL;
+  /** A worker that had nothing to do for this long ends; the next big file starts another. Default 2,000. */
+  readonly idleMs?: number;
 }
 
 interface Waiting { readonly id: number; resolve(reply: ParseReply): void; reject(error: unknown): void }
@@ -23,7 +27,9 @@ export class ThreadParser implements FileParser {
   readonly #inline = new InlineParser();
   readonly #inlineBytes: number;
   readonly #module: URL;
+  readonly #idleMs: number;
   #worker: Worker | undefined;
+  #idle: NodeJS.Timeout | undefined;
   #waiting: Waiting | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #nextId = 1;
@@ -32,12 +38,21 @@ export class ThreadParser implements FileParser {
   constructor(options: ThreadParserOptions = {}) {
     this.#inlineBytes = options.inlineBytes ?? INLINE_BYTES;
     this.#module = options.worker ?? new URL('./parse-worker.js', import.meta.url);
+    this.#idleMs = options.idleMs ?? IDLE_MS;
   }
 
   /** Parses of big files take turns. A worker that dies fails the parse under way (E_INTERNAL) and is replaced by the next one. */
   async parse(name: string, bytes: Uint8Array): Promise<ParsedFile> {
     if (bytes.byteLength <= this.#inlineBytes) return this.#inline.parse(name, bytes);
-    const mine = this.#turn.then(async () => this.#parseInWorker(name, bytes));
+    const mine = this.#turn.then(async () => {
+      clearTimeout(this.#idle);
+      try {
+        return await this.#parseInWorker(name, bytes);
+      } finally {
+        // Not before: a worker in the middle of a file holds what was not yet asked for.
+        if (!this.#closed) this.#idle = setTimeout(() => this.#retire(), this.#idleMs).unref();
+      }
+    });
     // The next one waits for this one to end, however it ends; the caller sees the failure.
     this.#turn = mine.catch(() => undefined);
     return mine;
@@ -45,6 +60,7 @@ export class ThreadParser implements FileParser {
 
   async close(): Promise<void> {
     this.#closed = true;
+    clearTimeout(this.#idle);
     const worker = this.#worker;
     this.#worker = undefined;
     this.#waiting?.reject(new AgentError('E_CANCELLED', 'parsing was stopped'));
@@ -75,6 +91,12 @@ export class ThreadParser implements FileParser {
       worker.ref();
       worker.postMessage(request);
     });
+  }
+
+  #retire(): void {
+    const worker = this.#worker;
+    this.#worker = undefined;
+    void worker?.terminate();
   }
 
   #startWorker(): Worker {

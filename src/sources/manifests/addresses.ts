@@ -30,12 +30,12 @@ function hostAt(address: string, place: () => string): string {
   }
 }
 
-/** Members of an address set: strings, canonical, at most LIMITS.addressesPerSet. */
-export function decodeMembers(addresses: readonly unknown[], path: string): string[] {
+/** Members of an address set: strings, canonical, at most LIMITS.addressesPerSet. The very list that was given where all of it is canonical. */
+export function decodeMembers(addresses: readonly unknown[], path: string): readonly string[] {
   if (addresses.length > LIMITS.addressesPerSet) {
     throw refuse(path, `${addresses.length} addresses; the limit is ${LIMITS.addressesPerSet} (addressesPerSet)`, 'E_LIMIT');
   }
-  return addresses.map((address, index) => {
+  const members = addresses.map((address, index) => {
     if (typeof address !== 'string') throw refuse(`${path}[${index}]`, `must be an address in a string, is ${describe(address)}`);
     try {
       return canonicalMember(address);
@@ -44,6 +44,12 @@ export function decodeMembers(addresses: readonly unknown[], path: string): stri
       throw error;
     }
   });
+  // One list for manifest and object, also after their way between threads, which copies every string of two lists.
+  return isSame(addresses, members) ? addresses : members;
+}
+
+function isSame(given: readonly unknown[], members: readonly string[]): given is readonly string[] {
+  return given.every((address, index) => address === members[index]);
 }
 
 export function decodeMac(mac: string, path: string): string {

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -79,6 +80,31 @@ describe('parsing in a worker', () => {
 
   it('refuses what is not UTF-8 in either thread', async () => {
     for (const inlineBytes of [0, 1_000]) await expect(parser({ inlineBytes }).parse('a.yaml', Uint8Array.of(0xff, 0xfe))).rejects.toMatchObject({ code: 'E_PARSE' });
+  });
+
+  it('ends a worker that is idle, and starts another when there is work', async () => {
+    const counted = join(directory, 'counted.mjs');
+    // Says in which thread it runs; the parse lasts longer than the idle time.
+    await writeFile(counted, `import { parentPort, threadId } from 'node:worker_threads';
+      parentPort.on('message', ({ id, ask }) => setTimeout(() => parentPort.postMessage(ask === 'parse'
+        ? { id, tell: 'parsed', batches: 1, warnings: [{ path: '', message: String(threadId) }] } : { id, tell: 'batch', documents: [], texts: [] }), 150));`);
+    const threaded = parser({ worker: pathToFileURL(counted), idleMs: 50 });
+    const thread = async (): Promise<string | undefined> => (await threaded.parse('a.yaml', bytes('a: 1'))).warnings[0]?.message;
+    const [first, second] = await Promise.all([thread(), thread()]);
+    expect(second).toBe(first);
+    await setTimeout(300);
+    expect(await thread()).not.toBe(first);
+  });
+
+  it('gives object and manifest the same list where its addresses are canonical', async () => {
+    for (const threaded of [parser(), new InlineParser()]) {
+      const [set] = (await threaded.parse('a.yaml', bytes(yamlSet(500)))).documents[0]?.objects ?? [];
+      const manifest = set?.manifest as { spec: { addresses: string[] } };
+      expect(set?.object.kind === 'AddressSet' && set.object.addresses).toBe(manifest.spec.addresses);
+      const [other] = (await threaded.parse('b.yaml', bytes('kind: AddressSet\nmetadata: {name: a}\nspec: {addresses: ["fd00:0::1"]}\n'))).documents[0]?.objects ?? [];
+      expect(other?.object).toMatchObject({ addresses: ['fd00::1'] });
+      expect(other?.manifest).toMatchObject({ spec: { addresses: ['fd00:0::1'] } });
+    }
   });
 
   it('cancels what is under way when closed', async () => {
