@@ -47,7 +47,7 @@ export class GroupStore {
 
   /** Lets go of old versions that nobody uses. Call after policies were resolved. */
   forgetUnused(used: (key: string) => boolean): void {
-    for (const key of this.waiting) {
+    for (const key of [...this.waiting]) {
       const stored = this.stored.get(key);
       if (stored === undefined || stored.desired !== undefined) {
         if (stored !== undefined) this.tryDesired(key, stored);

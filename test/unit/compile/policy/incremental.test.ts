@@ -1,0 +1,75 @@
+/** Whatever came before, the engine answers as one that was given today's objects (and what is held) all at once. */
+import { expect, it } from 'vitest';
+import type { EffectiveTable } from '../../../../src/compile/effective.js';
+import { PolicyEngine } from '../../../../src/compile/policy/policy-engine.js';
+import { WorldState, type ObjectChange } from '../../../../src/compile/world.js';
+import type { DesiredObject } from '../../../../src/model/objects.js';
+import { objectKey } from '../../../../src/model/objects.js';
+import { RandomObjects } from './random-objects.js';
+
+const OPERATIONS = Number(process.env['DFW_POLICY_OPERATIONS'] ?? 6_000);
+const COMPARE_EVERY = 20;
+const SEED = Number(process.env['DFW_POLICY_SEED'] ?? 1);
+
+class Numbers {
+  private readonly given = new Map<string, number>();
+
+  number(key: string): number {
+    const number = this.given.get(key) ?? this.given.size + 1;
+    this.given.set(key, number);
+    return number;
+  }
+}
+
+class Side {
+  readonly engine: PolicyEngine;
+  readonly world: WorldState;
+
+  constructor(rules: Numbers, filters: Numbers) {
+    this.engine = new PolicyEngine({ numbers: rules, namesOf: () => [] });
+    this.world = new WorldState(filters);
+  }
+
+  update(changes: readonly ObjectChange[]): void {
+    this.engine.update(changes, this.world.update(changes).filters);
+  }
+
+  answer(): unknown {
+    return this.world.update([]).filters.map(({ name }) => [name, this.engine.tables(name)?.map(describeTable)]);
+  }
+}
+
+function describeTable({ table, section, sets }: EffectiveTable): unknown {
+  return [table.metadata.name, section, table.rules, [...sets].map(([name, { key, members }]) => [name, key, [...members].sort()]).sort()];
+}
+
+it(`equals a fresh engine after every ${COMPARE_EVERY} of ${OPERATIONS} changes (seed ${SEED})`, () => {
+  const draw = new RandomObjects(SEED);
+  const rules = new Numbers();
+  const filters = new Numbers();
+  const incremental = new Side(rules, filters);
+  const objects = new Map<string, DesiredObject>();
+  let pending: ObjectChange[] = [];
+  for (let operation = 1; operation <= OPERATIONS; operation += 1) {
+    const after = draw.object();
+    const key = objectKey(after);
+    const before = objects.get(key);
+    if (before !== undefined && draw.choice.chance(30)) {
+      objects.delete(key);
+      pending.push({ key, before });
+    } else {
+      objects.set(key, after);
+      pending.push(before === undefined ? { key, after } : { key, before, after });
+    }
+    // Mostly one by one; sometimes several together.
+    if (draw.choice.chance(30)) continue;
+    incremental.update(pending);
+    pending = [];
+    if (operation % COMPARE_EVERY > 1) continue;
+    const fresh = new Side(rules, filters);
+    fresh.engine.restore(incremental.engine.held());
+    fresh.update([...objects].map(([each, object]) => ({ key: each, after: object })));
+    expect(incremental.answer(), `after ${operation} changes`).toEqual(fresh.answer());
+    expect(incremental.engine.problems.length > 0, `after ${operation} changes`).toBe(fresh.engine.problems.length > 0);
+  }
+}, 600_000);
