@@ -3,19 +3,11 @@
  * policy API stand between them. docs/order.md is this file as a table, with the reasons.
  */
 import type { AdminPolicyObject, SecurityCategory } from '../../model/policy-objects.js';
-import { quote } from '../../model/quote.js';
+import { BASELINE_TIER } from '../../model/tiers.js';
 import { SECTIONS, type PolicyOrder, type Section } from './ir.js';
 
 /** Section and rank of a policy, without what orders the policies of one rank. */
 export type Place = Pick<PolicyOrder, 'section' | 'rank'>;
-
-/** Tiers that exist without an object (Antrea's), by name. */
-export const BUILT_IN_TIERS: ReadonlyMap<string, number> = new Map([
-  ['emergency', 50], ['securityops', 100], ['networkops', 150], ['platform', 200], ['application', 250], ['baseline', 253],
-]);
-const BASELINE_TIER = 'baseline';
-/** Tiers of users come before the application tier, as in Antrea. */
-const CUSTOM_TIERS_BELOW = 250;
 
 /** Antrea's tiers are whole numbers, so 99.3 is after all tiers below 100 and before `securityops`. Ethernet has no place: it is layer 2. */
 const CATEGORY_RANKS: ReadonlyMap<SecurityCategory, number> = new Map([
@@ -38,18 +30,6 @@ export function adminPlace({ kind, tier }: Pick<AdminPolicyObject, 'kind' | 'tie
   if (kind === 'AdminNetworkPolicy') return { section: 'admin', rank: 251 };
   if (kind === 'BaselineAdminNetworkPolicy' || tier === 'Baseline') return { section: 'baseline', rank: 254 };
   return { section: 'admin', rank: 220 };
-}
-
-/**
- * Why a Tier object cannot have this number, or undefined. A built-in name with its own number is fine: Antrea's manifests list
- * the built-in tiers too.
- */
-export function tierProblem(name: string, priority: number): string | undefined {
-  const own = BUILT_IN_TIERS.get(name);
-  if (own !== undefined) return own === priority ? undefined : `tier ${quote(name)} is built in and has priority ${own}`;
-  for (const [other, taken] of BUILT_IN_TIERS) if (taken === priority) return `priority ${priority} is that of the built-in tier ${quote(other)}`;
-  if (priority >= CUSTOM_TIERS_BELOW) return `the priority of a tier must be below ${CUSTOM_TIERS_BELOW}, that of the application tier`;
-  return undefined;
 }
 
 /** Negative when `a` is evaluated before `b`. Zero only for equal names: the order is total, and the same on every host. */

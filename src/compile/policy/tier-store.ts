@@ -1,7 +1,7 @@
 /** Antrea tiers by name. One that policies in force use stays until they let go of it. */
 import type { TierObject } from '../../model/policy-objects.js';
+import { BUILT_IN_TIERS } from '../../model/tiers.js';
 import type { Problem } from '../problem.js';
-import { BUILT_IN_TIERS } from './order.js';
 
 export class TierStore {
   private readonly desired = new Map<string, TierObject>();

@@ -2,28 +2,18 @@
 import type { AntreaPolicyObject, AntreaRule, TierObject } from '../../model/policy-objects.js';
 import type { AntreaPolicyManifest, AntreaRuleManifest, TierManifest } from './antrea-manifests.js';
 import { ruleNameProblem, subdomainProblem } from '../../model/names.js';
+import { DEFAULT_TIER, tierProblem } from '../../model/tiers.js';
 import { automaticRuleName } from './antrea-rule-names.js';
 import { NONE, checkPolicyRules, checkUnique, refuse, refuseIf } from './checks.js';
 import { decodeAntreaRule } from './decode-antrea-rule.js';
 import { decodeTargets, scopeOf, type PolicyScope } from './decode-antrea-peers.js';
 import { decodeClusterMeta, decodeNamespacedMeta } from './metadata.js';
 
-/** Antrea's own tiers; their names mean these numbers. */
-const STATIC_TIERS: ReadonlyMap<string, number> = new Map([
-  ['emergency', 50], ['securityops', 100], ['networkops', 150], ['platform', 200], ['application', 250], ['baseline', 253],
-]);
-const DEFAULT_TIER = 'application';
-
 export function decodeTier(manifest: TierManifest): TierObject {
   const { priority, description } = manifest.spec;
   const metadata = decodeClusterMeta(manifest.metadata);
-  const own = STATIC_TIERS.get(metadata.name);
-  if (own !== undefined && priority !== own) {
-    throw refuse('spec.priority', `tier ${metadata.name} has priority ${own}, always; choose another name for ${priority}`);
-  }
-  if (own === undefined && (priority < 0 || priority >= 250)) {
-    throw refuse('spec.priority', `${priority} is not a priority of a tier; it must be from 0 to 249, because policies of tiers from 250 on are built in`);
-  }
+  const problem = tierProblem(metadata.name, priority);
+  if (problem !== undefined) throw refuse('spec.priority', problem);
   return { kind: 'Tier', metadata, priority, description: description ?? '' };
 }
 

@@ -1,6 +1,6 @@
 /** Policy objects as decoders make them, with what a test does not care about filled in. */
 import { lowerPolicy, type LoweringContext } from '../../../../src/compile/policy/lower.js';
-import { BUILT_IN_TIERS } from '../../../../src/compile/policy/order.js';
+import { BUILT_IN_TIERS } from '../../../../src/model/tiers.js';
 import type { Policy, PolicyRule } from '../../../../src/compile/policy/ir.js';
 import { isAgentError, type AgentError } from '../../../../src/model/errors.js';
 import type { LabelSelector, ObjectMeta } from '../../../../src/model/metadata.js';

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { SECTIONS, type PolicyOrder } from '../../../../src/compile/policy/ir.js';
-import { BUILT_IN_TIERS, compareOrder, tierProblem } from '../../../../src/compile/policy/order.js';
+import { compareOrder } from '../../../../src/compile/policy/order.js';
+import { BUILT_IN_TIERS, tierProblem } from '../../../../src/model/tiers.js';
 import type { PolicyObject, SecurityCategory } from '../../../../src/model/policy-objects.js';
 import { lowerPolicy } from '../../../../src/compile/policy/lower.js';
 import { adminPolicy, clusterPolicy, namespacedPolicy, networkPolicy, securityPolicy } from './objects.js';
@@ -68,7 +69,7 @@ describe('a Tier object', () => {
     expect(tierProblem(name, priority)).toBeUndefined();
   });
 
-  it.each([['baseline', 10], ['mine', 250], ['mine', 253], ['mine', 50], ['mine', 251], ['mine', 254]])('%s may not have %d', (name, priority) => {
+  it.each([['baseline', 10], ['mine', 250], ['mine', 253], ['mine', 50], ['mine', 251], ['mine', 254], ['mine', -1]])('%s may not have %d', (name, priority) => {
     expect(tierProblem(name, priority)).toMatch(/tier/);
   });
 });
