@@ -2,11 +2,11 @@
  * Named groups. One that policies in force use is not taken away from them: a version that cannot be resolved, or its deletion, waits
  * until nobody needs the version before. (A drop rule whose group vanished would let through what it was meant to stop.)
  */
-import { AgentError, describeError, isAgentError } from '../../model/errors.js';
+import { describeError, isAgentError } from '../../model/errors.js';
 import type { Problem } from '../problem.js';
 import type { CriteriaContext } from './criteria.js';
 import type { GroupName } from './ir.js';
-import { resolveGroup, type NamedGroup, type ResolvedGroup } from './named-groups.js';
+import { groupKey, resolveGroup, type NamedGroup, type ResolvedGroup } from './named-groups.js';
 
 interface Stored {
   /** What is desired; undefined = it was deleted. */
@@ -17,27 +17,45 @@ interface Stored {
 
 export class GroupStore {
   private readonly stored = new Map<string, Stored>();
+  /** Keys whose desired version is not, or not yet, the one in force. */
   private readonly waiting = new Set<string>();
+  /** Key of a group -> keys of the groups that have it as a member, by the versions in force. */
+  private readonly parents = new Map<string, Set<string>>();
 
   constructor(private readonly context: CriteriaContext) {}
 
-  /** `group` undefined = deleted. */
+  /** `group` undefined = deleted. Takes effect with settle(). */
   set(key: string, group: NamedGroup | undefined): void {
-    const known = this.stored.get(key);
-    if (known === undefined) {
-      if (group !== undefined) this.stored.set(key, { desired: group, inForce: group, problem: undefined });
-      return;
-    }
-    known.desired = group;
-    if (group === undefined) this.wait(key, known, `${key} was deleted while policies use it: its last version stays in force until none does`);
-    else this.tryDesired(key, known);
+    const stored = this.stored.get(key) ?? { desired: undefined, inForce: undefined, problem: undefined };
+    this.stored.set(key, stored);
+    stored.desired = group;
+    this.waiting.add(key);
   }
 
-  /** A version that was in force before a restart. */
+  /** A version that was in force before a restart, and that nobody desires until set() says so. */
   restore(key: string, group: NamedGroup): void {
-    const stored: Stored = { desired: undefined, inForce: group, problem: undefined };
-    this.stored.set(key, stored);
-    this.wait(key, stored, `${key} was deleted while policies use it: its last version stays in force until none does`);
+    this.stored.set(key, { desired: undefined, inForce: undefined, problem: undefined });
+    this.replace(key, group);
+    this.waiting.add(key);
+  }
+
+  /** Brings into force what can be, after all set() of a step. Adds the keys of the groups that changed. */
+  settle(changed: Set<string>): void {
+    for (const key of this.waiting) {
+      const stored = this.stored.get(key);
+      if (stored?.desired === undefined || stored.inForce !== undefined) continue;
+      // Nobody depends on it yet.
+      this.accept(key, stored, changed);
+    }
+    for (let progress = true; progress;) {
+      progress = false;
+      for (const key of [...this.waiting].sort()) {
+        const stored = this.stored.get(key);
+        if (stored?.desired === undefined || !this.tryDesired(key, stored)) continue;
+        this.accept(key, stored, changed);
+        progress = true;
+      }
+    }
   }
 
   /** @throws AgentError E_HELD. Adds the keys of the objects it looked at, also then. */
@@ -45,15 +63,16 @@ export class GroupStore {
     return resolveGroup(name, { ...this.context, group: (key) => this.stored.get(key)?.inForce }, dependencies);
   }
 
-  /** Lets go of old versions that nobody uses. Call after policies were resolved. */
+  /** Lets go of deleted groups that nobody uses. Call after policies were resolved. Adds the keys of those. */
   forgetUnused(used: (key: string) => boolean): void {
     for (const key of [...this.waiting]) {
       const stored = this.stored.get(key);
-      if (stored === undefined || stored.desired !== undefined) {
-        if (stored !== undefined) this.tryDesired(key, stored);
+      if (stored?.desired !== undefined) continue;
+      if (stored?.inForce !== undefined && used(key)) {
+        stored.problem = { object: key, path: '', message: `${key} was deleted while policies use it: its last version stays in force until none does` };
         continue;
       }
-      if (used(key)) continue;
+      this.replace(key, undefined);
       this.stored.delete(key);
       this.waiting.delete(key);
     }
@@ -67,46 +86,71 @@ export class GroupStore {
     return [...this.waiting].flatMap((key) => this.stored.get(key)?.problem ?? []);
   }
 
-  private tryDesired(key: string, stored: Stored): void {
-    const before = stored.inForce;
-    stored.inForce = stored.desired;
-    try {
-      this.resolve(nameOf(stored.desired), new Set());
-      stored.problem = undefined;
-      this.waiting.delete(key);
-    } catch (error) {
-      if (!isAgentError(error)) throw error;
-      // Never resolved: policies that name it are held with the same reason.
-      if (before === undefined || !this.resolves(key, before, stored)) {
-        stored.inForce = stored.desired;
-        return;
-      }
-      this.wait(key, stored, `held: ${describeError(error)}; its version before stays in force`);
-    }
+  private accept(key: string, stored: Stored, changed: Set<string>): void {
+    this.replace(key, stored.desired);
+    stored.problem = undefined;
+    this.waiting.delete(key);
+    changed.add(key);
   }
 
-  private resolves(key: string, group: NamedGroup, stored: Stored): boolean {
-    stored.inForce = group;
+  /** Whether the desired version resolves, and does so for all groups that have it as a member and resolve now. */
+  private tryDesired(key: string, stored: Stored): boolean {
+    const { inForce: before, desired } = stored;
+    const around = [...this.ancestors(key)].filter((parent) => this.fault(parent) === undefined);
+    // A version that does not resolve has nothing to lose.
+    const broken = this.fault(key) !== undefined;
+    this.replace(key, desired);
+    const fault = (broken ? undefined : this.fault(key)) ?? around.map((parent) => this.fault(parent)).find((found) => found !== undefined);
+    this.replace(key, before);
+    if (fault !== undefined) stored.problem = { object: key, path: '', message: `held: ${fault}; its version before stays in force` };
+    return fault === undefined;
+  }
+
+  /** Why the group cannot be resolved, by the versions in force. */
+  private fault(key: string): string | undefined {
+    const group = this.stored.get(key)?.inForce;
+    if (group === undefined) return `${key} does not exist`;
     try {
       this.resolve(nameOf(group), new Set());
-      return true;
+      return undefined;
     } catch (error) {
-      if (!(error instanceof AgentError)) throw error;
-      return false;
-    } finally {
-      this.waiting.delete(key);
+      if (!isAgentError(error)) throw error;
+      return describeError(error);
     }
   }
 
-  private wait(key: string, stored: Stored, message: string): void {
-    stored.problem = { object: key, path: '', message };
-    this.waiting.add(key);
+  private ancestors(key: string, found = new Set<string>()): Set<string> {
+    for (const parent of this.parents.get(key) ?? []) {
+      if (found.has(parent)) continue;
+      found.add(parent);
+      this.ancestors(parent, found);
+    }
+    return found;
+  }
+
+  private replace(key: string, group: NamedGroup | undefined): void {
+    const stored = this.stored.get(key);
+    if (stored === undefined) return;
+    for (const child of childrenOf(stored.inForce)) {
+      const parents = this.parents.get(child);
+      parents?.delete(key);
+      if (parents?.size === 0) this.parents.delete(child);
+    }
+    stored.inForce = group;
+    for (const child of childrenOf(group)) {
+      const parents = this.parents.get(child) ?? new Set();
+      this.parents.set(child, parents.add(key));
+    }
   }
 }
 
-function nameOf(group: NamedGroup | undefined): GroupName {
-  if (group === undefined) throw new AgentError('E_INTERNAL', 'a deleted group has no name');
-  const { name, namespace } = group.metadata;
-  return { kind: group.kind, name, ...(namespace === undefined ? {} : { namespace }) };
+function childrenOf(group: NamedGroup | undefined): string[] {
+  if (group === undefined) return [];
+  const { kind, metadata: { namespace } } = group;
+  const names = group.kind === 'Group' ? group.groups : group.childGroups;
+  return names.map((name) => groupKey({ kind, name, ...(namespace === undefined ? {} : { namespace }) }));
 }
 
+function nameOf({ kind, metadata: { name, namespace } }: NamedGroup): GroupName {
+  return { kind, name, ...(namespace === undefined ? {} : { namespace }) };
+}

@@ -63,7 +63,9 @@ class Entry {
   lowered: Policy | undefined;
   problem: Problem | undefined;
   targets: readonly ResolvedTarget[] = [];
+  /** What the version in force depends on, and what the newest one does where that is another. */
   dependencies: ReadonlySet<string> = new Set();
+  waitsFor: ReadonlySet<string> = new Set();
   readonly variants = new Map<string, Variant>();
   readonly filters = new Set<string>();
 
@@ -169,10 +171,10 @@ export class PolicyEngine {
         touched.add(`tier ${object.metadata.name}`);
       } else if (object.kind === 'ClusterGroup' || object.kind === 'AntreaGroup' || object.kind === 'Group') {
         this.groups.set(change.key, change.after?.kind === object.kind ? change.after : undefined);
-        touched.add(change.key);
       }
     }
     if (origins.size > 0) this.sets.originsChanged(origins);
+    this.groups.settle(touched);
 
     const dirty = new Set<string>();
     for (const { key, after } of policies) this.setPolicy(key, isPolicy(after) ? after : undefined, dirty);
@@ -295,11 +297,13 @@ export class PolicyEngine {
       entry.problem = problemOf(entry.key, error, entry.inForce !== undefined);
       this.problemEntries.add(entry);
       // What is in force goes on depending on what it did; what is missing must wake this entry too.
-      this.depend(entry, new Set([...entry.dependencies, ...dependencies]));
+      if (!older) entry.waitsFor = dependencies;
+      this.depend(entry, entry.inForce === undefined ? entry.waitsFor : new Set([...entry.dependencies, ...entry.waitsFor]));
       return false;
     }
     this.withdraw(entry, dirty);
-    this.depend(entry, dependencies);
+    if (!older) entry.waitsFor = new Set();
+    this.depend(entry, new Set([...dependencies, ...entry.waitsFor]));
     entry.inForce = object;
     entry.lowered = lowered;
     entry.targets = targets;

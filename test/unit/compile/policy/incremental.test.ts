@@ -7,7 +7,7 @@ import type { DesiredObject } from '../../../../src/model/objects.js';
 import { objectKey } from '../../../../src/model/objects.js';
 import { RandomObjects } from './random-objects.js';
 
-const OPERATIONS = Number(process.env['DFW_POLICY_OPERATIONS'] ?? 6_000);
+const OPERATIONS = Number(process.env['DFW_POLICY_OPERATIONS'] ?? 1_500);
 const COMPARE_EVERY = 20;
 const SEED = Number(process.env['DFW_POLICY_SEED'] ?? 1);
 

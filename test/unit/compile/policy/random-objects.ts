@@ -106,7 +106,7 @@ export class RandomObjects {
     const { random } = this;
     const peers = (): NetworkPolicyPeer[] => random.some(2, () => (random.chance(20)
       ? { ipBlock: { cidr: '10.0.0.0/16', except: random.some(1, () => '10.0.1.0/24') } }
-      : { ...(random.chance(70) ? { podSelector: this.selector() } : {}), ...(random.chance(50) ? { namespaceSelector: this.selector() } : {}) }));
+      : random.pick([{ podSelector: this.selector() }, { namespaceSelector: this.selector() }, { podSelector: this.selector(), namespaceSelector: this.selector() }])));
     const rules = () => random.some(2, () => ({ peers: peers(), ports: this.ports() }));
     return {
       kind: 'NetworkPolicy', metadata: { name: random.pick(['n1', 'n2']), namespace: random.pick(NAMESPACES), labels: {} }, podSelector: this.selector(),
