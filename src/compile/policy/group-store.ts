@@ -65,7 +65,7 @@ export class GroupStore {
 
   /** Lets go of deleted groups that nobody uses. Call after policies were resolved. Adds the keys of those. */
   forgetUnused(used: (key: string) => boolean): void {
-    for (const key of [...this.waiting]) {
+    for (const key of this.waiting) {
       const stored = this.stored.get(key);
       if (stored?.desired !== undefined) continue;
       if (stored?.inForce !== undefined && used(key)) {

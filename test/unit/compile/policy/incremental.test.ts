@@ -40,7 +40,7 @@ class Side {
 }
 
 function describeTable({ table, section, sets }: EffectiveTable): unknown {
-  return [table.metadata.name, section, table.rules, [...sets].map(([name, { key, members }]) => [name, key, [...members].sort()]).sort()];
+  return [table.metadata.name, section, table.rules, [...sets].map(([name, { key, members }]) => `${name} ${key} ${[...members].sort().join(' ')}`).sort()];
 }
 
 it(`equals a fresh engine after every ${COMPARE_EVERY} of ${OPERATIONS} changes (seed ${SEED})`, () => {
