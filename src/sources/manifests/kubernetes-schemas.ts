@@ -1,5 +1,5 @@
 /** Schemas of Kubernetes' own kinds: of its inventory only the fields that are used are looked at; NetworkPolicy is closed. */
-import { IP_BLOCK, OPTIONAL_STRING, PORT_NUMBER, SELECTOR, STRING, STRINGS, closed, governed, inventory, list, maybe, oneOf, open } from './schema-parts.js';
+import { IP_BLOCK, OPTIONAL_STRING, PORT_NUMBER, SELECTOR, STRING, STRINGS, closed, governed, inventory, list, maybe, oneOf, open, part } from './schema-parts.js';
 
 const PROTOCOL = maybe(oneOf('TCP', 'UDP', 'SCTP'));
 const INTEGER = { type: 'integer' };
@@ -40,6 +40,6 @@ const PORTS = list(closed({ protocol: PROTOCOL, port: { type: ['integer', 'strin
 export const NETWORK_POLICY = governed(closed({
   podSelector: SELECTOR,
   policyTypes: list(oneOf('Ingress', 'Egress')),
-  ingress: list(closed({ from: PEERS, ports: PORTS })),
-  egress: list(closed({ to: PEERS, ports: PORTS })),
-}, ['podSelector']));
+  ingress: list(closed({ from: part('peers'), ports: part('ports') })),
+  egress: list(closed({ to: part('peers'), ports: part('ports') })),
+}, ['podSelector']), { peers: PEERS, ports: PORTS });

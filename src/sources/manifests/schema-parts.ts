@@ -70,6 +70,10 @@ export const SHARED_SCHEMAS: SchemaObject = {
 function shared(name: string): SchemaObject {
   return { $ref: `shared#/$defs/${name}` };
 }
+/** A part that the manifest's own schema defines (the `parts` of `governed`): compiled once, however often it is named. */
+export function part(name: string): SchemaObject {
+  return { $ref: `#/$defs/${name}` };
+}
 export const SELECTOR = shared('selector');
 export const OWN_SELECTOR = shared('ownSelector');
 export const IP_BLOCK = shared('ipBlock');
@@ -80,8 +84,8 @@ export function own(spec: SchemaObject, specRequired = true): SchemaObject {
 }
 
 /** A manifest whose spec is known and whose metadata and status are open: policies, groups and the like of Kubernetes' and Antrea's APIs. */
-export function governed(spec: SchemaObject, status: SchemaObject = {}): SchemaObject {
-  return closed({ apiVersion: STRING, kind: STRING, metadata: KUBERNETES_META, spec, status }, ['metadata', 'spec']);
+export function governed(spec: SchemaObject, parts: Readonly<Record<string, SchemaObject>> = {}, status: SchemaObject = {}): SchemaObject {
+  return { ...closed({ apiVersion: STRING, kind: STRING, metadata: KUBERNETES_META, spec, status }, ['metadata', 'spec']), $defs: parts };
 }
 
 /** A manifest of which only some fields are looked at: what Kubernetes itself runs on. */
