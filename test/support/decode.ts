@@ -8,8 +8,11 @@ export function decode(document: unknown): ReturnType<Decoder['decode']> {
   return decoder.decode(document);
 }
 
+/** The objects that may be of that kind. */
+type OfKind<K extends ObjectKind, O = DesiredObject> = O extends { readonly kind: infer Q } ? (K extends Q ? O : never) : never;
+
 /** The object, which must be of that kind. */
-export function accept<K extends ObjectKind>(kind: K, document: unknown): Extract<DesiredObject, { kind: K }> {
+export function accept<K extends ObjectKind>(kind: K, document: unknown): OfKind<K> {
   const decoded = decoder.decode(document);
   if ('problems' in decoded) throw new Error(`refused: ${JSON.stringify(decoded.problems)}`);
   const { object } = decoded;
@@ -17,7 +20,7 @@ export function accept<K extends ObjectKind>(kind: K, document: unknown): Extrac
   return object;
 }
 
-function isOfKind<K extends ObjectKind>(object: DesiredObject, kind: K): object is Extract<DesiredObject, { kind: K }> {
+function isOfKind<K extends ObjectKind>(object: DesiredObject, kind: K): object is OfKind<K> & DesiredObject {
   return object.kind === kind;
 }
 

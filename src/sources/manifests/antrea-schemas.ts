@@ -1,6 +1,6 @@
 /** Schemas of crd.antrea.io and of the group it was before 1.0. Every version of a kind is read as the newest, of which the others are parts. */
 import {
-  BOOLEAN, BYTE, IP_BLOCK, OPTIONAL_STRING, SELECTOR, STRING, STRINGS, closed, governed, list, maybe, oneOf, open, part,
+  BOOLEAN, BYTE, IP_BLOCK, OPTIONAL_IP_BLOCK, OPTIONAL_STRING, SELECTOR, STRING, STRINGS, closed, governed, list, maybe, oneOf, open, part,
 } from './schema-parts.js';
 
 const INTEGER = { type: 'integer' };
@@ -12,7 +12,7 @@ export const TIER = governed(closed({ priority: INTEGER, description: OPTIONAL_S
 
 const TARGETS = list(closed({ ...SELECTORS, group: OPTIONAL_STRING, serviceAccount: maybe(NAMED), service: {} }));
 const PEERS = list(closed({
-  ...SELECTORS, ipBlock: IP_BLOCK, group: OPTIONAL_STRING, serviceAccount: maybe(NAMED), fqdn: OPTIONAL_STRING, scope: SCOPE,
+  ...SELECTORS, ipBlock: OPTIONAL_IP_BLOCK, group: OPTIONAL_STRING, serviceAccount: maybe(NAMED), fqdn: OPTIONAL_STRING, scope: SCOPE,
   namespaces: maybe(closed({ match: maybe(oneOf('Self')), sameLabels: maybe(STRINGS) })),
 }));
 const OPTIONAL_BYTE = maybe(BYTE);
@@ -34,7 +34,7 @@ export const ANTREA_POLICY = governed(closed({
 }, ['priority']), { targets: TARGETS, peers: PEERS, rules: RULES });
 
 export const ANTREA_GROUP = governed(closed({
-  ...SELECTORS, ipBlock: IP_BLOCK, ipBlocks: list(IP_BLOCK), serviceReference: maybe(closed({ name: STRING, namespace: OPTIONAL_STRING }, ['name'])), childGroups: maybe(STRINGS),
+  ...SELECTORS, ipBlock: OPTIONAL_IP_BLOCK, ipBlocks: list(IP_BLOCK), serviceReference: maybe(closed({ name: STRING, namespace: OPTIONAL_STRING }, ['name'])), childGroups: maybe(STRINGS),
 }));
 export const EXTERNAL_ENTITY = governed(closed({
   endpoints: list(closed({ ip: OPTIONAL_STRING, name: OPTIONAL_STRING })),

@@ -53,8 +53,10 @@ export const KUBERNETES_META = open({
 
 const OPERATOR = oneOf('In', 'NotIn', 'Exists', 'DoesNotExist');
 
+const IP_BLOCK_SCHEMA = closed({ cidr: STRING, except: maybe(STRINGS) }, ['cidr']);
+
 /**
- * Compiled once and referred to from many places. `selector`: metav1.LabelSelector or null; `ownSelector`: the same without nulls.
+ * Compiled once and referred to from many places. `selector`: metav1.LabelSelector or null; `ownSelector`: one of ours, without nulls.
  */
 export const SHARED_SCHEMAS: SchemaObject = {
   $id: 'shared',
@@ -63,7 +65,8 @@ export const SHARED_SCHEMAS: SchemaObject = {
     selector: maybe(closed({
       matchLabels: maybe(LABELS), matchExpressions: list(closed({ key: STRING, operator: OPERATOR, values: maybe(STRINGS) }, ['key', 'operator'])),
     })),
-    ipBlock: maybe(closed({ cidr: STRING, except: maybe(STRINGS) }, ['cidr'])),
+    ipBlock: IP_BLOCK_SCHEMA,
+    optionalIpBlock: maybe(IP_BLOCK_SCHEMA),
   },
 };
 
@@ -77,6 +80,7 @@ export function part(name: string): SchemaObject {
 export const SELECTOR = shared('selector');
 export const OWN_SELECTOR = shared('ownSelector');
 export const IP_BLOCK = shared('ipBlock');
+export const OPTIONAL_IP_BLOCK = shared('optionalIpBlock');
 
 /** A manifest of ours: nothing unknown anywhere. */
 export function own(spec: SchemaObject, specRequired = true): SchemaObject {
