@@ -69,7 +69,7 @@ describe('decoding', () => {
           expect(path.length).toBeLessThan(1_000);
         }
       }
-    }), { numRuns: 3_000 });
+    }), { numRuns: 1_500 });
   });
 
   it('answers values that are no documents', () => {
@@ -90,7 +90,7 @@ describe('decoding', () => {
     fc.assert(fc.property(mappings, names, ([entry, place], name) => {
       const decoded = decode(withField(entry.manifest, place, name));
       expect('problems' in decoded && decoded.problems.map(({ message }) => message).join()).toContain('unknown field');
-    }), { numRuns: 3_000 });
+    }), { numRuns: 1_500 });
   });
 });
 
