@@ -4,7 +4,7 @@ export interface ObjectMeta {
   /** Absent for cluster-scoped kinds; 'default' is filled in for namespaced ones. */
   readonly namespace?: string;
   readonly labels: Readonly<Record<string, string>>;
-  /** Only those that mean something to us (see docs/rules-format.md); absent = none. */
+  /** Only those that mean something to us (see docs/manifests.md); absent = none. */
   readonly annotations?: Readonly<Record<string, string>>;
 }
 

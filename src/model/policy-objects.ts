@@ -7,7 +7,7 @@
  */
 import type { LabelSelector, ObjectMeta } from './metadata.js';
 
-/** Inclusive of `except` being inside of `cidr`; all canonical prefixes (host bits cleared). */
+/** `except` is inside of `cidr`. Canonical members of address sets: host bits cleared, a prefix of full length written as the host. */
 export interface IpBlock { readonly cidr: string; readonly except: readonly string[] }
 
 /** Pods (or other namespaced things): absent and empty differ, as in Kubernetes. */
@@ -99,7 +99,10 @@ export interface AntreaPolicyObject {
   readonly egress: readonly AntreaRule[];
 }
 export interface ServiceReference { readonly namespace: string; readonly name: string }
-/** Exactly one of the ways to select is used; podSelector and namespaceSelector count as one. */
+/**
+ * Exactly one of the ways to select is used; podSelector and namespaceSelector count as one. Beside an externalEntitySelector
+ * `selection` holds a namespaceSelector alone: the namespaces of the entities.
+ */
 export interface AntreaGroupObject {
   readonly kind: 'ClusterGroup' | 'AntreaGroup';
   readonly metadata: ObjectMeta;

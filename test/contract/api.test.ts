@@ -316,7 +316,13 @@ ruleset domain-c25_L2 {
     expect((await agentctl(['delete', '-f', join(folder, 'x.rules')])).stdout).toBe('RuleTable/x deleted\n');
     expect((await agentctl(['delete', '-f', '-'], { input: 'addrset lonely {\nip 10.0.0.1,\n}\n' })).stdout).toBe('AddressSet/lonely deleted\n');
     expect((await agentctl(['delete', 'PODS', 'web'])).code).toBe(0);
-    expect(model.deleted).toEqual([{ kind: 'RuleTable', name: 'x' }, { kind: 'AddressSet', name: 'lonely' }, { kind: 'Pod', namespace: 'default', name: 'web' }]);
+    const policies = 'apiVersion: crd.antrea.io/v1beta1\nkind: NetworkPolicy\nmetadata: {name: p}\n---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p, namespace: x}\n';
+    expect((await agentctl(['delete', '-f', '-'], { input: policies })).code).toBe(0);
+    expect((await agentctl(['delete', 'acnp', 'p'])).code).toBe(0);
+    expect(model.deleted).toEqual([
+      { kind: 'RuleTable', name: 'x' }, { kind: 'AddressSet', name: 'lonely' }, { kind: 'Pod', namespace: 'default', name: 'web' },
+      { kind: 'AntreaNetworkPolicy', namespace: 'default', name: 'p' }, { kind: 'NetworkPolicy.networking.k8s.io', namespace: 'x', name: 'p' }, { kind: 'AntreaClusterNetworkPolicy', name: 'p' },
+    ]);
   });
 
   test('what getconfig prints loads as a rules file with the same table', async () => {

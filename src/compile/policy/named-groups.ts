@@ -86,7 +86,8 @@ function collectAntrea(group: AntreaGroupObject, lookup: GroupLookup, found: Col
     found.selectors.push(selector);
     found.parts.push(selectorPart(selector, lookup));
   };
-  if (group.selection !== undefined) select(podSelection(group.selection, namespace));
+  // Beside an externalEntitySelector it says where the entities are.
+  if (group.selection !== undefined && group.externalEntitySelector === undefined) select(podSelection(group.selection, namespace));
   if (group.nodeSelector !== undefined) select({ of: 'nodes', nodeSelector: group.nodeSelector });
   if (group.externalEntitySelector !== undefined) {
     const scope = group.selection?.namespaceSelector === undefined ? (namespace === undefined ? {} : { namespace }) : { namespaceSelector: group.selection.namespaceSelector };

@@ -1,6 +1,6 @@
 /** Schemas of crd.antrea.io and of the group it was before 1.0. Every version of a kind is read as the newest, of which the others are parts. */
 import {
-  BOOLEAN, BYTE, IP_BLOCK, OPTIONAL_STRING, SELECTOR, STRING, STRINGS, closed, governed, list, maybe, oneOf, open,
+  BOOLEAN, BYTE, IP_BLOCK, OPTIONAL_IP_BLOCK, OPTIONAL_STRING, SELECTOR, STRING, STRINGS, closed, governed, list, maybe, oneOf, open, part,
 } from './schema-parts.js';
 
 const INTEGER = { type: 'integer' };
@@ -12,7 +12,7 @@ export const TIER = governed(closed({ priority: INTEGER, description: OPTIONAL_S
 
 const TARGETS = list(closed({ ...SELECTORS, group: OPTIONAL_STRING, serviceAccount: maybe(NAMED), service: {} }));
 const PEERS = list(closed({
-  ...SELECTORS, ipBlock: IP_BLOCK, group: OPTIONAL_STRING, serviceAccount: maybe(NAMED), fqdn: OPTIONAL_STRING, scope: SCOPE,
+  ...SELECTORS, ipBlock: OPTIONAL_IP_BLOCK, group: OPTIONAL_STRING, serviceAccount: maybe(NAMED), fqdn: OPTIONAL_STRING, scope: SCOPE,
   namespaces: maybe(closed({ match: maybe(oneOf('Self')), sameLabels: maybe(STRINGS) })),
 }));
 const OPTIONAL_BYTE = maybe(BYTE);
@@ -25,16 +25,16 @@ const PORTS = list(closed({
   sourcePort: maybe(INTEGER), sourceEndPort: maybe(INTEGER),
 }));
 const RULES = list(closed({
-  action: oneOf('Allow', 'Drop', 'Reject', 'Pass'), ports: PORTS, protocols: PROTOCOLS, l7Protocols: list({}), from: PEERS, to: PEERS,
+  action: oneOf('Allow', 'Drop', 'Reject', 'Pass'), ports: PORTS, protocols: PROTOCOLS, l7Protocols: list({}), from: part('peers'), to: part('peers'),
   toServices: list(closed({ name: STRING, namespace: OPTIONAL_STRING, scope: SCOPE }, ['name'])),
-  name: OPTIONAL_STRING, enableLogging: maybe(BOOLEAN), logLabel: OPTIONAL_STRING, appliedTo: TARGETS,
+  name: OPTIONAL_STRING, enableLogging: maybe(BOOLEAN), logLabel: OPTIONAL_STRING, appliedTo: part('targets'),
 }, ['action']));
 export const ANTREA_POLICY = governed(closed({
-  tier: OPTIONAL_STRING, priority: { type: 'number', minimum: 1, maximum: 10_000 }, appliedTo: TARGETS, ingress: RULES, egress: RULES,
-}, ['priority']));
+  tier: OPTIONAL_STRING, priority: { type: 'number', minimum: 1, maximum: 10_000 }, appliedTo: part('targets'), ingress: part('rules'), egress: part('rules'),
+}, ['priority']), { targets: TARGETS, peers: PEERS, rules: RULES });
 
 export const ANTREA_GROUP = governed(closed({
-  ...SELECTORS, ipBlock: IP_BLOCK, ipBlocks: list(IP_BLOCK), serviceReference: maybe(closed({ name: STRING, namespace: OPTIONAL_STRING }, ['name'])), childGroups: maybe(STRINGS),
+  ...SELECTORS, ipBlock: OPTIONAL_IP_BLOCK, ipBlocks: list(IP_BLOCK), serviceReference: maybe(closed({ name: STRING, namespace: OPTIONAL_STRING }, ['name'])), childGroups: maybe(STRINGS),
 }));
 export const EXTERNAL_ENTITY = governed(closed({
   endpoints: list(closed({ ip: OPTIONAL_STRING, name: OPTIONAL_STRING })),
@@ -45,7 +45,7 @@ export const EXTERNAL_ENTITY = governed(closed({
 export const EGRESS = governed(closed({
   appliedTo: maybe(closed({ podSelector: SELECTOR, namespaceSelector: SELECTOR })), egressIP: OPTIONAL_STRING, egressIPs: maybe(STRINGS),
   externalIPPool: OPTIONAL_STRING, externalIPPools: maybe(STRINGS), bandwidth: {},
-}), maybe(open({ egressIP: OPTIONAL_STRING })));
+}), {}, maybe(open({ egressIP: OPTIONAL_STRING })));
 export const EXTERNAL_IP_POOL = governed(closed({
   ipRanges: { type: 'array', items: closed({ cidr: OPTIONAL_STRING, start: OPTIONAL_STRING, end: OPTIONAL_STRING }) }, subnetInfo: {}, nodeSelector: SELECTOR,
 }, ['ipRanges']));

@@ -1,5 +1,5 @@
 /** Schemas of Kubernetes' own kinds: of its inventory only the fields that are used are looked at; NetworkPolicy is closed. */
-import { IP_BLOCK, OPTIONAL_STRING, PORT_NUMBER, SELECTOR, STRING, STRINGS, closed, governed, inventory, list, maybe, oneOf, open } from './schema-parts.js';
+import { OPTIONAL_IP_BLOCK, OPTIONAL_STRING, PORT_NUMBER, SELECTOR, STRING, STRINGS, closed, governed, inventory, list, maybe, oneOf, open, part } from './schema-parts.js';
 
 const PROTOCOL = maybe(oneOf('TCP', 'UDP', 'SCTP'));
 const INTEGER = { type: 'integer' };
@@ -35,11 +35,11 @@ export const INGRESS = inventory({ status: LOAD_BALANCER });
 const GATEWAY_ADDRESSES = maybe(open({ addresses: list(open({ type: OPTIONAL_STRING, value: OPTIONAL_STRING })) }));
 export const GATEWAY = inventory({ spec: GATEWAY_ADDRESSES, status: GATEWAY_ADDRESSES });
 
-const PEERS = list(closed({ podSelector: SELECTOR, namespaceSelector: SELECTOR, ipBlock: IP_BLOCK }));
+const PEERS = list(closed({ podSelector: SELECTOR, namespaceSelector: SELECTOR, ipBlock: OPTIONAL_IP_BLOCK }));
 const PORTS = list(closed({ protocol: PROTOCOL, port: { type: ['integer', 'string', 'null'] }, endPort: maybe(INTEGER) }));
 export const NETWORK_POLICY = governed(closed({
   podSelector: SELECTOR,
   policyTypes: list(oneOf('Ingress', 'Egress')),
-  ingress: list(closed({ from: PEERS, ports: PORTS })),
-  egress: list(closed({ to: PEERS, ports: PORTS })),
-}, ['podSelector']));
+  ingress: list(closed({ from: part('peers'), ports: part('ports') })),
+  egress: list(closed({ to: part('peers'), ports: part('ports') })),
+}, ['podSelector']), { peers: PEERS, ports: PORTS });

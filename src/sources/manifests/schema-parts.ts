@@ -53,8 +53,10 @@ export const KUBERNETES_META = open({
 
 const OPERATOR = oneOf('In', 'NotIn', 'Exists', 'DoesNotExist');
 
+const IP_BLOCK_SCHEMA = closed({ cidr: STRING, except: maybe(STRINGS) }, ['cidr']);
+
 /**
- * Compiled once and referred to from many places. `selector`: metav1.LabelSelector or null; `ownSelector`: the same without nulls.
+ * Compiled once and referred to from many places. `selector`: metav1.LabelSelector or null; `ownSelector`: one of ours, without nulls.
  */
 export const SHARED_SCHEMAS: SchemaObject = {
   $id: 'shared',
@@ -63,16 +65,22 @@ export const SHARED_SCHEMAS: SchemaObject = {
     selector: maybe(closed({
       matchLabels: maybe(LABELS), matchExpressions: list(closed({ key: STRING, operator: OPERATOR, values: maybe(STRINGS) }, ['key', 'operator'])),
     })),
-    ipBlock: maybe(closed({ cidr: STRING, except: maybe(STRINGS) }, ['cidr'])),
+    ipBlock: IP_BLOCK_SCHEMA,
+    optionalIpBlock: maybe(IP_BLOCK_SCHEMA),
   },
 };
 
 function shared(name: string): SchemaObject {
   return { $ref: `shared#/$defs/${name}` };
 }
+/** A part that the manifest's own schema defines (the `parts` of `governed`): compiled once, however often it is named. */
+export function part(name: string): SchemaObject {
+  return { $ref: `#/$defs/${name}` };
+}
 export const SELECTOR = shared('selector');
 export const OWN_SELECTOR = shared('ownSelector');
 export const IP_BLOCK = shared('ipBlock');
+export const OPTIONAL_IP_BLOCK = shared('optionalIpBlock');
 
 /** A manifest of ours: nothing unknown anywhere. */
 export function own(spec: SchemaObject, specRequired = true): SchemaObject {
@@ -80,8 +88,8 @@ export function own(spec: SchemaObject, specRequired = true): SchemaObject {
 }
 
 /** A manifest whose spec is known and whose metadata and status are open: policies, groups and the like of Kubernetes' and Antrea's APIs. */
-export function governed(spec: SchemaObject, status: SchemaObject = {}): SchemaObject {
-  return closed({ apiVersion: STRING, kind: STRING, metadata: KUBERNETES_META, spec, status }, ['metadata', 'spec']);
+export function governed(spec: SchemaObject, parts: Readonly<Record<string, SchemaObject>> = {}, status: SchemaObject = {}): SchemaObject {
+  return { ...closed({ apiVersion: STRING, kind: STRING, metadata: KUBERNETES_META, spec, status }, ['metadata', 'spec']), $defs: parts };
 }
 
 /** A manifest of which only some fields are looked at: what Kubernetes itself runs on. */

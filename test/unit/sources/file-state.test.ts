@@ -30,6 +30,16 @@ describe('a file over time', () => {
     expect(summary(load(abc, [set('c', 'bad'), set('a'), set('b')].join('---\n')))).toEqual(['AddressSet/a', 'AddressSet/b', 'AddressSet/c kept']);
   });
 
+  it('keeps the one of the API group that the invalid document is of', () => {
+    const kubernetes = (spec: string): string => `apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\nspec: ${spec}\n`;
+    const antrea = (spec: string): string => `apiVersion: crd.antrea.io/v1beta1\nkind: NetworkPolicy\nmetadata: {name: p}\nspec: ${spec}\n`;
+    const [ofKubernetes, ofAntrea] = ['{podSelector: {}}', '{priority: 5, appliedTo: [{podSelector: {}}]}'];
+    const both = load(EMPTY_FILE, [kubernetes(ofKubernetes), antrea(ofAntrea)].join('---\n'));
+    expect(summary(both)).toEqual(['NetworkPolicy/default/p', 'AntreaNetworkPolicy/default/p']);
+    expect(summary(load(both, [antrea('{}'), kubernetes(ofKubernetes)].join('---\n')))).toEqual(['NetworkPolicy/default/p', 'AntreaNetworkPolicy/default/p kept']);
+    expect(summary(load(both, [antrea(ofAntrea), kubernetes('{}')].join('---\n')))).toEqual(['AntreaNetworkPolicy/default/p', 'NetworkPolicy/default/p kept']);
+  });
+
   it('keeps an unreadable document by its place', () => {
     expect(summary(load(abc, [set('a'), 'kind: [\n'].join('---\n')))).toEqual(['AddressSet/a', 'AddressSet/b kept']);
     expect(summary(load(abc, ['x: "', set('c')].join('\n---\n')))).toEqual(['AddressSet/c', 'AddressSet/a kept']);

@@ -76,6 +76,16 @@ describe('the local store', () => {
     expect(() => store.validateRulesText('ruleset x {\nnonsense\n}\n', 'x.rules')).toThrow(expect.objectContaining({ code: 'E_PARSE', object: 'x.rules', path: 'line 2' }));
   });
 
+  it('keeps apart what two API groups call by one name', async () => {
+    const spec = { podSelector: {} };
+    expect(await store.put({ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { name: 'p' }, spec })).toBe('created');
+    expect(await store.put({ apiVersion: 'crd.antrea.io/v1beta1', kind: 'NetworkPolicy', metadata: { name: 'p' }, spec: { priority: 5, appliedTo: [spec] } })).toBe('created');
+    expect([...(await read()).snapshot().objects.keys()]).toEqual(['AntreaNetworkPolicy/default/p', 'NetworkPolicy/default/p']);
+    await expect(store.put({ apiVersion: 'crd.antrea.io/v1beta1', kind: 'NetworkPolicy', metadata: { name: 'p' }, spec })).rejects.toMatchObject({ object: 'AntreaNetworkPolicy/default/p', path: 'spec.podSelector' });
+    expect(await store.remove('AntreaNetworkPolicy', 'default', 'p')).toBe(true);
+    expect([...(await read()).snapshot().objects.keys()]).toEqual(['NetworkPolicy/default/p']);
+  });
+
   it('writes big objects as JSON', async () => {
     const addresses = Array.from({ length: 20_000 }, (_, index) => `10.1.${index >> 8}.${index & 255}`);
     await store.put(set('big', addresses));

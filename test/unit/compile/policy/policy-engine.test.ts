@@ -107,6 +107,20 @@ describe('PolicyEngine', () => {
     expect(harness.rules('a')?.some((line) => line.endsWith('> {10.0.0.1 10.0.1.1} 8080 accept'))).toBe(true);
   });
 
+  it('takes the entities of some namespaces for no pods of them', () => {
+    const harness = standard();
+    const entity = (ns: string, address: string): DesiredObject => ({ kind: 'ExternalEntity', metadata: { name: 'e', namespace: ns, labels: { role: 'db' } }, addresses: [address], ports: [] });
+    const group: AntreaGroupObject = {
+      kind: 'ClusterGroup', metadata: { name: 'g', labels: {} }, externalEntitySelector: labelled({ role: 'db' }), selection: { namespaceSelector: labelled({ team: 'a' }) }, ipBlocks: [], childGroups: [],
+    };
+    const policy: AntreaPolicyObject = {
+      kind: 'AntreaClusterNetworkPolicy', metadata: { name: 'p', labels: {} }, tier: 'application', priority: 5, appliedTo: [{ podSelector: ALL }], egress: [],
+      ingress: [{ name: 'r', action: 'Allow', peers: [{ group: 'g' }], ports: [], protocols: [], toServices: [], appliedTo: [], log: false }],
+    };
+    harness.apply(entity('x', '192.0.2.1'), entity('y', '192.0.2.2'), group, policy);
+    expect(harness.rules('a')).toEqual(['AntreaClusterNetworkPolicy:p in any {192.0.2.1} > any  accept']);
+  });
+
   it('keeps a group that policies use, and a policy whose newest version cannot be resolved', () => {
     const harness = standard();
     const group: AntreaGroupObject = { kind: 'ClusterGroup', metadata: { name: 'bs', labels: {} }, selection: { podSelector: labelled({ app: 'b' }), namespaceSelector: ALL }, ipBlocks: [], childGroups: [] };
