@@ -53,10 +53,12 @@ function set(name: string, keyType: number, keyLength: number, data: 0 | 'verdic
   return { name, keyType, keyLength, interval: false, data, counter: false, size: 0 };
 }
 
-/** Register of the label word that the stage writes, when the label is in R6..R9: word 2 = out, word 3 = in. */
-export const LABEL_REGISTER = { out: 8, in: 9 } as const;
+/** First of the four registers that a label is loaded into where it is to be changed. */
+export const LABEL = 8;
+/** Register of the label word that the stage writes: word 2 = out, word 3 = in. */
+export const LABEL_REGISTER = { out: LABEL + 2, in: LABEL + 3 } as const;
 /** Where the action code lands: the last word of a region's data. */
-export const ACTION_REGISTER = { out: 10, in: 11 } as const;
+export const ACTION_REGISTER = { out: LABEL + 4, in: LABEL + 5 } as const;
 
 export const CHAIN = {
   closed: 'closed', open: 'opened', reject: 'refuse', guard: 'undeclared', stateless: 'stateless_reply',
@@ -79,7 +81,7 @@ function notApplicable(key: number, side: 'in' | 'out'): ChainImage['rules'][num
   return rule(
     `no filter on the ${side === 'in' ? "destination's" : "source's"} side`,
     meta(key, 0), notInSet(SETS.vnics.name, 0),
-    ct(CT.labels, 6), immediate(LABEL_REGISTER[side], host32(NOT_APPLICABLE_ID)), setCt(CT.labels, 6),
+    ct(CT.labels, LABEL), immediate(LABEL_REGISTER[side], host32(NOT_APPLICABLE_ID)), setCt(CT.labels, LABEL),
   );
 }
 
