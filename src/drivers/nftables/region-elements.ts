@@ -3,6 +3,7 @@ import type { CompiledTable } from '../../compile/compiled.js';
 import { equalSegments, SPACE, UNDERLYING, type Segments } from '../../compile/regions.js';
 import { END, type Block } from './blocks.js';
 import { splitRegions } from './region-split.js';
+import { LEVEL } from './table-sets.js';
 import { ACTION, actionCode } from './verdicts.js';
 
 export interface BlockChange {
@@ -10,7 +11,7 @@ export interface BlockChange {
   readonly add: Block;
 }
 
-/** One compilation's regions; `split` = those of one port are in the hash map. */
+/** One compilation's regions; `split` = single ports and blocks are in the hash map. */
 export interface HeldRegions {
   readonly compiled: CompiledTable;
   readonly split: boolean;
@@ -49,7 +50,13 @@ interface PairRegions {
   readonly split: boolean;
 }
 
-const NO_SINGLES = new Uint32Array(0);
+interface HeldPair {
+  readonly singles: Uint32Array;
+  readonly blocks: Uint32Array;
+  readonly rest?: Segments;
+}
+
+const NONE = new Uint32Array(0);
 
 class RegionChange {
   constructor(
@@ -64,14 +71,16 @@ class RegionChange {
   pair(pair: number, before: PairRegions | undefined, after: PairRegions | undefined): void {
     const old = held(before);
     const fresh = held(after);
-    this.singles(this.exact.remove, pair, old.singles, this.oldCode, fresh.singles);
-    this.singles(this.exact.add, pair, fresh.singles, this.newCode, old.singles);
+    for (const [part, level] of [['singles', LEVEL.port], ['blocks', LEVEL.block]] as const) {
+      this.hashed(this.exact.remove, pair, level, old[part], this.oldCode, fresh[part]);
+      this.hashed(this.exact.add, pair, level, fresh[part], this.newCode, old[part]);
+    }
     if (old.rest !== undefined) this.rest(this.ranges.remove, pair, old.rest, this.oldCode, fresh.rest);
     if (fresh.rest !== undefined) this.rest(this.ranges.add, pair, fresh.rest, this.newCode, old.rest);
   }
 
-  /** The singles, but for those that `except` has alike. */
-  private singles(block: Block, pair: number, list: Uint32Array, code: (id: number) => number, except: Uint32Array): void {
+  /** Elements of the hash map, but for those that `except` has alike. */
+  private hashed(block: Block, pair: number, level: number, list: Uint32Array, code: (id: number) => number, except: Uint32Array): void {
     let other = 0;
     for (let i = 0; i < list.length; i += 2) {
       const x = list[i] ?? 0;
@@ -80,6 +89,7 @@ class RegionChange {
       if (except[other] === x && except[other + 1] === winner && !this.changed.has(winner)) continue;
       block.add();
       regionKey(block, pair, x);
+      block.keyWord(3, level);
       block.dataHostWord(1, winner);
       block.dataHostWord(3, code(winner));
     }
@@ -112,9 +122,9 @@ class RegionChange {
   }
 }
 
-function held(regions: PairRegions | undefined): { readonly singles: Uint32Array; readonly rest: Segments | undefined } {
-  if (regions === undefined) return { singles: NO_SINGLES, rest: undefined };
-  return regions.split ? splitRegions(regions.segments) : { singles: NO_SINGLES, rest: regions.segments };
+function held(regions: PairRegions | undefined): HeldPair {
+  if (regions === undefined) return { singles: NONE, blocks: NONE };
+  return regions.split ? splitRegions(regions.segments) : { singles: NONE, blocks: NONE, rest: regions.segments };
 }
 
 /** {pair, protocol 0 0 0, port 0 0, 0}. In the interval map the last word is covered whole by every region, so it doesn't count. */

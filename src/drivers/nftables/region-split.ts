@@ -1,53 +1,73 @@
 /**
- * Regions of one protocol and port go to a hash map, whose lookup costs the same in a table of any size; the rest to the
- * interval map, which is asked only about what the hash map does not have.
+ * In a large table most packets are decided by hash, at a cost that does not grow with the table: regions of one protocol and
+ * port, and blocks of ports that lie in one region. The interval map has all regions but those of one port, and is asked last.
  */
 import { SPACE, UNDERLYING, type Segments } from '../../compile/regions.js';
 
-/** Below this many such regions the interval map is shallow, and one lookup cheaper than two. */
-export const MANY_SINGLES = 1024;
+/** Below this many regions the interval map is shallow, and one lookup cheaper than two. */
+export const MANY_REGIONS = 1024;
+
+/** Ports of a block, as bits that its number leaves out. */
+export const BLOCK_BITS = 13;
+const BLOCK = 1 << BLOCK_BITS;
+/** Protocols that have blocks: TCP, UDP. */
+const BLOCK_PROTOCOLS = [6, 17];
 
 export interface SplitRegions {
-  /** x and winner of every single one, by turns; ascending. */
+  /** x and winner of every region that is one x, by turns; ascending. */
   readonly singles: Uint32Array;
-  /** The painting without them. What it says at their places is never asked. */
+  /** First x and winner of every block that lies in one region of `rest`, by turns; ascending. What `singles` has goes first. */
+  readonly blocks: Uint32Array;
+  /** The painting without singles. What it says at their places is never asked. */
   readonly rest: Segments;
 }
 
-/** A region that is one x, and is not left to the painting under it. */
-function isSingle({ starts, winners }: Segments, index: number): boolean {
-  return winners[index] !== UNDERLYING && (starts[index + 1] ?? SPACE) - (starts[index] ?? 0) === 1;
-}
-
-export function hasManySingles(regions: ReadonlyMap<number, Segments>): boolean {
+export function hasManyRegions(regions: ReadonlyMap<number, Segments>): boolean {
   let count = 0;
-  for (const segments of regions.values()) {
-    for (let i = 0; i < segments.starts.length; i += 1) if (isSingle(segments, i)) count += 1;
-    if (count >= MANY_SINGLES) return true;
+  for (const { starts } of regions.values()) {
+    count += starts.length;
+    if (count >= MANY_REGIONS) return true;
   }
   return false;
 }
 
 /** Each single takes the winner before it (at the start of the space: UNDERLYING), so that what it parted is one region again. */
-export function splitRegions(segments: Segments): SplitRegions {
-  const { starts, winners } = segments;
+export function splitRegions({ starts, winners }: Segments): SplitRegions {
   const singles = new Uint32Array(starts.length * 2);
   const restStarts = new Uint32Array(starts.length);
   const restWinners = new Uint32Array(starts.length);
   let found = 0;
   let count = 0;
   for (let i = 0; i < starts.length; i += 1) {
-    const single = isSingle(segments, i);
-    if (single) {
-      singles[found] = starts[i] ?? 0;
-      singles[found + 1] = winners[i] ?? UNDERLYING;
+    const start = starts[i] ?? 0;
+    let winner = winners[i] ?? UNDERLYING;
+    if (winner !== UNDERLYING && (starts[i + 1] ?? SPACE) - start === 1) {
+      singles[found] = start;
+      singles[found + 1] = winner;
       found += 2;
+      winner = restWinners[count - 1] ?? UNDERLYING;
     }
-    const winner = single ? (restWinners[count - 1] ?? UNDERLYING) : (winners[i] ?? UNDERLYING);
     if (count > 0 && restWinners[count - 1] === winner) continue;
-    restStarts[count] = starts[i] ?? 0;
+    restStarts[count] = start;
     restWinners[count] = winner;
     count += 1;
   }
-  return { singles: singles.subarray(0, found), rest: { starts: restStarts.subarray(0, count), winners: restWinners.subarray(0, count) } };
+  const rest = { starts: restStarts.subarray(0, count), winners: restWinners.subarray(0, count) };
+  return { singles: singles.subarray(0, found), blocks: blocks(rest), rest };
+}
+
+function blocks({ starts, winners }: Segments): Uint32Array {
+  const found: number[] = [];
+  for (let i = 0; i < starts.length; i += 1) {
+    const winner = winners[i] ?? UNDERLYING;
+    const start = starts[i] ?? 0;
+    const end = starts[i + 1] ?? SPACE;
+    if (winner === UNDERLYING || end - start < BLOCK) continue;
+    for (const protocol of BLOCK_PROTOCOLS) {
+      const last = Math.min(end, (protocol + 1) << 16);
+      const first = Math.max(start, protocol << 16);
+      for (let x = Math.ceil(first / BLOCK) * BLOCK; x + BLOCK <= last; x += BLOCK) found.push(x, winner);
+    }
+  }
+  return Uint32Array.from(found);
 }

@@ -10,7 +10,8 @@
  *
  * and with it the winner of the packet's protocol and port:
  *
- *   K..K+3 = {pair, protocol, port, 0} -> x, or {pair, protocol, port, any} -> r -> {0, label id, 0, action code}
+ *   K..K+3 = {pair, protocol, port, 0} -> x, else {pair, protocol, block of ports, 1} -> x, else {pair, protocol, port, any} -> r
+ *     -> {0, label id, 0, action code}
  *     so that the id falls on the stage's word of the label in R8..R11, and the action code behind it
  *   ct label |= R8..R11; count the id; action code -> verdict
  *
@@ -21,11 +22,12 @@
 import { CLASS_NONE_6, type CompiledSide, type CompiledTable, type Side } from '../../compile/compiled.js';
 import { ACTION_REGISTER, CHAIN, LABEL, LABEL_REGISTER, SETS } from './base-layout.js';
 import {
-  big32, byte, counter, ct, drop, equal, goTo, immediate, inSet, lookup, meta, payload, setCt, verdictMap, type Expression,
+  big32, byte, counter, ct, drop, equal, goTo, immediate, inSet, lookup, mask, meta, payload, setCt, verdictMap, type Expression,
 } from './expressions.js';
 import { rule, type ChainImage, type RuleImage, type SetImage } from './image.js';
 import { CT, FAMILY, META, PAYLOAD } from './kernel.js';
-import { GUARD_PROFILE, peersMatter, usedSets, type Family, type TableSets } from './table-sets.js';
+import { BLOCK_BITS } from './region-split.js';
+import { GUARD_PROFILE, LEVEL, peersMatter, usedSets, type Family, type TableSets } from './table-sets.js';
 
 /** By conntrack tuple (both directions of a connection alike, after NAT), or by the packet's own headers. */
 export type Mode = 'connection' | 'packet';
@@ -187,9 +189,12 @@ class Stage {
   private decide(what: string, variant: Variant, key: number, ...find: readonly Expression[]): RuleImage[] {
     const { exact, regions } = this.sets;
     const ask = [...find, meta(META.l4proto, key + 1), this.port(variant, key + 2)];
-    const rules = [rule(what, ...ask, ...this.judge(regions, key))];
-    if (this.used.has(exact.name)) rules.unshift(rule(`${what}, one port`, ...ask, immediate(key + 3, big32(0)), ...this.judge(exact, key)));
-    return rules;
+    const rules: RuleImage[] = [];
+    if (this.used.has(exact.name)) {
+      rules.push(rule(`${what}, one port`, ...ask, immediate(key + 3, big32(LEVEL.port)), ...this.judge(exact, key)));
+      if (variant === 'port') rules.push(rule(`${what}, block of ports`, ...ask, mask(key + 2, BLOCK_MASK), immediate(key + 3, big32(LEVEL.block)), ...this.judge(exact, key)));
+    }
+    return [...rules, rule(what, ...ask, ...this.judge(regions, key))];
   }
 
   /** From {pair, protocol, port, any} in K..K+3 to the verdict. */
@@ -201,6 +206,9 @@ class Stage {
     return [ct(CT.labels, LABEL), ...known, setCt(CT.labels, LABEL), inSet(SETS.ids.name, word), verdictMap(SETS.verdicts.name, action)];
   }
 }
+
+/** Of a port in network order. */
+const BLOCK_MASK = Uint8Array.of((0xffff << BLOCK_BITS) >>> 8 & 0xff, (0xffff << BLOCK_BITS) & 0xff);
 
 /** R12..R15: addresses and source ports, on their way to a lookup. */
 const ADDRESS = 12;

@@ -2,12 +2,15 @@
 import { CLASS_NONE_6, type CompiledSide, type CompiledTable, type Side } from '../../compile/compiled.js';
 import type { SetImage } from './image.js';
 import { TYPE } from './kernel.js';
-import { hasManySingles } from './region-split.js';
+import { hasManyRegions } from './region-split.js';
 
 export type Family = 4 | 6;
 
 /** Profile numbers that mean "is a guarded local address". */
 export const GUARD_PROFILE = { in: 0xfffffff1, out: 0xfffffff2 } as const;
+
+/** What the port in a key of `exact` stands for: itself, or its block. */
+export const LEVEL = { port: 0, block: 1 } as const;
 
 export interface AddressMaps {
   readonly hosts: Readonly<Record<Family, SetImage>>;
@@ -16,7 +19,7 @@ export interface AddressMaps {
 export interface TableSets extends AddressMaps {
   readonly sourcePorts: SetImage;
   readonly pairs: SetImage;
-  /** Regions of one protocol and port, by hash. */
+  /** Regions of one port and blocks of ports, by hash. Last word of the key: LEVEL. */
   readonly exact: SetImage;
   readonly regions: SetImage;
   readonly locals: Readonly<Record<Side, AddressMaps>>;
@@ -44,7 +47,7 @@ export function tableSets(prefix: string): TableSets {
 export function usedSets(sets: TableSets, compiled: CompiledTable): SetImage[] {
   const { classes, sides } = compiled;
   const used: SetImage[] = [sets.regions];
-  if (hasManySingles(compiled.regions)) used.push(sets.exact);
+  if (hasManyRegions(compiled.regions)) used.push(sets.exact);
   const use = (maps: AddressMaps, sizes: Readonly<Record<'hosts4' | 'hosts6' | 'intervals4' | 'intervals6', number>>): void => {
     if (sizes.hosts4 > 0) used.push(maps.hosts[4]);
     if (sizes.hosts6 > 0) used.push(maps.hosts[6]);
