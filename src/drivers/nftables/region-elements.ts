@@ -11,32 +11,33 @@ export interface BlockChange {
   readonly add: Block;
 }
 
-/** One compilation's regions; `split` = single ports and blocks are in the hash map. */
+/** One compilation's regions, and the pairs that have single ports and blocks in the hash map. */
 export interface HeldRegions {
   readonly compiled: CompiledTable;
-  readonly split: boolean;
+  readonly split: ReadonlySet<number>;
 }
 
 /** `before` undefined: neither map holds anything. */
 export function diffRegions(before: HeldRegions | undefined, after: HeldRegions, exact: BlockChange, ranges: BlockChange): void {
   const old = before?.compiled;
-  const resplit = before !== undefined && before.split !== after.split;
-  if (old?.regions === after.compiled.regions && !resplit) return;
+  const resplit = (pair: number): boolean => before !== undefined && before.split.has(pair) !== after.split.has(pair);
+  if (old?.regions === after.compiled.regions && before?.split.size === after.split.size) return;
   // The action stands in the regions: a rule whose action changed is rewritten in all of its own.
   const changed = new Set<number>();
   for (const [id, label] of after.compiled.labels) {
     const known = old?.labels.get(id);
     if (known !== undefined && actionCode(known) !== actionCode(label)) changed.add(id);
   }
-  const alike = (a: Segments, b: Segments): boolean =>
-    !resplit && equalSegments(a, b) && !(changed.size > 0 && a.winners.some((winner) => changed.has(winner)));
+  const alike = (a: Segments, b: Segments): boolean => equalSegments(a, b) && !(changed.size > 0 && a.winners.some((winner) => changed.has(winner)));
   const change = new RegionChange(exact, ranges, changed, (id) => codeOf(old, id), (id) => codeOf(after.compiled, id));
   for (const [pair, segments] of old?.regions ?? []) {
     const now = after.compiled.regions.get(pair);
-    if (now === undefined || !alike(segments, now)) change.pair(pair, { segments, split: before?.split ?? false }, now === undefined ? undefined : { segments: now, split: after.split });
+    const had = { segments, split: before?.split.has(pair) ?? false };
+    if (now === undefined) change.pair(pair, had, undefined);
+    else if (resplit(pair) || !alike(segments, now)) change.pair(pair, had, { segments: now, split: after.split.has(pair) });
   }
   for (const [pair, segments] of after.compiled.regions) {
-    if (old?.regions.has(pair) !== true) change.pair(pair, undefined, { segments, split: after.split });
+    if (old?.regions.has(pair) !== true) change.pair(pair, undefined, { segments, split: after.split.has(pair) });
   }
 }
 

@@ -2,9 +2,10 @@
  * In a large table most packets are decided by hash, at a cost that does not grow with the table: regions of one protocol and
  * port, and blocks of ports that lie in one region. The interval map has all regions but those of one port, and is asked last.
  */
+import type { CompiledTable } from '../../compile/compiled.js';
 import { SPACE, UNDERLYING, type Segments } from '../../compile/regions.js';
 
-/** Below this many regions the interval map is shallow, and one lookup cheaper than two. */
+/** Below this many regions (counted with what they leave to others) the interval map is shallow, and one lookup cheaper than two. */
 export const MANY_REGIONS = 1024;
 
 /** Ports of a block, as bits that its number leaves out. */
@@ -22,13 +23,26 @@ export interface SplitRegions {
   readonly rest: Segments;
 }
 
-export function hasManyRegions(regions: ReadonlyMap<number, Segments>): boolean {
+const NO_PAIRS: ReadonlySet<number> = new Set();
+
+/**
+ * Pairs whose regions are split: those of the default profiles, whose rules look nothing up but the peer's address. Empty for
+ * a small table, and where source ports matter. Elsewhere two rules more for each way to a pair would cost the kernel more, at
+ * every validation, than they save a packet.
+ */
+export function splitPairs({ sides, sourcePorts, regions }: CompiledTable): ReadonlySet<number> {
+  if (sourcePorts !== undefined) return NO_PAIRS;
+  const pairs = new Set<number>();
   let count = 0;
-  for (const { starts } of regions.values()) {
-    count += starts.length;
-    if (count >= MANY_REGIONS) return true;
+  for (const { profiles, defaultProfile } of [sides.in, sides.out]) {
+    const profile = profiles.get(defaultProfile);
+    for (const pair of profile === undefined ? [] : [profile.default4, profile.default6, ...profile.pairs.values()]) {
+      if (pairs.has(pair)) continue;
+      pairs.add(pair);
+      count += regions.get(pair)?.starts.length ?? 0;
+    }
   }
-  return false;
+  return count < MANY_REGIONS ? NO_PAIRS : pairs;
 }
 
 /** Each single takes the winner before it (at the start of the space: UNDERLYING), so that what it parted is one region again. */

@@ -5,7 +5,7 @@ import { changedPairs, diffIntervals, diffMaps, LOCAL_WRITERS, peerWriters, putM
 import { Block, END } from './blocks.js';
 import type { SetImage } from './image.js';
 import { diffRegions, type BlockChange } from './region-elements.js';
-import { hasManyRegions } from './region-split.js';
+import { splitPairs } from './region-split.js';
 import { GUARD_PROFILE, type TableSets } from './table-sets.js';
 
 export interface ElementChange {
@@ -60,8 +60,8 @@ export function elementChanges(sets: TableSets, before: CompiledTable | undefine
   const exact = blocks(sets.exact);
   const ranges = blocks(sets.regions);
   diffRegions(
-    before === undefined || !had(sets.regions) ? undefined : { compiled: before, split: had(sets.exact) && hasManyRegions(before.regions) },
-    { compiled: after, split: hasManyRegions(after.regions) }, exact, ranges,
+    before === undefined || !had(sets.regions) ? undefined : { compiled: before, split: splitPairs(before) },
+    { compiled: after, split: splitPairs(after) }, exact, ranges,
   );
   note(sets.exact, exact);
   note(sets.regions, ranges);

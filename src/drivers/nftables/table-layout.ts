@@ -100,8 +100,8 @@ class Stage {
       for (const family of [4, 6] as const) rules.push(...this.byPeer(variant, family));
       const families: readonly (0 | Family)[] = standard.default4 === standard.default6 ? [0] : [4, 6];
       for (const family of families) {
-        rules.push(...this.decide(
-          'rule table, all other peers', variant, 1, ...(family === 0 ? [] : isFamily(family)),
+        rules.push(...this.decideSplit(
+          'rule table, all other peers', variant, false, 1, ...(family === 0 ? [] : isFamily(family)),
           immediate(1, sixteen(big32(family === 6 ? standard.default6 : standard.default4))),
         ));
       }
@@ -117,8 +117,9 @@ class Stage {
   /** Default profile: the pair stands beside the peer's class. */
   private byPeer(variant: Variant, family: Family): RuleImage[] {
     const key = this.side === 'in' ? 2 : 3;
-    return this.peers(family).flatMap((map) => this.decide(
-      `rule table, peers by ${map.interval ? 'prefix' : 'host'}`, variant, key,
+    // Blocks are a short cut, and every rule costs the kernel when it validates: hosts are the usual peers.
+    return this.peers(family).flatMap((map) => this.decideSplit(
+      `rule table, peers by ${map.interval ? 'prefix' : 'host'}`, variant, !map.interval, key,
       ...isFamily(family, key + 3), this.address(family, 'peer', key), lookup(map.name, key, 0),
     ));
   }
@@ -131,13 +132,13 @@ class Stage {
     const pair = [...sourcePort, ...this.profile(family, local), lookup(this.sets.pairs.name, 1, 0)];
     const what = local === undefined ? '' : `, this end by ${local.interval ? 'prefix' : 'host'}`;
     for (const map of this.peers(family)) {
-      rules.push(...this.decide(
+      rules.push(this.decide(
         `rule table, peers by ${map.interval ? 'prefix' : 'host'}${what}`, variant, 1,
         ...isFamily(family), this.backdrop(), this.address(family, 'peer', ADDRESS), lookup(map.name, ADDRESS, 0), ...pair,
       ));
     }
     const none = family === 6 && standard?.default4 !== standard?.default6 ? CLASS_NONE_6 : 0;
-    rules.push(...this.decide(`rule table, other peers${what}`, variant, 1, ...isFamily(family), immediate(1, sixteen(big32(none))), ...pair));
+    rules.push(this.decide(`rule table, other peers${what}`, variant, 1, ...isFamily(family), immediate(1, sixteen(big32(none))), ...pair));
     return rules;
   }
 
@@ -185,16 +186,24 @@ class Stage {
     return variant === 'icmp' ? ct(CT.protoDestination, target, 0) : ct(CT.protoSource, target, 1);
   }
 
-  /** Rules that `find` the pair in register `key` (the three after it are loaded with anything), and go from there to the verdict. */
-  private decide(what: string, variant: Variant, key: number, ...find: readonly Expression[]): RuleImage[] {
-    const { exact, regions } = this.sets;
-    const ask = [...find, meta(META.l4proto, key + 1), this.port(variant, key + 2)];
-    const rules: RuleImage[] = [];
-    if (this.used.has(exact.name)) {
-      rules.push(rule(`${what}, one port`, ...ask, immediate(key + 3, big32(LEVEL.port)), ...this.judge(exact, key)));
-      if (variant === 'port') rules.push(rule(`${what}, block of ports`, ...ask, mask(key + 2, BLOCK_MASK), immediate(key + 3, big32(LEVEL.block)), ...this.judge(exact, key)));
-    }
-    return [...rules, rule(what, ...ask, ...this.judge(regions, key))];
+  /** A rule that `find`s the pair in register `key` (the three after it are loaded with anything), and goes from there to the verdict. */
+  private decide(what: string, variant: Variant, key: number, ...find: readonly Expression[]): RuleImage {
+    return rule(what, ...find, ...this.service(variant, key), ...this.judge(this.sets.regions, key));
+  }
+
+  /** The same for pairs that may be split: by port, by block where `blocks`, by interval. */
+  private decideSplit(what: string, variant: Variant, blocks: boolean, key: number, ...find: readonly Expression[]): RuleImage[] {
+    const { exact } = this.sets;
+    const rules = [this.decide(what, variant, key, ...find)];
+    if (!this.used.has(exact.name)) return rules;
+    const ask = [...find, ...this.service(variant, key)];
+    const judge = (level: number): readonly Expression[] => [immediate(key + 3, big32(level)), ...this.judge(exact, key)];
+    if (blocks && variant === 'port') rules.unshift(rule(`${what}, block of ports`, ...ask, mask(key + 2, BLOCK_MASK), ...judge(LEVEL.block)));
+    return [rule(`${what}, one port`, ...ask, ...judge(LEVEL.port)), ...rules];
+  }
+
+  private service(variant: Variant, key: number): readonly Expression[] {
+    return [meta(META.l4proto, key + 1), this.port(variant, key + 2)];
   }
 
   /** From {pair, protocol, port, any} in K..K+3 to the verdict. */

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { paint, SPACE, UNDERLYING, winnerAt, type Segments } from '../../../../src/compile/regions.js';
-import { BLOCK_BITS, hasManyRegions, MANY_REGIONS, splitRegions, type SplitRegions } from '../../../../src/drivers/nftables/region-split.js';
+import { BLOCK_BITS, splitRegions, type SplitRegions } from '../../../../src/drivers/nftables/region-split.js';
 
 const BLOCK = 1 << BLOCK_BITS;
 
@@ -58,11 +58,4 @@ describe('splitting regions', () => {
     expect(new Set([...entries(blocks).keys()].map((first) => Math.floor(first / 65_536)))).toEqual(new Set([6, 17]));
     expect([...rest.winners]).toEqual([5]);
   });
-});
-
-it('counts regions over all pairs', () => {
-  const one: Segments = { starts: Uint32Array.of(0), winners: Uint32Array.of(1) };
-  const regions = (count: number): Map<number, Segments> => new Map(Array.from({ length: count }, (_, pair) => [pair + 1, one]));
-  expect(hasManyRegions(regions(MANY_REGIONS - 1))).toBe(false);
-  expect(hasManyRegions(regions(MANY_REGIONS))).toBe(true);
 });
