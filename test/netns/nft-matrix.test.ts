@@ -56,7 +56,7 @@ beforeAll(async () => {
   world = await createWorld({ workloads: 3 });
   const random = new Random(20);
   const tables = ['table-a', 'table-b'].map((name, index) => tableDocument(generateTable(random, world.plan, name, 1_000 * (index + 1), [], { maxRules: 14 })));
-  agent = await Agent.run(world, { manifests: { 'workloads.yaml': workloadManifests(world), 'tables.yaml': [...tables, everyFeature()] } });
+  agent = await Agent.run(world, { manifests: { 'workloads.yaml': workloadManifests(world), 'tables.yaml': [...tables, everyFeature(), manyPorts()] } });
 });
 afterAll(() => world.close());
 beforeEach(({ onTestFailed }) => onTestFailed(async () => console.log(await agent.tail())));
@@ -82,6 +82,20 @@ function everyFeature(): unknown {
   });
 }
 
+/** Enough regions for a hash map of them, for peers in both maps of both families and for all others. */
+function manyPorts(): unknown {
+  const rules = Array.from({ length: 24 }, (_, index) => ({
+    id: 9101 + index, direction: 'inout', protocol: index % 2 === 0 ? 'tcp' : 'udp', action: index % 3 === 0 ? 'drop' : 'accept',
+    ports: Array.from({ length: 15 }, (_port, port) => String(1001 + 2 * (15 * index + port))),
+    ...(index % 4 === 0 ? {} : { source: { addressSets: ['peers'] }, destination: { addressSets: ['peers'] } }),
+  }));
+  return ruleTable('table-d', {
+    appliedTo: { workloads: [{ kind: 'VirtualMachine', name: 'vm-1' }] },
+    addressSets: [{ name: 'peers', addresses: ['172.16.10.12', '10.1.0.0/16', 'fd00::1', 'fd01::/64'] }],
+    rules: [...rules, { id: 9999, direction: 'inout', protocol: 'any', action: 'reject' }],
+  });
+}
+
 function nft(program: string, args: readonly string[], input?: string, netns = world.host): Promise<CommandResult> {
   return command('ip', ['netns', 'exec', netns, program, ...args], { timeoutMs: 20_000, ...(input === undefined ? {} : { input }) });
 }
@@ -94,6 +108,10 @@ describe.each(VERSIONS)('nft %s', (version, program) => {
   it.each(MATRIX)('%s', async (_, args, input) => {
     const result = await nft(program, args, input);
     expect({ code: result.code, stderr: result.stderr }).toEqual({ code: 0, stderr: '' });
+  });
+
+  it('lists the rules of a large table', async () => {
+    expect((await nft(program, ['list', 'table', 'inet', 'dfw'])).stdout).toContain('block of ports');
   });
 
   it('shows the agent as the owner and where to read the rules', async () => {

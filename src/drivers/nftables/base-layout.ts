@@ -3,7 +3,7 @@
  *
  *   dfw_forward / dfw_input / dfw_output
  *     both label words name rules in force -> accept            (established traffic: one rule)
- *     vNIC involved -> workload
+ *     vNIC involved -> workload (from a vNIC to anywhere), to_workload, from_workload (where the other side can be none)
  *       invalid -> drop; untracked (neighbour discovery, ...) -> judged by its own headers
  *       source's filter (vnic_out), then destination's filter (vnic_in); replies go to the same filters as the original
  *       sides without a filter get the not-applicable id
@@ -53,10 +53,12 @@ function set(name: string, keyType: number, keyLength: number, data: 0 | 'verdic
   return { name, keyType, keyLength, interval: false, data, counter: false, size: 0 };
 }
 
-/** Register of the label word that the stage writes, when the label is in R6..R9: word 2 = out, word 3 = in. */
-export const LABEL_REGISTER = { out: 8, in: 9 } as const;
+/** First of the four registers that a label is loaded into where it is to be changed. */
+export const LABEL = 8;
+/** Register of the label word that the stage writes: word 2 = out, word 3 = in. */
+export const LABEL_REGISTER = { out: LABEL + 2, in: LABEL + 3 } as const;
 /** Where the action code lands: the last word of a region's data. */
-export const ACTION_REGISTER = { out: 10, in: 11 } as const;
+export const ACTION_REGISTER = { out: LABEL + 4, in: LABEL + 5 } as const;
 
 export const CHAIN = {
   closed: 'closed', open: 'opened', reject: 'refuse', guard: 'undeclared', stateless: 'stateless_reply',
@@ -75,13 +77,19 @@ function stage(key: number, map: SetImage, what: string): ChainImage['rules'][nu
   return rule(what, meta(key, 0), verdictMap(map.name, 0));
 }
 
-function notApplicable(key: number, side: 'in' | 'out'): ChainImage['rules'][number] {
+/** Where `interfaceKey`, if given, names no vNIC: that side's word gets the not-applicable id. */
+function notFiltered(side: 'in' | 'out', interfaceKey?: number): ChainImage['rules'][number] {
   return rule(
     `no filter on the ${side === 'in' ? "destination's" : "source's"} side`,
-    meta(key, 0), notInSet(SETS.vnics.name, 0),
-    ct(CT.labels, 6), immediate(LABEL_REGISTER[side], host32(NOT_APPLICABLE_ID)), setCt(CT.labels, 6),
+    ...(interfaceKey === undefined ? [] : [meta(interfaceKey, 0), notInSet(SETS.vnics.name, 0)]),
+    ct(CT.labels, LABEL), immediate(LABEL_REGISTER[side], host32(NOT_APPLICABLE_ID)), setCt(CT.labels, LABEL),
   );
 }
+
+const notNew = [
+  rule('no connection: invalid, or not tracked by conntrack', ...hasState(CT_STATE.invalid | CT_STATE.untracked), goTo('untracked')),
+  rule('the other direction', ct(CT.direction, 0), equal(0, byte(1)), goTo('replies')),
+];
 
 function hasState(bits: number): readonly Expression[] {
   return [ct(CT.state, 0), mask(0, host32(bits)), notEqual(0, big32(0))];
@@ -135,28 +143,34 @@ export const BASE_CHAINS: readonly ChainImage[] = [
       replyStage(2, META.oifname, SETS.vnicOut, "reply: source's filter"),
       statelessReply(3, META.iifname, SETS.packetOut, "reply to a stateless rule: destination's filter"),
       replyStage(3, META.iifname, SETS.vnicIn, "reply: destination's filter"),
-      notApplicable(META.oifname, 'out'),
-      notApplicable(META.iifname, 'in'),
+      notFiltered('out', META.oifname),
+      notFiltered('in', META.iifname),
+    ],
+  },
+  // The ways of a new connection: as few rules as can be, each by where it comes from and goes to.
+  {
+    name: 'workload',
+    rules: [
+      ...notNew,
+      stage(META.iifname, SETS.vnicOut, "source's filter"),
+      stage(META.oifname, SETS.vnicIn, "destination's filter"),
+      notFiltered('in', META.oifname),
     ],
   },
   {
-    // The way of a new connection: as few rules as can be.
-    name: 'workload',
-    rules: [
-      rule('no connection: invalid, or not tracked by conntrack', ...hasState(CT_STATE.invalid | CT_STATE.untracked), goTo('untracked')),
-      rule('the other direction', ct(CT.direction, 0), equal(0, byte(1)), goTo('replies')),
-      stage(META.iifname, SETS.vnicOut, "source's filter"),
-      stage(META.oifname, SETS.vnicIn, "destination's filter"),
-      notApplicable(META.iifname, 'out'),
-      notApplicable(META.oifname, 'in'),
-    ],
+    name: 'to_workload',
+    rules: [...notNew, notFiltered('out'), stage(META.oifname, SETS.vnicIn, "destination's filter")],
+  },
+  {
+    name: 'from_workload',
+    rules: [...notNew, notFiltered('in'), stage(META.iifname, SETS.vnicOut, "source's filter")],
   },
   hook(
     'dfw_forward', HOOK.forward,
     rule('from a workload', meta(META.iifname, 0), inSet(SETS.vnics.name, 0), goTo('workload')),
-    rule('to a workload', meta(META.oifname, 0), inSet(SETS.vnics.name, 0), goTo('workload')),
+    rule('to a workload', meta(META.oifname, 0), inSet(SETS.vnics.name, 0), goTo('to_workload')),
   ),
-  hook('dfw_input', HOOK.input, rule('from a workload to this host', meta(META.iifname, 0), inSet(SETS.vnics.name, 0), goTo('workload'))),
+  hook('dfw_input', HOOK.input, rule('from a workload to this host', meta(META.iifname, 0), inSet(SETS.vnics.name, 0), goTo('from_workload'))),
   hook(
     'dfw_output', HOOK.output,
     // Resets and ICMP errors that this host itself answers with, among them those of our own rejects.
@@ -164,6 +178,6 @@ export const BASE_CHAINS: readonly ChainImage[] = [
     // An error about a connection that was refused at its first packet belongs to no connection.
     ...[3, 11, 12].map((type) => hostError(1, equal(0, byte(type)))),
     hostError(58, atMost(0, byte(4))),
-    rule('from this host to a workload', meta(META.oifname, 0), inSet(SETS.vnics.name, 0), goTo('workload')),
+    rule('from this host to a workload', meta(META.oifname, 0), inSet(SETS.vnics.name, 0), goTo('to_workload')),
   ),
 ];

@@ -5,7 +5,8 @@ import { CHAIN, SETS } from './base-layout.js';
 import { counter, jump, returns } from './expressions.js';
 import { rule, type ChainImage, type SetImage } from './image.js';
 import { VERDICT } from './kernel.js';
-import { entryChain, tableChains, tableSets, usedSets, type TableSets } from './table-layout.js';
+import { entryChain, tableChains } from './table-layout.js';
+import { tableSets, usedSets, type TableSets } from './table-sets.js';
 import type { TargetFilter } from './target.js';
 import type { Verdict } from './verdicts.js';
 

@@ -1,105 +1,40 @@
 /**
- * Chains and sets of one compiled rule table (why so: docs/adr/0005-listable-encoding.md). Registers in a classifying rule:
+ * Chains of one compiled rule table (why so: docs/adr/0005-listable-encoding.md). A classifying rule finds the packet's pair:
  *
- *   R1..R4     something of 16 bytes that nft knows (the label, or the header): what it believes the keys below to be
- *   peer       -> h4|i4|h6|i6 -> R0..R3 = {0, class, 0, 0}
- *   source port (tables with such rules) -> s -> R2..R5 = {0, source port class, 0, 0}
- *   local      -> local map -> R4 = profile; or a constant
- *   R1..R4 = {class, 0, source port class, profile} -> p -> R0..R3 = {0, pair, 0, 0}
- *   R2 = protocol, R3 = port; R1..R4 = {pair, protocol, port, any} -> r -> {0, label id, 0, action code}
- *     so that the id falls on the stage's word of the label in R6..R9, and the action code behind the label
- *   ct label |= R6..R9; count the id; action code -> verdict
+ *   default profile   peer address in K..K+3 -> h4|i4|h6|i6 -> R0..R3 = {0, class, pair in, pair out}; K = R2 (in) or R3 (out)
+ *   other profiles    R1..R4  something of 16 bytes that nft knows (the label, or the header)
+ *   and source ports  peer        -> h4|i4|h6|i6 -> R0..R3 = {0, class, ...}
+ *                     source port -> s -> R2..R5 = {0, source port class, 0, 0}
+ *                     local       -> local map -> R4 = profile; or a constant
+ *                     R1..R4 = {class, 0, source port class, profile} -> p -> R0..R3 = {0, pair, 0, 0}; K = R1
+ *
+ * and with it the winner of the packet's protocol and port:
+ *
+ *   K..K+3 = {pair, protocol, port, 0} -> x, else {pair, protocol, block of ports, 1} -> x, else {pair, protocol, port, any} -> r
+ *     -> {0, label id, 0, action code}
+ *     so that the id falls on the stage's word of the label in R8..R11, and the action code behind it
+ *   ct label |= R8..R11; count the id; action code -> verdict
  *
  * Every register that nft sees read was loaded before with something it knows: otherwise the administrator's nft would crash
  * on listing. There is one chain of rules per side, mode and kind of protocol, whatever the number of rules: the kernel walks
  * chains by every path to them when it validates a transaction.
  */
 import { CLASS_NONE_6, type CompiledSide, type CompiledTable, type Side } from '../../compile/compiled.js';
-import { ACTION_REGISTER, CHAIN, LABEL_REGISTER, SETS } from './base-layout.js';
+import { ACTION_REGISTER, CHAIN, LABEL, LABEL_REGISTER, SETS } from './base-layout.js';
 import {
-  big32, byte, counter, ct, drop, equal, goTo, immediate, inSet, lookup, meta, payload, setCt, verdictMap, type Expression,
+  big32, byte, counter, ct, drop, equal, goTo, immediate, inSet, lookup, mask, meta, payload, setCt, verdictMap, type Expression,
 } from './expressions.js';
 import { rule, type ChainImage, type RuleImage, type SetImage } from './image.js';
-import { CT, FAMILY, META, PAYLOAD, TYPE } from './kernel.js';
+import { CT, FAMILY, META, PAYLOAD } from './kernel.js';
+import { BLOCK_BITS } from './region-split.js';
+import { GUARD_PROFILE, LEVEL, peersMatter, usedSets, type Family, type TableSets } from './table-sets.js';
 
 /** By conntrack tuple (both directions of a connection alike, after NAT), or by the packet's own headers. */
 export type Mode = 'connection' | 'packet';
 type Variant = 'port' | 'icmp' | 'plain';
-type Family = 4 | 6;
-
-/** Profile numbers that mean "is a guarded local address". */
-export const GUARD_PROFILE = { in: 0xfffffff1, out: 0xfffffff2 } as const;
-
-export interface AddressMaps {
-  readonly hosts: Readonly<Record<Family, SetImage>>;
-  readonly intervals: Readonly<Record<Family, SetImage>>;
-}
-export interface TableSets extends AddressMaps {
-  readonly sourcePorts: SetImage;
-  readonly pairs: SetImage;
-  readonly regions: SetImage;
-  readonly locals: Readonly<Record<Side, AddressMaps>>;
-}
-
-export function tableSets(prefix: string): TableSets {
-  const data = (name: string, keyType: number, keyLength: number, interval: boolean): SetImage => ({
-    name: `${prefix}_${name}`, keyType, keyLength, interval, data: 16, counter: false, size: 0,
-  });
-  const maps = (name: string): AddressMaps => ({
-    hosts: { 4: data(`${name}h4`, TYPE.ipv4, 4, false), 6: data(`${name}h6`, TYPE.ipv6, 16, false) },
-    intervals: { 4: data(`${name}i4`, TYPE.ipv4, 4, true), 6: data(`${name}i6`, TYPE.ipv6, 16, true) },
-  });
-  return {
-    ...maps(''),
-    sourcePorts: data('s', TYPE.service, 2, true),
-    pairs: data('p', TYPE.ipv6, 16, false),
-    regions: data('r', TYPE.ipv6, 16, true),
-    locals: { in: maps('in_'), out: maps('out_') },
-  };
-}
 
 export function entryChain(prefix: string, side: Side, mode: Mode): string {
   return `${prefix}_${mode === 'packet' ? 'packet_' : ''}${side}`;
-}
-
-/** Sets that this compilation needs. One that would be empty is not made, and no rule looks into it. */
-export function usedSets(sets: TableSets, compiled: CompiledTable): SetImage[] {
-  const { classes, sides } = compiled;
-  const used: SetImage[] = [sets.regions];
-  const use = (maps: AddressMaps, sizes: Readonly<Record<'hosts4' | 'hosts6' | 'intervals4' | 'intervals6', number>>): void => {
-    if (sizes.hosts4 > 0) used.push(maps.hosts[4]);
-    if (sizes.hosts6 > 0) used.push(maps.hosts[6]);
-    if (sizes.intervals4 > 0) used.push(maps.intervals[4]);
-    if (sizes.intervals6 > 0) used.push(maps.intervals[6]);
-  };
-  if (needsPairs(compiled)) {
-    used.push(sets.pairs);
-    use(sets, { hosts4: classes.hosts4.size, hosts6: classes.hosts6.size, intervals4: classes.intervals4.first.length, intervals6: classes.intervals6.first.length });
-  }
-  if (compiled.sourcePorts !== undefined) used.push(sets.sourcePorts);
-  for (const side of ['in', 'out'] as const) {
-    const { locals4, locals6, localIntervals4, localIntervals6 } = sides[side];
-    use(sets.locals[side], { hosts4: locals4.size, hosts6: locals6.size, intervals4: localIntervals4.first.length, intervals6: localIntervals6.first.length });
-  }
-  return used;
-}
-
-function needsPairs(compiled: CompiledTable): boolean {
-  return (['in', 'out'] as const).some((side) => {
-    const { profiles, guarded } = compiled.sides[side];
-    return guarded.size > 0 || profiles.size > 1 || compiled.sourcePorts !== undefined || peersMatter(compiled.sides[side]);
-  });
-}
-
-/** Some profile tells peers apart by address. */
-function peersMatter({ profiles }: CompiledSide): boolean {
-  for (const profile of profiles.values()) {
-    for (const key of profile.pairs.keys()) {
-      const classNumber = key % 0x1_0000_0000;
-      if (classNumber !== 0 && classNumber !== CLASS_NONE_6) return true;
-    }
-  }
-  return false;
 }
 
 /** Chains in an order in which every chain comes after those it goes to. */
@@ -145,8 +80,8 @@ class Stage {
     if (this.compiledSide.guarded.size === 0) return [];
     return ([4, 6] as const).flatMap((family) =>
       [this.sets.hosts[family], this.sets.intervals[family]].filter((map) => this.used.has(map.name)).map((map) => rule(
-        'undeclared address of a set', ...isFamily(family), this.backdrop(), this.address(family, 'local'), lookup(map.name, ADDRESS, 0),
-        immediate(4, big32(GUARD_PROFILE[this.side])), lookup(this.sets.pairs.name, 1, 5), goTo(CHAIN.guard),
+        'undeclared address of a set', ...isFamily(family), this.backdrop(), this.address(family, 'local', ADDRESS), lookup(map.name, ADDRESS, 0),
+        NO_SOURCE_PORT, immediate(4, big32(GUARD_PROFILE[this.side])), lookup(this.sets.pairs.name, 1, 5), goTo(CHAIN.guard),
       )));
   }
 
@@ -156,16 +91,18 @@ class Stage {
     if (standard === undefined) return [rule('no rules', counter, drop)];
     const rules: RuleImage[] = [];
     if (profiles.size > 1) {
-      for (const family of [4, 6] as const) for (const local of this.locals(family)) rules.push(...this.byPeer(variant, family, local));
+      for (const family of [4, 6] as const) for (const local of this.locals(family)) rules.push(...this.byPair(variant, family, local));
     }
     rules.push(...this.guard());
-    for (const family of [4, 6] as const) rules.push(...this.byPeer(variant, family, undefined));
-    if (!this.pairsForAll(variant)) {
+    if (this.bySourcePort(variant)) {
+      for (const family of [4, 6] as const) rules.push(...this.byPair(variant, family, undefined));
+    } else {
+      for (const family of [4, 6] as const) rules.push(...this.byPeer(variant, family));
       const families: readonly (0 | Family)[] = standard.default4 === standard.default6 ? [0] : [4, 6];
       for (const family of families) {
-        rules.push(rule(
-          'rule table, all other peers', ...(family === 0 ? [] : isFamily(family)),
-          immediate(1, sixteen(big32(family === 6 ? standard.default6 : standard.default4))), ...this.decide(variant),
+        rules.push(...this.decideSplit(
+          'rule table, all other peers', variant, false, 1, ...(family === 0 ? [] : isFamily(family)),
+          immediate(1, sixteen(big32(family === 6 ? standard.default6 : standard.default4))),
         ));
       }
     }
@@ -173,30 +110,42 @@ class Stage {
     return rules;
   }
 
-  /** Where profiles or source ports matter, peers in no set have a pair too; else theirs is a constant. */
-  private pairsForAll(variant: Variant): boolean {
-    return this.compiledSide.profiles.size > 1 || (this.compiled.sourcePorts !== undefined && variant === 'port');
+  private bySourcePort(variant: Variant): boolean {
+    return this.compiled.sourcePorts !== undefined && variant === 'port';
   }
 
-  /** `local`: the map that finds this end's profile; undefined = the default profile. */
-  private byPeer(variant: Variant, family: Family, local: SetImage | undefined): RuleImage[] {
+  /** Default profile: the pair stands beside the peer's class. */
+  private byPeer(variant: Variant, family: Family): RuleImage[] {
+    const key = this.side === 'in' ? 2 : 3;
+    // Blocks are a short cut, and every rule costs the kernel when it validates: hosts are the usual peers.
+    return this.peers(family).flatMap((map) => this.decideSplit(
+      `rule table, peers by ${map.interval ? 'prefix' : 'host'}`, variant, !map.interval, key,
+      ...isFamily(family, key + 3), this.address(family, 'peer', key), lookup(map.name, key, 0),
+    ));
+  }
+
+  /** The pair by class, source port class and profile. `local`: the map that finds this end's profile; undefined = the default profile. */
+  private byPair(variant: Variant, family: Family, local: SetImage | undefined): RuleImage[] {
     const rules: RuleImage[] = [];
-    const bySourcePort = this.compiled.sourcePorts !== undefined && variant === 'port';
     const standard = this.compiledSide.profiles.get(this.compiledSide.defaultProfile);
-    const end = [...(bySourcePort ? this.sourcePort() : []), ...this.profile(family, local), lookup(this.sets.pairs.name, 1, 0), ...this.decide(variant)];
+    const sourcePort = this.bySourcePort(variant) ? this.sourcePort() : [NO_SOURCE_PORT];
+    const pair = [...sourcePort, ...this.profile(family, local), lookup(this.sets.pairs.name, 1, 0)];
     const what = local === undefined ? '' : `, this end by ${local.interval ? 'prefix' : 'host'}`;
-    for (const map of peersMatter(this.compiledSide) ? [this.sets.hosts[family], this.sets.intervals[family]] : []) {
-      if (!this.used.has(map.name)) continue;
-      rules.push(rule(
-        `rule table, peers by ${map.interval ? 'prefix' : 'host'}${what}`,
-        ...isFamily(family), this.backdrop(), this.address(family, 'peer'), lookup(map.name, ADDRESS, 0), ...end,
+    for (const map of this.peers(family)) {
+      rules.push(this.decide(
+        `rule table, peers by ${map.interval ? 'prefix' : 'host'}${what}`, variant, 1,
+        ...isFamily(family), this.backdrop(), this.address(family, 'peer', ADDRESS), lookup(map.name, ADDRESS, 0), ...pair,
       ));
     }
-    if (this.pairsForAll(variant)) {
-      const none = family === 6 && standard?.default4 !== standard?.default6 ? CLASS_NONE_6 : 0;
-      rules.push(rule(`rule table, other peers${what}`, ...isFamily(family), immediate(1, sixteen(big32(none))), ...end));
-    }
+    const none = family === 6 && standard?.default4 !== standard?.default6 ? CLASS_NONE_6 : 0;
+    rules.push(this.decide(`rule table, other peers${what}`, variant, 1, ...isFamily(family), immediate(1, sixteen(big32(none))), ...pair));
     return rules;
+  }
+
+  /** Maps from peers to classes, in order of lookup. */
+  private peers(family: Family): SetImage[] {
+    if (!peersMatter(this.compiledSide)) return [];
+    return [this.sets.hosts[family], this.sets.intervals[family]].filter((map) => this.used.has(map.name));
   }
 
   /** Maps from local addresses to profiles, in order of lookup. */
@@ -206,7 +155,7 @@ class Stage {
   }
 
   private profile(family: Family, local: SetImage | undefined): readonly Expression[] {
-    return local === undefined ? [immediate(4, big32(this.compiledSide.defaultProfile))] : [this.address(family, 'local'), lookup(local.name, ADDRESS, 4)];
+    return local === undefined ? [immediate(4, big32(this.compiledSide.defaultProfile))] : [this.address(family, 'local', ADDRESS), lookup(local.name, ADDRESS, 4)];
   }
 
   /** Sixteen bytes in R1..R4 that nft knows and that every packet has. */
@@ -223,33 +172,58 @@ class Stage {
    * The source is the peer of the `in` side and the local end of the `out` side. A connection's source is the original
    * direction's source; its destination the reply direction's source: what NAT made of it.
    */
-  private address(family: Family, end: 'peer' | 'local'): Expression {
+  private address(family: Family, end: 'peer' | 'local', target: number): Expression {
     const isSource = (this.side === 'in') === (end === 'peer');
-    if (this.mode === 'connection') return ct(family === 4 ? CT.sourceIp : CT.sourceIp6, ADDRESS, isSource ? 0 : 1);
+    if (this.mode === 'connection') return ct(family === 4 ? CT.sourceIp : CT.sourceIp6, target, isSource ? 0 : 1);
     return family === 4
-      ? payload(PAYLOAD.network, isSource ? 12 : 16, 4, ADDRESS)
-      : payload(PAYLOAD.network, isSource ? 8 : 24, 16, ADDRESS);
+      ? payload(PAYLOAD.network, isSource ? 12 : 16, 4, target)
+      : payload(PAYLOAD.network, isSource ? 8 : 24, 16, target);
   }
 
-  private port(variant: Variant): Expression {
-    if (variant === 'plain') return immediate(3, big32(0));
-    if (this.mode === 'packet') return payload(PAYLOAD.transport, variant === 'icmp' ? 0 : 2, 2, 3);
-    return variant === 'icmp' ? ct(CT.protoDestination, 3, 0) : ct(CT.protoSource, 3, 1);
+  private port(variant: Variant, target: number): Expression {
+    if (variant === 'plain') return immediate(target, big32(0));
+    if (this.mode === 'packet') return payload(PAYLOAD.transport, variant === 'icmp' ? 0 : 2, 2, target);
+    return variant === 'icmp' ? ct(CT.protoDestination, target, 0) : ct(CT.protoSource, target, 1);
   }
 
-  /** From {pair, ?, ?, any} in R1..R4 to the verdict. */
-  private decide(variant: Variant): readonly Expression[] {
-    const key = [meta(META.l4proto, 2), this.port(variant)];
+  /** A rule that `find`s the pair in register `key` (the three after it are loaded with anything), and goes from there to the verdict. */
+  private decide(what: string, variant: Variant, key: number, ...find: readonly Expression[]): RuleImage {
+    return rule(what, ...find, ...this.service(variant, key), ...this.judge(this.sets.regions, key));
+  }
+
+  /** The same for pairs that may be split: by port, by block where `blocks`, by interval. */
+  private decideSplit(what: string, variant: Variant, blocks: boolean, key: number, ...find: readonly Expression[]): RuleImage[] {
+    const { exact } = this.sets;
+    const rules = [this.decide(what, variant, key, ...find)];
+    if (!this.used.has(exact.name)) return rules;
+    const ask = [...find, ...this.service(variant, key)];
+    const judge = (level: number): readonly Expression[] => [immediate(key + 3, big32(level)), ...this.judge(exact, key)];
+    if (blocks && variant === 'port') rules.unshift(rule(`${what}, block of ports`, ...ask, mask(key + 2, BLOCK_MASK), ...judge(LEVEL.block)));
+    return [rule(`${what}, one port`, ...ask, ...judge(LEVEL.port)), ...rules];
+  }
+
+  private service(variant: Variant, key: number): readonly Expression[] {
+    return [meta(META.l4proto, key + 1), this.port(variant, key + 2)];
+  }
+
+  /** From {pair, protocol, port, any} in K..K+3 to the verdict. */
+  private judge(regions: SetImage, key: number): readonly Expression[] {
     const word = LABEL_REGISTER[this.side];
     const action = ACTION_REGISTER[this.side];
-    const known = [meta(META.mark, word), meta(META.mark, action), lookup(this.sets.regions.name, 1, word - 1)];
-    if (this.mode === 'packet') return [...key, ...known, inSet(SETS.ids.name, word), verdictMap(SETS.packetVerdicts.name, action)];
-    return [...key, ct(CT.labels, 6), ...known, setCt(CT.labels, 6), inSet(SETS.ids.name, word), verdictMap(SETS.verdicts.name, action)];
+    const known = [meta(META.mark, word), meta(META.mark, action), lookup(regions.name, key, word - 1)];
+    if (this.mode === 'packet') return [...known, inSet(SETS.ids.name, word), verdictMap(SETS.packetVerdicts.name, action)];
+    return [ct(CT.labels, LABEL), ...known, setCt(CT.labels, LABEL), inSet(SETS.ids.name, word), verdictMap(SETS.verdicts.name, action)];
   }
 }
 
+/** Of a port in network order. */
+const BLOCK_MASK = Uint8Array.of((0xffff << BLOCK_BITS) >>> 8 & 0xff, (0xffff << BLOCK_BITS) & 0xff);
+
 /** R12..R15: addresses and source ports, on their way to a lookup. */
 const ADDRESS = 12;
+
+/** R2..R3: source port class 0, over what the peer's lookup left there. */
+const NO_SOURCE_PORT = immediate(2, new Uint8Array(8));
 
 function sixteen(word: Uint8Array): Uint8Array {
   const data = new Uint8Array(16);
@@ -257,6 +231,6 @@ function sixteen(word: Uint8Array): Uint8Array {
   return data;
 }
 
-function isFamily(family: Family): readonly Expression[] {
-  return [meta(META.nfproto, ADDRESS), equal(ADDRESS, byte(family === 4 ? FAMILY.ipv4 : FAMILY.ipv6))];
+function isFamily(family: Family, register = ADDRESS): readonly Expression[] {
+  return [meta(META.nfproto, register), equal(register, byte(family === 4 ? FAMILY.ipv4 : FAMILY.ipv6))];
 }

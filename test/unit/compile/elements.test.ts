@@ -4,7 +4,7 @@ import { Compiler } from '../../../src/compile/compiler.js';
 import type { CompiledTable } from '../../../src/compile/compiled.js';
 import type { Block } from '../../../src/drivers/nftables/blocks.js';
 import { elementChanges } from '../../../src/drivers/nftables/table-elements.js';
-import { tableSets } from '../../../src/drivers/nftables/table-layout.js';
+import { tableSets } from '../../../src/drivers/nftables/table-sets.js';
 import { changeSets, generateCase } from '../../oracle/generate.js';
 import { Random } from '../../oracle/random.js';
 import { plan, policyOf, worldOf } from './cases.js';
