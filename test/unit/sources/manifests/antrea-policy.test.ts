@@ -25,7 +25,7 @@ describe('Tier', () => {
   });
 
   it.each<[string, unknown, string]>([
-    ['mytier', 250, 'must be from 0 to 249'], ['mytier', 253, 'must be from 0 to 249'], ['mytier', -1, 'must be from 0 to 249'], ['emergency', 10, 'tier emergency has priority 50, always'],
+    ['mytier', 250, 'the priority of the built-in tier "application"'], ['mytier', 50, 'the built-in tier "emergency"'], ['mytier', 251, 'must be from 0 to 249'], ['mytier', -1, 'must be from 0 to 249'], ['emergency', 10, 'tier emergency has priority 50, always'],
     ['mytier', 1.5, 'must be a whole number'], ['mytier', '5', 'must be a whole number'],
   ])('refuses %s at %j', (name, priority, message) => {
     const problem = refuse(tier(name, priority));
