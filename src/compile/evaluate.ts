@@ -1,9 +1,9 @@
 /** Walks a compiled table as the kernel does, lookup by lookup: what `agentctl trace` answers from. */
 import type { AddressKey } from './addresses.js';
 import { intervalClass, type IntervalClasses } from './classes.js';
-import { winnerAt } from './regions.js';
+import { UNDERLYING, winnerAt } from './regions.js';
 import { sourcePortClass } from './source-ports.js';
-import { CLASS_NONE_6, completeRegions, pairKey, type CompiledTable, type LabelInfo, type Side } from './compiled.js';
+import { CLASS_NONE_6, pairKey, type CompiledTable, type LabelInfo, type Side } from './compiled.js';
 
 export interface TracePacket {
   readonly source: AddressKey;
@@ -30,12 +30,19 @@ export function evaluate(compiled: CompiledTable, side: Side, packet: TracePacke
   if (profile === undefined) throw new Error(`profile ${profileId} is not compiled`);
   const sourcePort = compiled.sourcePorts !== undefined && HAVE_PORTS.has(packet.protocol) ? sourcePortClass(compiled.sourcePorts, packet.sourcePort) : 0;
   const none = packet.source.family === 6 && profile.default4 !== profile.default6 ? CLASS_NONE_6 : 0;
-  const pair = [...addressClasses(compiled, peer), none].map((id) => profile.pairs.get(pairKey(id, sourcePort))).find((found) => found !== undefined)
-    ?? (packet.source.family === 4 ? profile.default4 : profile.default6);
-  const regions = completeRegions(compiled, profile, pair);
-  const label = regions === undefined ? undefined : compiled.labels.get(winnerAt(regions, (packet.protocol << 16) | packet.port));
-  if (label === undefined) throw new Error(`pair ${pair} has no rule for protocol ${packet.protocol}, port ${packet.port}`);
-  return label;
+  const own = [...addressClasses(compiled, peer), none].flatMap((id) => profile.pairs.get(pairKey(id, sourcePort)) ?? []);
+  const standard = packet.source.family === 4 ? profile.default4 : profile.default6;
+  const at = (packet.protocol << 16) | packet.port;
+  // A pair that leaves something open leaves it to the next lookup.
+  for (const pair of [...own, standard]) {
+    const regions = compiled.regions.get(pair);
+    const winner = regions === undefined ? UNDERLYING : winnerAt(regions, at);
+    if (winner === UNDERLYING) continue;
+    const label = compiled.labels.get(winner);
+    if (label === undefined) throw new Error(`pair ${pair} names label ${winner}, which there is not`);
+    return label;
+  }
+  throw new Error(`no pair has a rule for protocol ${packet.protocol}, port ${packet.port}`);
 }
 
 /** As the chain tries them: the host's class, then the interval's. */

@@ -7,7 +7,7 @@ import {
 } from './compiled.js';
 import { meets, type FlatRules } from './flat-rules.js';
 import type { HashedIds } from './hash.js';
-import { differing, merge, NOBODY, paint, paintSections, sparse, translate, UNDERLYING, type Segments } from './regions.js';
+import { merge, NOBODY, paint, paintSections, sparse, touching, translate, UNDERLYING, type Segments } from './regions.js';
 import type { RuleSerials } from './rule-serials.js';
 import type { SourcePortClasses } from './source-ports.js';
 
@@ -147,7 +147,11 @@ export class ProfileBuilder {
     return translate(specific.length === 0 ? base : merge(base, paint(specific, flat.intervals)), label);
   }
 
-  /** Sections have to be painted apart where a rule may hand over to the next one. */
+  /**
+   * Sections have to be painted apart where a rule may hand over to the next one. A peer that a rule passes on may be decided as peers in
+   * no set are; that is written down, as a host that leaves something open is looked up again by the prefix around it, where the rule
+   * that passes may be missing.
+   */
   private paintPassing(index: PeerIndex, specific: Uint32Array, known: boolean): Segments {
     const { flat } = this.context;
     const label = (winner: number): number => this.label(winner);
@@ -155,7 +159,7 @@ export class ProfileBuilder {
     all.set(index.anyone);
     all.set(specific, index.anyone.length);
     const painted = paintAll(all.sort(), flat);
-    return known && index.layered ? differing(painted, index.base(flat), label) : translate(painted, label);
+    return known && index.layered ? touching(painted, paint(specific, flat.intervals), label) : translate(painted, label);
   }
 
   /** Labels of regions that are taken over. */

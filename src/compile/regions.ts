@@ -130,9 +130,12 @@ export function sparse(top: Segments, under: Segments, mapping: (winner: number)
   return zip(top, under, (a, b) => (a < b ? mapping(a) : UNDERLYING));
 }
 
-/** Where two paintings differ, the first one's winner; elsewhere UNDERLYING. Laid over `under` it gives `top`. */
-export function differing(top: Segments, under: Segments, mapping: (winner: number) => number): Segments {
-  return zip(top, under, (a, b) => (a === b ? UNDERLYING : mapping(a)));
+/**
+ * The winners of `top` wherever `touched` has any; elsewhere UNDERLYING. Laid over the painting under both it gives `top`, where nothing
+ * but what touches it told `top` apart.
+ */
+export function touching(top: Segments, touched: Segments, mapping: (winner: number) => number): Segments {
+  return zip(top, touched, (a, b) => (b === NOBODY ? UNDERLYING : mapping(a)));
 }
 
 /** A sparse painting laid over the one under it. */

@@ -54,6 +54,29 @@ export function formatAddress(kind: AddressKind, value: bigint): string {
   return groups.join(':');
 }
 
+/** RFC 5952, as the model holds addresses. */
+export function canonical(kind: 4 | 6, value: bigint): string {
+  if (kind === 4) return formatAddress(4, value);
+  const groups = formatAddress(6, value).split(':');
+  let best = { at: -1, length: 1 };
+  for (let at = 0; at < 8; at += 1) {
+    let length = 0;
+    while (groups[at + length] === '0') length += 1;
+    if (length > best.length) best = { at, length };
+  }
+  if (best.at < 0) return groups.join(':');
+  return `${groups.slice(0, best.at).join(':')}::${groups.slice(best.at + best.length).join(':')}`;
+}
+
+/** A literal as the model holds it. */
+export function canonicalLiteral(text: string): string {
+  const { kind, first, last } = parseLiteral(text);
+  if (kind === 'mac') return text;
+  if (first === last) return canonical(kind, first);
+  const [, length] = text.split('/');
+  return length === undefined ? `${canonical(kind, first)}-${canonical(kind, last)}` : `${canonical(kind, first)}/${length}`;
+}
+
 function parseIpv4(text: string): bigint {
   const parts = text.split('.');
   if (parts.length !== 4) throw new Error(`not an IPv4 address: ${text}`);

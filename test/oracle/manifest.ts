@@ -61,11 +61,14 @@ export function tableDocument(table: GeneratedTable): Record<string, unknown> {
     metadata: { name: table.name },
     spec: {
       ...(table.appliedTo === undefined ? {} : { appliedTo: { workloads: table.appliedTo.map((name) => ({ kind: 'VirtualMachine', name })) } }),
-      addressSets: table.addressSets,
-      rules: table.rules.map(ruleDocument),
-      layer2Rules: table.layer2Rules.map(layer2Document),
+      ...tableContent(table),
     },
   };
+}
+
+/** The spec without its appliedTo. */
+export function tableContent(table: Pick<GeneratedTable, 'addressSets' | 'rules' | 'layer2Rules'>): Record<string, unknown> {
+  return { addressSets: table.addressSets, rules: table.rules.map(ruleDocument), layer2Rules: table.layer2Rules.map(layer2Document) };
 }
 
 export function addressSetDocument(set: AddressSet): Record<string, unknown> {

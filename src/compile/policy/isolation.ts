@@ -27,11 +27,14 @@ export interface IsolationTables {
 
 /** The tables of isolated filters: the same objects for the same host addresses. */
 export class Isolations {
-  private node: EffectiveTable = nodeTable([]);
+  private hostAddresses: readonly string[] = [];
+  /** By directions: a direction that is not isolated asks the baseline section about its node as about everybody else. */
+  private readonly nodes = new Map<string, EffectiveTable>();
   private readonly tables = new Map<string, EffectiveTable>();
 
   setHostAddresses(addresses: readonly string[]): void {
-    this.node = nodeTable(addresses);
+    this.hostAddresses = addresses;
+    this.nodes.clear();
   }
 
   /** Undefined when the filter is not isolated. */
@@ -40,7 +43,16 @@ export class Isolations {
     const deny: EffectiveTable[] = [];
     if (isolation.in) deny.push(this.deny('in', isolation.log));
     if (isolation.out) deny.push(this.deny('out', isolation.log));
-    return { node: this.node, deny };
+    return { node: this.node(isolation), deny };
+  }
+
+  private node(isolation: Isolation): EffectiveTable {
+    const name = `${PREFIX}:node${isolation.out ? '' : '-ingress'}${isolation.in ? '' : '-egress'}`;
+    const known = this.nodes.get(name);
+    if (known !== undefined) return known;
+    const fresh = nodeTable(name, isolation, this.hostAddresses);
+    this.nodes.set(name, fresh);
+    return fresh;
   }
 
   private deny(direction: 'in' | 'out', log: boolean): EffectiveTable {
@@ -54,9 +66,10 @@ export class Isolations {
   }
 }
 
-function nodeTable(addresses: readonly string[]): EffectiveTable {
-  return table(`${PREFIX}:node`, [
-    { ...rule(IDS.nodeIn, 'in', 'accept', false, 'node'), source: NODE }, { ...rule(IDS.nodeOut, 'out', 'accept', false, 'node'), destination: NODE },
+function nodeTable(name: string, isolation: Isolation, addresses: readonly string[]): EffectiveTable {
+  return table(name, [
+    ...(isolation.in ? [{ ...rule(IDS.nodeIn, 'in', 'accept', false, 'node'), source: NODE }] : []),
+    ...(isolation.out ? [{ ...rule(IDS.nodeOut, 'out', 'accept', false, 'node'), destination: NODE }] : []),
   ], new Map([['node', { key: '/node', members: addresses }]]));
 }
 
