@@ -53,9 +53,14 @@ let agent: Agent;
 
 beforeAll(async () => {
   accessSync(NEWER, constants.X_OK); // scripts/setup puts it there
-  world = await createWorld({ workloads: 3 });
+  world = await createWorld({ workloads: 4 });
   const random = new Random(20);
-  const tables = ['table-a', 'table-b'].map((name, index) => tableDocument(generateTable(random, world.plan, name, 1_000 * (index + 1), [], { maxRules: 14 })));
+  // The fourth workload has one large table and no other.
+  const plan = { ...world.plan, workloads: world.plan.workloads.slice(0, 3) };
+  const tables = ['table-a', 'table-b'].map((name, index) => {
+    const table = generateTable(random, plan, name, 1_000 * (index + 1), [], { maxRules: 14 });
+    return tableDocument({ ...table, appliedTo: table.appliedTo ?? plan.workloads.map((workload) => workload.name) });
+  });
   agent = await Agent.run(world, { manifests: { 'workloads.yaml': workloadManifests(world), 'tables.yaml': [...tables, everyFeature(), manyPorts()] } });
 });
 afterAll(() => world.close());
@@ -82,15 +87,15 @@ function everyFeature(): unknown {
   });
 }
 
-/** Enough regions for a hash map of them, for peers in both maps of both families and for all others. */
+/** Enough regions for a hash map of them, asked about peers in both maps of both families and about all others. */
 function manyPorts(): unknown {
-  const rules = Array.from({ length: 24 }, (_, index) => ({
-    id: 9101 + index, direction: 'inout', protocol: index % 2 === 0 ? 'tcp' : 'udp', action: index % 3 === 0 ? 'drop' : 'accept',
+  const rules = Array.from({ length: 40 }, (_, index) => ({
+    id: 9101 + index, direction: 'in', protocol: index % 2 === 0 ? 'tcp' : 'udp', action: index % 3 === 0 ? 'drop' : 'accept',
     ports: Array.from({ length: 15 }, (_port, port) => String(1001 + 2 * (15 * index + port))),
-    ...(index % 4 === 0 ? {} : { source: { addressSets: ['peers'] }, destination: { addressSets: ['peers'] } }),
+    ...(index % 4 === 0 ? {} : { source: { addressSets: ['peers'] } }),
   }));
   return ruleTable('table-d', {
-    appliedTo: { workloads: [{ kind: 'VirtualMachine', name: 'vm-1' }] },
+    appliedTo: { workloads: [{ kind: 'VirtualMachine', name: 'vm-3' }] },
     addressSets: [{ name: 'peers', addresses: ['172.16.10.12', '10.1.0.0/16', 'fd00::1', 'fd01::/64'] }],
     rules: [...rules, { id: 9999, direction: 'inout', protocol: 'any', action: 'reject' }],
   });
