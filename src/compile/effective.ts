@@ -21,7 +21,7 @@ export interface EffectiveTable {
 }
 
 export interface EffectiveSet {
-  /** Scoped: "table/name" for a table's own sets, "/name" for AddressSet objects. */
+  /** Scoped: "table/name" for a table's own sets, "/name" for AddressSet objects, "//name" for what policies select: no two sets share one. */
   readonly key: string;
   readonly members: readonly string[];
   /** How `members` came from an earlier list, where that is known. */

@@ -21,7 +21,7 @@ import { createWorld, type World } from '../support/netns.js';
 import { comparePackets, comparePolicyTrace, worldDocuments } from '../support/policy-differential.js';
 import { startProbe, type Probe } from '../support/probe/probe.js';
 
-const SETS = Number(process.env['DFW_POLICY_SETS'] ?? 25);
+const SETS = Number(process.env['DFW_POLICY_SETS'] ?? 20);
 const FIRST_SEED = Number(process.env['DFW_POLICY_SEED'] ?? 1);
 const EDITS = 2;
 const PACKETS = 40;

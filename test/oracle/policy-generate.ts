@@ -30,7 +30,7 @@ const KINDS = [
   [4, (context: KindContext, index: number) => antreaPolicy(context, index, 'AntreaClusterNetworkPolicy')],
   [3, (context: KindContext, index: number) => antreaPolicy(context, index, 'AntreaNetworkPolicy')],
   [2, (context: KindContext, index: number) => adminPolicy(context, index, 'AdminNetworkPolicy')],
-  [1, (context: KindContext, index: number) => adminPolicy(context, index, 'BaselineAdminNetworkPolicy')],
+  [2, (context: KindContext, index: number) => adminPolicy(context, index, 'BaselineAdminNetworkPolicy')],
   [3, (context: KindContext, index: number) => adminPolicy(context, index, 'ClusterNetworkPolicy')],
   [4, securityPolicy],
 ] as const;

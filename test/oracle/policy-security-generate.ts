@@ -26,6 +26,8 @@ function securityRule(context: KindContext, place: number): SecurityRule {
   const destinations = endpoints(context);
   return {
     name: random.chance(0.6) ? `r${place}` : `rule-${place + 1}`,
+    // Among the first numbers that rules without one are given.
+    ...(random.chance(0.2) ? { id: 1001 + place * 3 + random.int(0, 2) } : {}),
     sources, sourcesExcluded: sources.length > 0 && random.chance(0.2),
     destinations, destinationsExcluded: destinations.length > 0 && random.chance(0.2),
     services: Array.from({ length: random.weighted([[4, 0], [4, 1], [2, 2]]) }, () => service(random)),

@@ -70,7 +70,7 @@ function nodeTable(name: string, isolation: Isolation, addresses: readonly strin
   return table(name, [
     ...(isolation.in ? [{ ...rule(IDS.nodeIn, 'in', 'accept', false, 'node'), source: NODE }] : []),
     ...(isolation.out ? [{ ...rule(IDS.nodeOut, 'out', 'accept', false, 'node'), destination: NODE }] : []),
-  ], new Map([['node', { key: '/node', members: addresses }]]));
+  ], new Map([['node', { key: '//node', members: addresses }]]));
 }
 
 const NODE = { not: false, addressSets: ['node'], addresses: [] };

@@ -530,7 +530,7 @@ export class PolicyEngine {
 function effectiveSets(sets: readonly MemberSet[]): Map<string, EffectiveSet> {
   return new Map(sets.map((set): [string, EffectiveSet] => {
     const { members, change } = set.current;
-    return [set.name, { key: `/${set.name}`, members, ...(change === undefined ? {} : { change }) }];
+    return [set.name, { key: `//${set.name}`, members, ...(change === undefined ? {} : { change }) }];
   }));
 }
 

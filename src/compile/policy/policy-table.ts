@@ -88,8 +88,7 @@ class TableBuilder {
   constructor(private readonly policy: Policy, private readonly subject: Subject, private readonly context: TableContext) {}
 
   rules(rule: PolicyRule): Rule[] {
-    const { numbers } = this.context;
-    const id = rule.id ?? numbers.number(`${this.policy.key} ${rule.key}`);
+    const id = rule.id ?? this.number(rule.key);
     const source = this.match(rule.sources, rule.sourcesExcluded);
     const { reference } = this.policy;
     const common = {
@@ -98,6 +97,15 @@ class TableBuilder {
       policy: { ...reference, ...(rule.name === undefined ? {} : { rule: rule.name }) },
     };
     return this.lines(rule).map((line): Rule => ({ ...common, source, ...line }));
+  }
+
+  /** Never one that the user chose for another rule of the policy: rules of one table and number are one to the kernel. */
+  private number(key: string): number {
+    const { key: policy, rules } = this.policy;
+    for (let attempt = 1; ; attempt += 1) {
+      const number = this.context.numbers.number(`${policy} ${key}${attempt === 1 ? '' : `\n${attempt}`}`);
+      if (!rules.some(({ id }) => id === number)) return number;
+    }
   }
 
   private lines(rule: PolicyRule): Line[] {
