@@ -3,24 +3,30 @@ import { AgentError } from '../model/errors.js';
 import type { Action, RuleAction } from '../model/rule.js';
 import type { AddressClasses } from './classes.js';
 import {
-  CLASS_NONE_6, labelKey, localCondition, pairKey, peerCondition, type CompiledTable, type LabelInfo, type LocalAddresses, type Profile, type Side,
+  CLASS_NONE_6, labelKey, localCondition, pairKey, peerCondition, type CompiledTable, type DeclaredAddresses, type LabelInfo, type Profile, type Side,
 } from './compiled.js';
 import { meets, type FlatRules } from './flat-rules.js';
 import type { HashedIds } from './hash.js';
+import type { Ranges } from './ranges.js';
 import { merge, NOBODY, paint, paintSections, sparse, touching, translate, UNDERLYING, type Segments } from './regions.js';
 import type { RuleSerials } from './rule-serials.js';
 import type { SourcePortClasses } from './source-ports.js';
 
-export interface CompileOptions {
+export interface CompileLimits {
+  /** Above this many local addresses, or this many profile x class combinations, only declared addresses get a profile. */
+  readonly maxLocals?: number;
+  readonly maxCombinations?: number;
+}
+
+export interface CompileOptions extends CompileLimits {
   /** Gives label ids to keys. */
   readonly labelId: (key: string) => number;
   /** A compilation whose address classes hold still where it was made of the very same sets. */
   readonly before?: CompiledTable | undefined;
   /** Numbers that are equal for rules that paint alike; without them every region is painted anew. */
   readonly serials?: RuleSerials;
-  /** Above this many local addresses, or this many profile x class combinations, only declared addresses get a profile. */
-  readonly maxLocals?: number;
-  readonly maxCombinations?: number;
+  /** Members of a set as ranges. */
+  readonly ranges: (members: readonly string[]) => Ranges;
 }
 
 export interface SideContext {
@@ -33,7 +39,7 @@ export interface SideContext {
   readonly labels: Map<number, LabelInfo>;
   readonly ids: HashedIds;
   readonly options: CompileOptions;
-  readonly locals: LocalAddresses;
+  readonly declared: DeclaredAddresses;
   readonly painted: { readonly bases: Map<number, Uint32Array>; readonly pairs: Map<number, Uint32Array> };
 }
 
@@ -64,6 +70,11 @@ export class ProfileBuilder {
     });
     this.profiles.set(id, this.compile(id, positions));
     return id;
+  }
+
+  /** Number of a profile compiled before; undefined when it was not. */
+  known(members: readonly number[]): number | undefined {
+    return this.byMembers.get(members.join());
   }
 
   private compile(id: number, positions: readonly number[]): Profile {
