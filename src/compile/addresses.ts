@@ -13,8 +13,11 @@ export function addressKey(text: string): AddressKey | undefined {
   return six === undefined ? undefined : { family: 6, key: key6(six.hi, six.lo) };
 }
 
-/** Distinct keys of host addresses, with a text that is equal only for the same addresses. */
-export function localKeys(addresses: readonly string[]): DeclaredAddresses & { readonly text: string } {
+/** `text` is equal only for the same addresses. */
+export type LocalKeys = DeclaredAddresses & { readonly text: string };
+
+/** Distinct keys of host addresses. */
+export function localKeys(addresses: readonly string[]): LocalKeys {
   const distinct = [...new Set(addresses)].sort();
   const v4 = new Set<number>();
   const v6 = new Set<Key6>();

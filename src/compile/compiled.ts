@@ -56,6 +56,8 @@ export interface CompiledSide {
 
 /** How addresses of this end came to their profiles: what a change of hosts needs to go on from here. */
 export interface LocalScope {
+  /** Sets that rules name at this end. */
+  readonly sets: ReadonlySet<number>;
   /** Class -> profile, where that profile is compiled; classes in no set that rules name at this end are not listed. */
   readonly profiles: ReadonlyMap<number, number>;
   /** Addresses in such sets: hosts, and intervals one each. */
@@ -85,11 +87,20 @@ export interface HostDelta extends HostMoves {
   readonly locals: Readonly<Record<Side, HostMoves>>;
 }
 
+/** Regions that were painted again; those of every other pair are the same objects as in the base. */
+export interface Repaint {
+  /** Edition of the compilation that this follows. */
+  readonly base: object;
+  readonly pairs: ReadonlySet<number>;
+}
+
 export interface CompiledTable {
   /** Equal for the same compilation only. */
   readonly edition: object;
   /** Present when this differs from its base by these hosts only; their maps are then shared with it (see set-change.ts). */
   readonly delta?: HostDelta;
+  /** Present when this differs from its base by rules that touch few pairs (see rule-change.ts). */
+  readonly repaint?: Repaint;
   readonly flat: FlatRules;
   /** Addresses that attachments of its filters declare. */
   readonly declared: DeclaredAddresses;
@@ -101,12 +112,24 @@ export interface CompiledTable {
   readonly painted: PaintedRules;
 }
 
+export interface PaintedProfile {
+  /** Sets that its local addresses are in, of those that rules name at this end. */
+  readonly members: readonly number[];
+  /** Sets that its rules ask for of the peer. */
+  readonly relevant: ReadonlySet<number>;
+  /** All its pairs, those that decide nothing of their own too; by pairText. */
+  readonly pairIds: ReadonlyMap<string, number>;
+}
+
 /** What each painting was made of, as rule serials: equal lists give equal regions. Empty where serials were not asked for. */
 export interface PaintedRules {
+  readonly profiles: ReadonlyMap<number, PaintedProfile>;
+  /** Label -> how many regions it has; counted when first needed. */
+  readonly wins?: Map<number, number>;
   /** Profile -> its rules that match every peer, in order. */
   readonly bases: ReadonlyMap<number, Uint32Array>;
   /** Pair -> its other rules in order, each with the number of base rules before it. */
-  readonly pairs: ReadonlyMap<number, Uint32Array>;
+  readonly pairs: Map<number, Uint32Array>;
 }
 
 export interface DeclaredAddresses {
@@ -117,6 +140,11 @@ export interface DeclaredAddresses {
 /** What came to `after` since `before`, when that is hosts and nothing else. */
 export function hostDelta(before: CompiledTable | undefined, after: CompiledTable): HostDelta | undefined {
   return before !== undefined && after.delta?.base === before.edition ? after.delta : undefined;
+}
+
+/** The pairs whose regions may differ between the two; undefined = any. */
+export function repaintedPairs(before: CompiledTable | undefined, after: CompiledTable): ReadonlySet<number> | undefined {
+  return before !== undefined && after.repaint?.base === before.edition ? after.repaint.pairs : undefined;
 }
 
 /** The regions of a pair of this profile, complete. */

@@ -5,12 +5,15 @@
 import { AgentError } from '../model/errors.js';
 import type { Filter } from '../model/filter.js';
 import type { RuleTableObject } from '../model/objects.js';
-import { LIMITS } from '../model/rule.js';
-import { addressKey, localKeys, type AddressKey } from './addresses.js';
+import { LIMITS, type Rule } from '../model/rule.js';
+import { addressKey, localKeys, type AddressKey, type LocalKeys } from './addresses.js';
 import { EffectiveTables, type EffectiveSet, type EffectiveTable } from './effective.js';
+import { changeFlat } from './flat-change.js';
 import { flatten, type ResolvedTable } from './flat-rules.js';
 import { LabelIds } from './label-ids.js';
 import { memberRanges, type Ranges } from './ranges.js';
+import type { Intervals } from './regions.js';
+import { changeRules } from './rule-change.js';
 import { RuleSerials } from './rule-serials.js';
 import { changeHosts, type SetDelta } from './set-change.js';
 import { compileTable } from './table.js';
@@ -96,14 +99,22 @@ export class Compiler {
       const updated = deltas === undefined ? undefined : changeHosts(known.compiled, deltas);
       if (updated !== undefined) return { tables, locals: locals.text, compiled: updated };
     }
+    return { tables, locals: locals.text, compiled: this.compileRules(known, tables, locals) };
+  }
+
+  /** Compiles other rules, or other sets, as little anew as it takes. */
+  private compileRules(known: Entry | undefined, tables: readonly EffectiveTable[], locals: LocalKeys): CompiledTable {
     const before = known?.compiled;
-    const flat = flatten(tables.map(resolve), {
-      order: before?.flat.setKeys ?? [], intervals: (rule) => this.serials.intervals(rule),
-    });
-    const compiled = compileTable(flat, locals, {
-      ...this.limits, before, serials: this.serials, labelId: (label) => this.labels.id(label), ranges: (members) => this.rangesOf(members),
-    });
-    return { tables, locals: locals.text, compiled };
+    const resolved = tables.map(resolve);
+    const intervals = (rule: Rule): Intervals => this.serials.intervals(rule);
+    const change = known === undefined ? undefined : changeFlat(known.compiled.flat, known.tables.map(resolve), resolved, intervals);
+    const options = { ...this.limits, before, serials: this.serials, labelId: (label: string) => this.labels.id(label), ranges: (members: readonly string[]) => this.rangesOf(members) };
+    if (change !== undefined && before !== undefined && known?.locals === locals.text) {
+      const changed = changeRules(before, change, options);
+      if (changed !== undefined) return changed;
+    }
+    const flat = change?.flat ?? flatten(resolved, { order: before?.flat.setKeys ?? [], intervals });
+    return compileTable(flat, locals, options);
   }
 
   private rangesOf(members: readonly string[]): Ranges {

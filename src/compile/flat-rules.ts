@@ -90,12 +90,12 @@ export function flatten(tables: readonly ResolvedTable[], options: FlattenOption
       }
       return numbered(set.key, set.members);
     });
-    if (match.addresses.length > 0) used.push(numbered(`${LITERAL}${match.addresses.join()}`, match.addresses));
+    if (match.addresses.length > 0) used.push(numbered(literalKey(match.addresses), match.addresses));
     return { any: used.length === 0, not: match.not, sets: [...new Set(used)].sort((a, b) => a - b) };
   };
 
   for (const table of tables) {
-    const section = table.section === undefined ? 0 : SECTIONS.indexOf(table.section);
+    const section = sectionIndex(table);
     for (const rule of table.rules) {
       let ports = -1;
       if (rule.sourcePorts.length > 0) {
@@ -120,8 +120,17 @@ export function flatten(tables: readonly ResolvedTable[], options: FlattenOption
   return sameKeys(setKeys, order) ? renumber(flat, order) : flat;
 }
 
+/** Index into SECTIONS. */
+export function sectionIndex({ section }: ResolvedTable): number {
+  return section === undefined ? 0 : SECTIONS.indexOf(section);
+}
+
 /** Begins the keys of literal addresses. Scoped names of sets hold a slash and begin with none of these. */
 const LITERAL = '=';
+
+export function literalKey(addresses: readonly string[]): string {
+  return `${LITERAL}${addresses.join()}`;
+}
 
 /** Do both have the same sets at the same indexes, so that what was made of one's sets holds for the other? */
 export function sameSets(a: FlatRules, b: FlatRules): boolean {

@@ -5,7 +5,7 @@
 import { addressMoves, Moves, sourcePortPairs, type AddressMaps, type Move } from './address-moves.js';
 import type { Family } from './classes.js';
 import {
-  CLASS_NONE_6, completeRegions, hostDelta, pairKey, type CompiledSide, type CompiledTable, type HostDelta, type HostMoves, type Profile, type Side,
+  CLASS_NONE_6, completeRegions, hostDelta, pairKey, repaintedPairs, type CompiledSide, type CompiledTable, type HostDelta, type HostMoves, type Profile, type Side,
 } from './compiled.js';
 import { SPACE, type Segments } from './regions.js';
 
@@ -118,19 +118,22 @@ class SideLosses {
         for (const family of families) compare(pairOf(old, from, portBefore, family), pairOf(now, to, portNow, family));
       }
     };
-    if (old !== now || before.regions !== after.regions) {
+    // The same object has the same pairs with the same regions (rule-change.ts, set-change.ts).
+    if (old !== now) {
       compare(old.default4, now.default4);
       compare(old.default6, now.default6);
-      for (const id of classesOf(old, now)) comparePeers(id, id, this.families);
+      for (const id of classesOf(old, now, repaintedPairs(before, after))) comparePeers(id, id, this.families);
     }
     for (const { from, to, family } of this.moves) comparePeers(from, to, [family]);
   }
 }
 
-/** Classes that either profile has pairs of, and none. */
-function classesOf(old: Profile, now: Profile): Set<number> {
+/** Classes that either profile has pairs of, and none; with `only`, those of these pairs where the two are one profile. */
+function classesOf(old: Profile, now: Profile, only: ReadonlySet<number> | undefined): Set<number> {
   const classes = new Set([0]);
-  for (const { pairs } of [old, now]) for (const key of pairs.keys()) classes.add(key % 0x1_0000_0000);
+  for (const { pairs } of [old, now]) {
+    for (const [key, pair] of pairs) if (only === undefined || old.id !== now.id || only.has(pair)) classes.add(key % 0x1_0000_0000);
+  }
   classes.delete(CLASS_NONE_6);
   return classes;
 }

@@ -3,7 +3,7 @@
  * cover the same, give the same label and stand in the same section. Regions whose rules have the same numbers need not be painted again.
  */
 import type { Rule } from '../model/rule.js';
-import { ruleIntervals, type FlatRule } from './flat-rules.js';
+import { ruleIntervals, type FlatRule, type FlatRules } from './flat-rules.js';
 import type { Intervals } from './regions.js';
 
 /** Forgotten rules fill the table; beyond this it starts anew, which costs one full painting. */
@@ -23,9 +23,10 @@ export class RuleSerials {
     return fresh;
   }
 
-  /** The serial of every rule, by position. */
-  all(rules: readonly FlatRule[]): Uint32Array {
-    return Uint32Array.from(rules, (rule) => this.serial(rule));
+  /** The serial of the rule at this position; 0 where there is none. */
+  at({ rules }: FlatRules, position: number): number {
+    const rule = rules[position];
+    return rule === undefined ? 0 : this.serial(rule);
   }
 
   private serial({ table, section, rule }: FlatRule): number {

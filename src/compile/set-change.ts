@@ -56,8 +56,9 @@ export function changeHosts(compiled: CompiledTable, deltas: readonly SetDelta[]
     applyMoves(before.locals6, local.hosts6);
     return count === before.scope.count ? before : { ...before, scope: { ...before.scope, count } };
   };
+  const { repaint: _, ...kept } = compiled;
   return {
-    ...compiled,
+    ...kept,
     edition: {},
     flat: { ...flat, sets },
     sides: { in: side('in', locals.in), out: side('out', locals.out) },

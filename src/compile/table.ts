@@ -9,7 +9,7 @@
  * Peer and local: at the `in` side of a filter the peer is the connection's source, at the `out` side its destination.
  */
 import { classify, ClassNumbers, intervalClass, type AddressClasses, type IntervalClasses } from './classes.js';
-import { localCondition, type CompiledSide, type CompiledTable, type DeclaredAddresses, type LabelInfo, type Side } from './compiled.js';
+import { localCondition, type CompiledSide, type CompiledTable, type DeclaredAddresses, type LabelInfo, type PaintedProfile, type Side } from './compiled.js';
 import { appliesIn, sameSets, type FlatRules } from './flat-rules.js';
 import { HashedIds } from './hash.js';
 import type { Key6 } from './key6.js';
@@ -25,17 +25,16 @@ export function compileTable(flat: FlatRules, declared: DeclaredAddresses, optio
   const regions = new Map<number, Segments>();
   const labels = new Map<number, LabelInfo>();
   const ids = new HashedIds();
-  const painted = { bases: new Map<number, Uint32Array>(), pairs: new Map<number, Uint32Array>() };
-  const serials = options.serials?.all(flat.rules) ?? new Uint32Array(0);
-  const context: SideContext = { flat, serials, classes, sourcePorts, regions, labels, ids, options, declared, painted };
+  const painted = { bases: new Map<number, Uint32Array>(), pairs: new Map<number, Uint32Array>(), profiles: new Map<number, PaintedProfile>() };
+  const context: SideContext = { flat, classes, sourcePorts, regions, labels, ids, options, declared, painted };
   return {
     edition: {}, flat, declared, classes, sourcePorts, regions, labels, painted,
     sides: { in: compileSide('in', context), out: compileSide('out', context) },
   };
 }
 
-function compileSide(side: Side, context: SideContext): CompiledSide {
-  const { flat, classes, declared, options } = context;
+/** Positions of the rules that are judged at this side, and the sets that they name at this end. */
+export function sideRules(flat: FlatRules, side: Side): { positions: number[]; localSets: Set<number> } {
   const positions: number[] = [];
   const localSets = new Set<number>();
   flat.rules.forEach((rule, position) => {
@@ -43,7 +42,12 @@ function compileSide(side: Side, context: SideContext): CompiledSide {
     positions.push(position);
     for (const set of localCondition(rule, side).sets) localSets.add(set);
   });
+  return { positions, localSets };
+}
 
+function compileSide(side: Side, context: SideContext): CompiledSide {
+  const { flat, classes, declared, options } = context;
+  const { positions, localSets } = sideRules(flat, side);
   const builder = new ProfileBuilder(side, positions, context);
   const defaultProfile = builder.profile([]);
   const locals4 = new Map<number, number>();
@@ -75,7 +79,7 @@ function compileSide(side: Side, context: SideContext): CompiledSide {
   const compiled = new Map<number, number>();
   for (const [id, members] of localMembers) setDefined(compiled, id, builder.known(members));
   return {
-    side, profiles: builder.profiles, defaultProfile, locals4, locals6, localIntervals4, localIntervals6, guarded, scope: { profiles: compiled, count, limit },
+    side, profiles: builder.profiles, defaultProfile, locals4, locals6, localIntervals4, localIntervals6, guarded, scope: { sets: localSets, profiles: compiled, count, limit },
   };
 }
 

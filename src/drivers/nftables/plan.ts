@@ -19,7 +19,7 @@ import { host32 } from './expressions.js';
 import {
   appendRules, deleteChain, deleteSet, deleteTable, equalChains, flushChain, newChain, newSet, newTable, type ChainImage, type SetImage,
 } from './image.js';
-import { DISPATCH_SETS, filterPiece, interfaceKey, tablePiece, type FilterPiece, type TablePiece } from './pieces.js';
+import { DISPATCH_SETS, filterPiece, interfaceKey, nextTablePiece, tablePiece, type FilterPiece, type TablePiece } from './pieces.js';
 import { elementChanges } from './table-elements.js';
 import { keepsConnections, targetLabels, type Target, type TargetFilter } from './target.js';
 import {
@@ -183,9 +183,10 @@ class Planner {
     const tables = new Map<string, TablePiece>();
     for (const [key, compiled] of this.target.tables) {
       const known = this.actual.tables.get(key);
-      if (known === undefined || (known.compiled !== compiled && hostDelta(known.compiled, compiled) === undefined)) tables.set(key, tablePiece(key, compiled));
+      if (known === undefined) tables.set(key, tablePiece(key, compiled));
+      else if (known.compiled === compiled) tables.set(key, known);
       // Moving hosts between classes changes no chain.
-      else tables.set(key, known.compiled === compiled ? known : { ...known, compiled });
+      else tables.set(key, hostDelta(known.compiled, compiled) === undefined ? nextTablePiece(key, known, compiled) : { ...known, compiled });
     }
     return tables;
   }

@@ -3,6 +3,7 @@ import { addressKey } from '../../../src/compile/addresses.js';
 import type { CompiledTable, LabelInfo, Side } from '../../../src/compile/compiled.js';
 import type { Compilation } from '../../../src/compile/compiler.js';
 import { evaluate } from '../../../src/compile/evaluate.js';
+import { tablePiece } from '../../../src/drivers/nftables/pieces.js';
 import { buildWorld, type World } from '../../../src/compile/world.js';
 import { canonicalMember } from '../../../src/model/address.js';
 import { objectKey, type DesiredObject } from '../../../src/model/objects.js';
@@ -93,4 +94,10 @@ export function anyPackets(random: Random, policy: ExpectedPolicy, count: number
       : protocol === PROTOCOL.icmp || protocol === PROTOCOL.icmpv6 ? { icmpType: random.pick([8, 128, 13, 3]), icmpCode: random.int(0, 1) } : {};
     return { family, protocol, source, destination, ...rest };
   });
+}
+
+/** Names of kernel sets, and chains by their rules' hashes. */
+export function layout(compiled: CompiledTable): unknown {
+  const { sets, chains } = tablePiece('table', compiled);
+  return { sets: [...sets.keys()], chains: [...chains.values()].map(({ name, rules }) => [name, rules.map(({ comment }) => comment)]) };
 }

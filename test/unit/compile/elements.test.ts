@@ -7,7 +7,7 @@ import { Random } from '../../oracle/random.js';
 import { plan, policyOf, worldOf } from './cases.js';
 import { KernelSets } from './kernel-sets.js';
 
-it('from any table to any other', { timeout: 60_000 }, () => {
+it('from any table to any other', { timeout: 180_000 }, () => {
   let byHosts = 0;
   for (let seed = 1; seed <= 120; seed += 1) {
     const random = new Random(seed);
@@ -28,7 +28,7 @@ it('from any table to any other', { timeout: 60_000 }, () => {
       kernel.apply(before, after);
       const fresh = new KernelSets();
       fresh.apply(undefined, after);
-      expect(kernel.text(), `seed ${seed}, step ${step}`).toEqual(fresh.text());
+      expect(kernel.differences(fresh), `seed ${seed}, step ${step}`).toEqual([]);
       before = after;
     }
   }

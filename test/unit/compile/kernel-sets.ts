@@ -25,8 +25,16 @@ export class KernelSets {
     }
   }
 
-  text(): Record<string, string[]> {
-    return Object.fromEntries([...this.sets].filter(([, held]) => held.size > 0).toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([name, held]) => [name, [...held].map(([key, data]) => `${key} : ${data}`).toSorted((a, b) => (a < b ? -1 : 1))]));
+  /** What these sets hold otherwise than those, a few of them; empty sets count as none. */
+  differences(other: KernelSets): string[] {
+    const found: string[] = [];
+    for (const name of new Set([...this.sets.keys(), ...other.sets.keys()])) {
+      const here = this.sets.get(name);
+      const there = other.sets.get(name);
+      for (const [key, data] of here ?? []) if (there?.get(key) !== data) found.push(`${name} ${key}: ${data}, not ${there?.get(key) ?? 'there'}`);
+      for (const [key, data] of there ?? []) if (here?.has(key) !== true) found.push(`${name} ${key}: ${data} is absent`);
+    }
+    return found.slice(0, 10);
   }
 }
 

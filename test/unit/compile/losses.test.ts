@@ -36,7 +36,7 @@ function changed(random: Random, policy: ExpectedPolicy): ExpectedPolicy {
 
 // Every local address has a profile; declared ones only; from the one to the other as tables grow and shrink.
 for (const [what, limits] of [['any', {}], ['declared', { maxLocals: 0 }], ['few', { maxLocals: 8 }]] as const) {
-  it(`names every rule that no longer decides what it decided (${what} local addresses)`, { timeout: 60_000 }, () => {
+  it(`names every rule that no longer decides what it decided (${what} local addresses)`, { timeout: 180_000 }, () => {
     let moved = 0;
     for (let seed = 1; seed <= 150; seed += 1) {
       const random = new Random(seed);
