@@ -11,7 +11,8 @@ const CAPACITY = 1_000_000;
 
 export class RuleSerials {
   private readonly covered = new WeakMap<Rule, Intervals>();
-  private byRule = new WeakMap<Rule, number>();
+  /** A rule may come to stand in another table. */
+  private byRule = new WeakMap<Rule, { readonly table: string; readonly section: number; readonly serial: number }>();
   private byText = new Map<string, number>();
   private last = 0;
 
@@ -31,11 +32,11 @@ export class RuleSerials {
 
   private serial({ table, section, rule }: FlatRule): number {
     const known = this.byRule.get(rule);
-    if (known !== undefined) return known;
+    if (known?.table === table && known.section === section) return known.serial;
     const text = `${table}/${rule.id} ${rule.action === 'pass' ? 'pass ' : ''}${section} ${this.intervals(rule).join()}`;
-    const found = this.byText.get(text) ?? this.next(text);
-    this.byRule.set(rule, found);
-    return found;
+    const serial = this.byText.get(text) ?? this.next(text);
+    this.byRule.set(rule, { table, section, serial });
+    return serial;
   }
 
   private next(text: string): number {
