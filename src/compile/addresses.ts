@@ -1,7 +1,7 @@
 /** Addresses as the compiled tables key them. */
 import { v4FromText, v6FromText } from '../model/address.js';
 import { key6, type Key6 } from './key6.js';
-import type { LocalAddresses } from './compiled.js';
+import type { DeclaredAddresses } from './compiled.js';
 
 export type AddressKey = { readonly family: 4; readonly key: number } | { readonly family: 6; readonly key: Key6 };
 
@@ -13,15 +13,18 @@ export function addressKey(text: string): AddressKey | undefined {
   return six === undefined ? undefined : { family: 6, key: key6(six.hi, six.lo) };
 }
 
-/** Distinct keys of host addresses, with a text that is equal only for the same addresses. */
-export function localKeys(addresses: readonly string[]): LocalAddresses & { readonly text: string } {
+/** `text` is equal only for the same addresses. */
+export type LocalKeys = DeclaredAddresses & { readonly text: string };
+
+/** Distinct keys of host addresses. */
+export function localKeys(addresses: readonly string[]): LocalKeys {
   const distinct = [...new Set(addresses)].sort();
-  const v4: number[] = [];
-  const v6: Key6[] = [];
+  const v4 = new Set<number>();
+  const v6 = new Set<Key6>();
   for (const text of distinct) {
     const key = addressKey(text);
-    if (key?.family === 4) v4.push(key.key);
-    else if (key?.family === 6) v6.push(key.key);
+    if (key?.family === 4) v4.add(key.key);
+    else if (key?.family === 6) v6.add(key.key);
   }
   return { v4, v6, text: distinct.join() };
 }

@@ -28,10 +28,15 @@ export interface AddressClasses {
   readonly counts: Map<number, number>;
   /** Class number -> indexes of the sets that its addresses are in, ascending. */
   readonly members: ReadonlyMap<number, readonly number[]>;
-  /** The other way round, by the indexes joined with commas; only where families are not split. */
+  /** The other way round, by classKey. */
   readonly byMembers: ReadonlyMap<string, number>;
   /** Class number -> family, where families are split. */
   readonly families: ReadonlyMap<number, Family>;
+}
+
+/** `family` where no class holds addresses of both. */
+export function classKey(sets: readonly number[], family: Family | undefined): string {
+  return family === undefined ? sets.join() : `${family}:${sets.join()}`;
 }
 
 /** Numbers for memberships: by content (names of the sets), so that they are the same in every compilation. */
@@ -47,7 +52,7 @@ export class ClassNumbers {
 
   /** `sets`: ascending indexes, not empty. */
   number(sets: readonly number[], family: Family): number {
-    const key = this.splitFamilies ? `${family}:${sets.join()}` : sets.join();
+    const key = classKey(sets, this.splitFamilies ? family : undefined);
     const found = this.known.get(key);
     if (found !== undefined) return found;
     const names = sets.map((index) => this.setKeys[index] ?? '').sort().join('\n');

@@ -42,8 +42,8 @@ export interface CompiledSide {
   readonly profiles: ReadonlyMap<number, Profile>;
   /** Profile of local addresses in no set that matters. */
   readonly defaultProfile: number;
-  readonly locals4: ReadonlyMap<number, number>;
-  readonly locals6: ReadonlyMap<Key6, number>;
+  readonly locals4: Map<number, number>;
+  readonly locals6: Map<Key6, number>;
   readonly localIntervals4: IntervalClasses<number>;
   readonly localIntervals6: IntervalClasses<Key6>;
   /**
@@ -51,6 +51,19 @@ export interface CompiledSide {
    * and no local filter declares such an address. Packets that use one as their local address are refused.
    */
   readonly guarded: ReadonlySet<number>;
+  readonly scope: LocalScope;
+}
+
+/** How addresses of this end came to their profiles: what a change of hosts needs to go on from here. */
+export interface LocalScope {
+  /** Sets that rules name at this end. */
+  readonly sets: ReadonlySet<number>;
+  /** Class -> profile, where that profile is compiled; classes in no set that rules name at this end are not listed. */
+  readonly profiles: ReadonlyMap<number, number>;
+  /** Addresses in such sets: hosts, and intervals one each. */
+  readonly count: number;
+  /** Up to this count each of them has a profile; above it only those that attachments declare. */
+  readonly limit: number;
 }
 
 /** A host that went from one class to another; 0 = no host any more (or not before): the interval around it decides. */
@@ -62,16 +75,35 @@ export interface HostMove<K> {
   readonly around: number;
 }
 
-export interface HostDelta {
-  readonly base: CompiledTable;
+export interface HostMoves {
   readonly hosts4: readonly HostMove<number>[];
   readonly hosts6: readonly HostMove<Key6>[];
 }
 
+export interface HostDelta extends HostMoves {
+  /** Edition of the compilation that this follows. Not that compilation: each would keep all its predecessors. */
+  readonly base: object;
+  /** The same of the maps from local addresses to profiles: `from`, `to` and `around` are profiles. */
+  readonly locals: Readonly<Record<Side, HostMoves>>;
+}
+
+/** Regions that were painted again; those of every other pair are the same objects as in the base. */
+export interface Repaint {
+  /** Edition of the compilation that this follows. */
+  readonly base: object;
+  readonly pairs: ReadonlySet<number>;
+}
+
 export interface CompiledTable {
-  /** Present when this differs from `base` by these hosts only; the host maps are then shared with it (see set-change.ts). */
+  /** Equal for the same compilation only. */
+  readonly edition: object;
+  /** Present when this differs from its base by these hosts only; their maps are then shared with it (see set-change.ts). */
   readonly delta?: HostDelta;
+  /** Present when this differs from its base by rules that touch few pairs (see rule-change.ts). */
+  readonly repaint?: Repaint;
   readonly flat: FlatRules;
+  /** Addresses that attachments of its filters declare. */
+  readonly declared: DeclaredAddresses;
   readonly classes: AddressClasses;
   readonly sourcePorts: SourcePortClasses | undefined;
   readonly sides: Readonly<Record<Side, CompiledSide>>;
@@ -80,17 +112,39 @@ export interface CompiledTable {
   readonly painted: PaintedRules;
 }
 
+export interface PaintedProfile {
+  /** Sets that its local addresses are in, of those that rules name at this end. */
+  readonly members: readonly number[];
+  /** Sets that its rules ask for of the peer. */
+  readonly relevant: ReadonlySet<number>;
+  /** All its pairs, those that decide nothing of their own too; by pairText. */
+  readonly pairIds: ReadonlyMap<string, number>;
+}
+
 /** What each painting was made of, as rule serials: equal lists give equal regions. Empty where serials were not asked for. */
 export interface PaintedRules {
+  readonly profiles: ReadonlyMap<number, PaintedProfile>;
+  /** Label -> how many regions it has; counted when first needed. */
+  readonly wins?: Map<number, number>;
   /** Profile -> its rules that match every peer, in order. */
   readonly bases: ReadonlyMap<number, Uint32Array>;
   /** Pair -> its other rules in order, each with the number of base rules before it. */
-  readonly pairs: ReadonlyMap<number, Uint32Array>;
+  readonly pairs: Map<number, Uint32Array>;
 }
 
-export interface LocalAddresses {
-  readonly v4: readonly number[];
-  readonly v6: readonly Key6[];
+export interface DeclaredAddresses {
+  readonly v4: ReadonlySet<number>;
+  readonly v6: ReadonlySet<Key6>;
+}
+
+/** What came to `after` since `before`, when that is hosts and nothing else. */
+export function hostDelta(before: CompiledTable | undefined, after: CompiledTable): HostDelta | undefined {
+  return before !== undefined && after.delta?.base === before.edition ? after.delta : undefined;
+}
+
+/** The pairs whose regions may differ between the two; undefined = any. */
+export function repaintedPairs(before: CompiledTable | undefined, after: CompiledTable): ReadonlySet<number> | undefined {
+  return before !== undefined && after.repaint?.base === before.edition ? after.repaint.pairs : undefined;
 }
 
 /** The regions of a pair of this profile, complete. */

@@ -5,15 +5,19 @@
 import { AgentError } from '../model/errors.js';
 import type { Filter } from '../model/filter.js';
 import type { RuleTableObject } from '../model/objects.js';
-import { LIMITS } from '../model/rule.js';
-import { addressKey, localKeys, type AddressKey } from './addresses.js';
+import { LIMITS, type Rule } from '../model/rule.js';
+import { addressKey, localKeys, type AddressKey, type LocalKeys } from './addresses.js';
 import { EffectiveTables, type EffectiveSet, type EffectiveTable } from './effective.js';
+import { changeFlat } from './flat-change.js';
 import { flatten, type ResolvedTable } from './flat-rules.js';
 import { LabelIds } from './label-ids.js';
 import { memberRanges, type Ranges } from './ranges.js';
+import type { Intervals } from './regions.js';
+import { changeRules } from './rule-change.js';
 import { RuleSerials } from './rule-serials.js';
 import { changeHosts, type SetDelta } from './set-change.js';
 import { compileTable } from './table.js';
+import type { CompileLimits } from './profiles.js';
 import { type CompiledTable } from './compiled.js';
 import type { Problem, World } from './world.js';
 
@@ -46,6 +50,8 @@ export class Compiler {
   private readonly serials = new RuleSerials();
   private entries = new Map<string, Entry>();
   private readonly ranges = new WeakMap<readonly string[], Ranges>();
+
+  constructor(private readonly limits: CompileLimits = {}) {}
 
   /** Restores the label ids that the kernel holds. Before the first compile. */
   seed(ids: ReadonlyMap<number, string>): void {
@@ -93,18 +99,22 @@ export class Compiler {
       const updated = deltas === undefined ? undefined : changeHosts(known.compiled, deltas);
       if (updated !== undefined) return { tables, locals: locals.text, compiled: updated };
     }
-    const before = known?.compiled;
-    const flat = flatten(tables.map((table) => this.resolve(table)), (members) => this.rangesOf(members), {
-      order: before?.flat.setKeys ?? [], intervals: (rule) => this.serials.intervals(rule),
-    });
-    return { tables, locals: locals.text, compiled: compileTable(flat, locals, { labelId: (label) => this.labels.id(label), before, serials: this.serials }) };
+    return { tables, locals: locals.text, compiled: this.compileRules(known, tables, locals) };
   }
 
-  private resolve({ table, section, sets }: EffectiveTable): ResolvedTable {
-    return {
-      name: table.metadata.name, rules: table.rules, ...(section === undefined ? {} : { section }),
-      sets: new Map([...sets].map(([name, { key, members }]) => [name, { key, ranges: this.rangesOf(members) }])),
-    };
+  /** Compiles other rules, or other sets, as little anew as it takes. */
+  private compileRules(known: Entry | undefined, tables: readonly EffectiveTable[], locals: LocalKeys): CompiledTable {
+    const before = known?.compiled;
+    const resolved = tables.map(resolve);
+    const intervals = (rule: Rule): Intervals => this.serials.intervals(rule);
+    const change = known === undefined ? undefined : changeFlat(known.compiled.flat, known.tables.map(resolve), resolved, intervals);
+    const options = { ...this.limits, before, serials: this.serials, labelId: (label: string) => this.labels.id(label), ranges: (members: readonly string[]) => this.rangesOf(members) };
+    if (change !== undefined && before !== undefined && known?.locals === locals.text) {
+      const changed = changeRules(before, change, options);
+      if (changed !== undefined) return changed;
+    }
+    const flat = change?.flat ?? flatten(resolved, { order: before?.flat.setKeys ?? [], intervals });
+    return compileTable(flat, locals, options);
   }
 
   private rangesOf(members: readonly string[]): Ranges {
@@ -114,6 +124,10 @@ export class Compiler {
     this.ranges.set(members, built);
     return built;
   }
+}
+
+function resolve({ table, section, sets }: EffectiveTable): ResolvedTable {
+  return { name: table.metadata.name, rules: table.rules, sets, ...(section === undefined ? {} : { section }) };
 }
 
 function countMembers(entries: readonly Entry[]): number {
@@ -136,9 +150,9 @@ function memberChanges(before: readonly EffectiveTable[], after: readonly Effect
       if (known?.key !== key) return undefined;
       if (known.members === members || seen.has(key)) continue;
       seen.add(key);
-      const delta = change?.base === known.members ? knownDelta(key, change) : hostDelta(key, known.members, members);
+      const delta = change?.base === known.members ? knownDelta(change) : hostDelta(known.members, members);
       if (delta === undefined) return undefined;
-      deltas.push(delta);
+      deltas.push({ key, members, ...delta });
     }
   }
   return deltas;
@@ -158,9 +172,9 @@ function sameList<T>(a: readonly T[], b: readonly T[]): boolean {
 /** Above this many members that left, looking for their duplicates costs more than compiling afresh. */
 const MAX_REMOVED = 256;
 
-function knownDelta(key: string, { added, removed }: NonNullable<EffectiveSet['change']>): SetDelta | undefined {
+function knownDelta({ added, removed }: NonNullable<EffectiveSet['change']>): Pick<SetDelta, 'added' | 'removed'> | undefined {
   const [came, went] = [hostKeys(added), hostKeys(removed)];
-  return came === undefined || went === undefined ? undefined : { key, added: came, removed: went };
+  return came === undefined || went === undefined ? undefined : { added: came, removed: went };
 }
 
 /** Undefined when one of them is no host. */
@@ -170,7 +184,7 @@ function hostKeys(texts: readonly string[]): AddressKey[] | undefined {
 }
 
 /** What came and went, when it is hosts only. Lists that differ in one stretch cost one comparison a member. */
-function hostDelta(key: string, before: readonly string[], after: readonly string[]): SetDelta | undefined {
+function hostDelta(before: readonly string[], after: readonly string[]): Pick<SetDelta, 'added' | 'removed'> | undefined {
   let start = 0;
   const shorter = Math.min(before.length, after.length);
   while (start < shorter && before[start] === after[start]) start += 1;
@@ -183,5 +197,5 @@ function hostDelta(key: string, before: readonly string[], after: readonly strin
   if (gone.length > MAX_REMOVED) return undefined;
   // Listed twice, a member stays in while one of the two does.
   const removed = hostKeys(gone.filter((text) => !after.includes(text)));
-  return added === undefined || removed === undefined ? undefined : { key, added, removed };
+  return added === undefined || removed === undefined ? undefined : { added, removed };
 }

@@ -2,7 +2,6 @@
 import { AgentError } from '../model/errors.js';
 import type { AddressMatch, Direction, PortRange, Rule } from '../model/rule.js';
 import { SECTIONS, type Section } from './effective.js';
-import type { Ranges } from './ranges.js';
 import { SPACE, type Intervals } from './regions.js';
 
 /** A rule table with its address sets resolved. */
@@ -16,7 +15,8 @@ export interface ResolvedTable {
 }
 export interface ResolvedSet {
   readonly key: string;
-  readonly ranges: Ranges;
+  /** Canonical texts; another list stands for other content. */
+  readonly members: readonly string[];
 }
 
 /** One side of a rule: the sets it names, by index. Empty and not negated = any; empty and negated cannot be. */
@@ -40,7 +40,8 @@ export interface FlatRule {
 export interface FlatRules {
   readonly rules: readonly FlatRule[];
   readonly setKeys: readonly string[];
-  readonly sets: readonly Ranges[];
+  /** Members of each set: lists told apart by identity, but for literal addresses, whose key says it all. */
+  readonly sets: readonly (readonly string[])[];
   /** Protocol and port intervals of each rule, by its position. */
   readonly intervals: readonly Intervals[];
   /** Distinct source port lists. */
@@ -59,12 +60,12 @@ export interface FlattenOptions {
 }
 
 /**
- * Flattens in order. `inline` turns a rule's literal addresses into ranges. See FlattenOptions for the rest.
+ * Flattens in order. A rule's literal addresses are a set of their own, equal ones the same.
  * @throws AgentError E_HELD when a rule names a set that does not exist: the table is held, never guessed.
  */
-export function flatten(tables: readonly ResolvedTable[], inline: (addresses: readonly string[]) => Ranges, options: FlattenOptions = {}): FlatRules {
+export function flatten(tables: readonly ResolvedTable[], options: FlattenOptions = {}): FlatRules {
   const setKeys: string[] = [];
-  const sets: Ranges[] = [];
+  const sets: (readonly string[])[] = [];
   const indexes = new Map<string, number>();
   const sourcePorts: (readonly PortRange[])[] = [];
   const portIndexes = new Map<string, number>();
@@ -72,13 +73,13 @@ export function flatten(tables: readonly ResolvedTable[], inline: (addresses: re
   let hasFamily = false;
   let hasPass = false;
 
-  const numbered = (key: string, ranges: () => Ranges): number => {
+  const numbered = (key: string, members: readonly string[]): number => {
     const known = indexes.get(key);
     if (known !== undefined) return known;
     const index = sets.length;
     indexes.set(key, index);
     setKeys.push(key);
-    sets.push(ranges());
+    sets.push(members);
     return index;
   };
   const side = (table: ResolvedTable, rule: Rule, match: AddressMatch): SideCondition => {
@@ -87,14 +88,14 @@ export function flatten(tables: readonly ResolvedTable[], inline: (addresses: re
       if (set === undefined) {
         throw new AgentError('E_HELD', `rule ${rule.id} names address set "${name}", which does not exist`, { object: `RuleTable/${table.name}` });
       }
-      return numbered(set.key, () => set.ranges);
+      return numbered(set.key, set.members);
     });
-    if (match.addresses.length > 0) used.push(numbered(`=${match.addresses.join()}`, () => inline(match.addresses)));
+    if (match.addresses.length > 0) used.push(numbered(literalKey(match.addresses), match.addresses));
     return { any: used.length === 0, not: match.not, sets: [...new Set(used)].sort((a, b) => a - b) };
   };
 
   for (const table of tables) {
-    const section = table.section === undefined ? 0 : SECTIONS.indexOf(table.section);
+    const section = sectionIndex(table);
     for (const rule of table.rules) {
       let ports = -1;
       if (rule.sourcePorts.length > 0) {
@@ -119,6 +120,26 @@ export function flatten(tables: readonly ResolvedTable[], inline: (addresses: re
   return sameKeys(setKeys, order) ? renumber(flat, order) : flat;
 }
 
+/** Index into SECTIONS. */
+export function sectionIndex({ section }: ResolvedTable): number {
+  return section === undefined ? 0 : SECTIONS.indexOf(section);
+}
+
+/** Begins the keys of literal addresses. Scoped names of sets hold a slash and begin with none of these. */
+const LITERAL = '=';
+
+export function literalKey(addresses: readonly string[]): string {
+  return `${LITERAL}${addresses.join()}`;
+}
+
+/** Do both have the same sets at the same indexes, so that what was made of one's sets holds for the other? */
+export function sameSets(a: FlatRules, b: FlatRules): boolean {
+  return a.hasFamily === b.hasFamily && a.sets.length === b.sets.length && b.sets.every((members, index) => {
+    const key = b.setKeys[index];
+    return key === a.setKeys[index] && (members === a.sets[index] || key?.startsWith(LITERAL) === true);
+  });
+}
+
 function sameKeys(keys: readonly string[], order: readonly string[]): boolean {
   const known = new Set(order);
   return keys.length === order.length && keys.every((key) => known.has(key));
@@ -128,8 +149,8 @@ function renumber(flat: FlatRules, order: readonly string[]): FlatRules {
   const position = new Map(order.map((key, index) => [key, index]));
   const moved = flat.setKeys.map((key) => position.get(key) ?? 0);
   const sets = [...flat.sets];
-  flat.sets.forEach((ranges, index) => {
-    sets[moved[index] ?? 0] = ranges;
+  flat.sets.forEach((members, index) => {
+    sets[moved[index] ?? 0] = members;
   });
   const side = (condition: SideCondition): SideCondition =>
     (condition.sets.length === 0 ? condition : { ...condition, sets: condition.sets.map((set) => moved[set] ?? 0).sort((a, b) => a - b) });

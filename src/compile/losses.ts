@@ -1,11 +1,13 @@
 /**
  * Which rules lost something from one compilation to the next: some packet that a rule decided before is now decided by
- * another. Connections that such a rule admitted must be judged again. May name too many, never too few.
+ * another, or refused undecided. Connections that such a rule admitted must be judged again. May name too many, never too few.
  */
-import { intervalClass, type AddressClasses, type IntervalClasses } from './classes.js';
-import { nextKey6, type Key6 } from './key6.js';
+import { addressMoves, Moves, sourcePortPairs, type AddressMaps, type Move } from './address-moves.js';
+import type { Family } from './classes.js';
+import {
+  CLASS_NONE_6, completeRegions, hostDelta, pairKey, repaintedPairs, type CompiledSide, type CompiledTable, type HostDelta, type HostMoves, type Profile, type Side,
+} from './compiled.js';
 import { SPACE, type Segments } from './regions.js';
-import { completeRegions, pairKey, type CompiledSide, type CompiledTable, type HostDelta, type Profile } from './compiled.js';
 
 /** Above this many distinct moves of addresses between classes, every rule is taken to have lost. */
 const MAX_MOVES = 4096;
@@ -14,138 +16,157 @@ const MAX_MOVES = 4096;
 export function losses(before: CompiledTable, after: CompiledTable): Set<number> {
   const lost = new Set<number>();
   if (before === after) return lost;
-  const moves = after.delta?.base === before ? deltaMoves(after.delta) : classMoves(before.classes, after.classes);
+  const delta = hostDelta(before, after);
+  const moves = delta === undefined ? addressMoves(before.classes, after.classes) : deltaMoves(delta);
   for (const side of ['in', 'out'] as const) {
-    const old = before.sides[side];
-    const fresh = after.sides[side];
-    for (const [id, profile] of old.profiles) {
-      const now = fresh.profiles.get(id);
-      if (now === undefined || moves === undefined) loseProfile(profile, before, lost);
-      else compareProfile(profile, before, now, after, moves, lost);
-    }
-    // An address of this end that changed its profile: what the old one admitted is judged again.
-    for (const id of movedProfiles(old, fresh)) {
-      const profile = old.profiles.get(id);
-      if (profile !== undefined) loseProfile(profile, before, lost);
-    }
+    const compare = new SideLosses(before, after, side, moves, delta, lost);
+    if (moves.length > MAX_MOVES) compare.everything();
+    else compare.run();
   }
   return lost;
 }
 
-function loseProfile(profile: Profile, table: CompiledTable, lost: Set<number>): void {
-  for (const pair of new Set([profile.default4, profile.default6, ...profile.pairs.values()])) {
-    for (const winner of table.regions.get(pair)?.winners ?? []) lost.add(winner);
+class SideLosses {
+  private readonly old: CompiledSide;
+  private readonly fresh: CompiledSide;
+  private readonly compared = new Set<string>();
+  private readonly ports: readonly (readonly [from: number, to: number])[];
+  private readonly families: readonly Family[];
+
+  constructor(
+    private readonly before: CompiledTable,
+    private readonly after: CompiledTable,
+    private readonly side: Side,
+    private readonly moves: readonly Move[],
+    private readonly delta: HostDelta | undefined,
+    private readonly lost: Set<number>,
+  ) {
+    this.old = before.sides[side];
+    this.fresh = after.sides[side];
+    this.ports = sourcePortPairs(before.sourcePorts, after.sourcePorts);
+    this.families = before.flat.hasFamily || after.flat.hasFamily ? [4, 6] : [4];
+  }
+
+  /** Whatever any rule decided. */
+  everything(): void {
+    for (const profile of this.old.profiles.values()) this.lose(profile);
+  }
+
+  run(): void {
+    const { old, fresh } = this;
+    for (const [id, profile] of old.profiles) {
+      const now = fresh.profiles.get(id);
+      // Addresses of this end that stayed in their profile.
+      if (now !== undefined) this.compareProfiles(profile, now);
+    }
+    for (const [from, to] of this.localMoves()) {
+      const profile = old.profiles.get(from);
+      const now = fresh.profiles.get(to);
+      if (profile === undefined) continue;
+      // Where only declared addresses have profiles, another one that lost its own is refused now.
+      if (now === undefined || (this.delta === undefined && fresh.guarded.size > 0 && to === fresh.defaultProfile)) this.lose(profile);
+      else this.compareProfiles(profile, now);
+    }
+    const standard = old.profiles.get(old.defaultProfile);
+    if (standard !== undefined && this.refusesMore()) this.lose(standard);
+  }
+
+  private lose(profile: Profile): void {
+    for (const pair of new Set([profile.default4, profile.default6, ...profile.pairs.values()])) {
+      for (const winner of this.before.regions.get(pair)?.winners ?? []) this.lost.add(winner);
+    }
+  }
+
+  /** Distinct (old profile, new profile) of addresses of this end that have another now. */
+  private localMoves(): readonly (readonly [from: number, to: number])[] {
+    const { old, fresh } = this;
+    const moves = this.delta === undefined
+      ? addressMoves(localMaps(old), localMaps(fresh))
+      : deltaMoves(this.delta.locals[this.side]);
+    return moves.map(({ from, to }) => [from || old.defaultProfile, to || fresh.defaultProfile] as const).filter(([from, to]) => from !== to);
+  }
+
+  /**
+   * Did an address come into a set at this end whose addresses are refused unless an attachment declares them? Nobody says
+   * that no workload uses it, so that the default profile may have admitted its connections.
+   */
+  private refusesMore(): boolean {
+    const { old, fresh, delta, after: { declared } } = this;
+    if (fresh.guarded.size === 0) return false;
+    const comesIn = (from: number, to: number): boolean => fresh.guarded.has(to) && !old.guarded.has(from);
+    if (delta === undefined) return this.moves.some(({ from, to }) => comesIn(from, to)) || [...fresh.guarded].some((id) => !old.guarded.has(id));
+    return delta.hosts4.some(({ address, from, to, around }) => comesIn(from || around, to || around) && !declared.v4.has(address))
+      || delta.hosts6.some(({ address, from, to, around }) => comesIn(from || around, to || around) && !declared.v6.has(address));
+  }
+
+  /** What `old` decided for addresses of this end that have `now`. */
+  private compareProfiles(old: Profile, now: Profile): void {
+    const { before, after } = this;
+    const sameDefault = old.layered === now.layered && before.regions.get(old.default4) === after.regions.get(now.default4);
+    const compare = (from: number, to: number): void => {
+      // The same pair with the same regions over the same default: nothing to complete and compare.
+      if (from === to && sameDefault && before.regions.get(from) === after.regions.get(to)) return;
+      const key = `${from} ${to}`;
+      if (this.compared.has(key)) return;
+      this.compared.add(key);
+      const a = completeRegions(before, old, from);
+      const b = completeRegions(after, now, to);
+      if (a !== undefined && b !== undefined) compareSegments(a, b, this.lost);
+    };
+    const comparePeers = (from: number, to: number, families: readonly Family[]): void => {
+      for (const [portBefore, portNow] of this.ports) {
+        for (const family of families) compare(pairOf(old, from, portBefore, family), pairOf(now, to, portNow, family));
+      }
+    };
+    // The same object has the same pairs with the same regions (rule-change.ts, set-change.ts).
+    if (old !== now) {
+      compare(old.default4, now.default4);
+      compare(old.default6, now.default6);
+      for (const id of classesOf(old, now, repaintedPairs(before, after))) comparePeers(id, id, this.families);
+    }
+    for (const { from, to, family } of this.moves) comparePeers(from, to, [family]);
   }
 }
 
-type Move = readonly [from: number, to: number];
+/** Classes that either profile has pairs of, and none; with `only`, those of these pairs where the two are one profile. */
+function classesOf(old: Profile, now: Profile, only: ReadonlySet<number> | undefined): Set<number> {
+  const classes = new Set([0]);
+  for (const { pairs } of [old, now]) {
+    for (const [key, pair] of pairs) if (only === undefined || old.id !== now.id || only.has(pair)) classes.add(key % 0x1_0000_0000);
+  }
+  classes.delete(CLASS_NONE_6);
+  return classes;
+}
 
-function compareProfile(
-  old: Profile, before: CompiledTable, now: Profile, after: CompiledTable, moves: readonly Move[], lost: Set<number>,
-): void {
-  const compared = new Set<string>();
-  const sameDefault = before.regions.get(old.default4) === after.regions.get(now.default4);
-  const compare = (from: number, to: number): void => {
-    const key = `${from} ${to}`;
-    if (compared.has(key)) return;
-    compared.add(key);
-    // The same pair with the same regions over the same default: nothing to complete and compare.
-    if (from === to && sameDefault && before.regions.get(from) === after.regions.get(to)) return;
-    const a = completeRegions(before, old, from);
-    const b = completeRegions(after, now, to);
-    if (a !== undefined && b !== undefined) compareSegments(a, b, lost);
-  };
-  const pairOf = (profile: Profile, key: number, family6: boolean): number =>
-    profile.pairs.get(key) ?? profile.pairs.get(Math.floor(key / 0x1_0000_0000) * 0x1_0000_0000) ?? (family6 ? profile.default6 : profile.default4);
-  compare(old.default4, now.default4);
-  compare(old.default6, now.default6);
-  for (const key of new Set([...old.pairs.keys(), ...now.pairs.keys()])) {
-    compare(pairOf(old, key, false), pairOf(now, key, false));
-    compare(pairOf(old, key, true), pairOf(now, key, true));
-  }
-  const ports = new Set([0, ...(before.sourcePorts?.classes ?? []), ...(after.sourcePorts?.classes ?? [])]);
-  for (const [from, to] of moves) {
-    for (const port of ports) {
-      for (const family6 of [false, true]) compare(pairOf(old, pairKey(from, port), family6), pairOf(now, pairKey(to, port), family6));
-    }
-  }
+/** The pair that the lookups find for a peer of this class; 0 = in no set. */
+function pairOf(profile: Profile, classNumber: number, port: number, family: Family): number {
+  const none = family === 6 && profile.default4 !== profile.default6 ? CLASS_NONE_6 : 0;
+  return (classNumber === 0 ? undefined : profile.pairs.get(pairKey(classNumber, port)))
+    ?? profile.pairs.get(pairKey(none, port))
+    ?? (family === 6 ? profile.default6 : profile.default4);
 }
 
 function compareSegments(a: Segments, b: Segments, lost: Set<number>): void {
   if (a === b) return;
+  let i = 0;
   let j = 0;
-  for (let i = 0; i < a.starts.length; i += 1) {
+  while (i < a.starts.length && j < b.starts.length) {
     const winner = a.winners[i] ?? 0;
-    const end = a.starts[i + 1] ?? SPACE;
-    const start = a.starts[i] ?? 0;
-    while (j > 0 && (b.starts[j] ?? 0) > start) j -= 1;
-    while (j + 1 < b.starts.length && (b.starts[j + 1] ?? SPACE) <= start) j += 1;
-    for (let k = j; k < b.starts.length && (b.starts[k] ?? SPACE) < end; k += 1) {
-      if (b.winners[k] !== winner) {
-        lost.add(winner);
-        break;
-      }
-    }
+    if (winner !== b.winners[j]) lost.add(winner);
+    const endA = a.starts[i + 1] ?? SPACE;
+    const endB = b.starts[j + 1] ?? SPACE;
+    if (endA <= endB) i += 1;
+    if (endB <= endA) j += 1;
   }
 }
 
-function deltaMoves(delta: HostDelta): readonly Move[] {
-  const moves = new Map<string, Move>();
-  for (const { from, to, around } of [...delta.hosts4, ...delta.hosts6]) moves.set(`${from || around} ${to || around}`, [from || around, to || around]);
-  return [...moves.values()];
+function localMaps({ locals4, locals6, localIntervals4, localIntervals6 }: CompiledSide): AddressMaps {
+  return { hosts4: locals4, hosts6: locals6, intervals4: localIntervals4, intervals6: localIntervals6 };
 }
 
-/** Distinct (old class, new class) of addresses whose class changed; undefined when there are too many. */
-function classMoves(before: AddressClasses, after: AddressClasses): readonly Move[] | undefined {
-  const moves = new Map<string, Move>();
-  const note = (from: number, to: number): void => {
-    if (from !== to) moves.set(`${from} ${to}`, [from, to]);
-  };
-  hostMoves(before.hosts4, before.intervals4, after.hosts4, after.intervals4, note);
-  hostMoves(before.hosts6, before.intervals6, after.hosts6, after.intervals6, note);
-  intervalMoves(before.intervals4, after.intervals4, (address) => (address === 0xffffffff ? undefined : address + 1), note);
-  intervalMoves(before.intervals6, after.intervals6, nextKey6, note);
-  return moves.size > MAX_MOVES ? undefined : [...moves.values()];
-}
-
-function hostMoves<T extends number | Key6>(
-  before: ReadonlyMap<T, number>, beforeIntervals: IntervalClasses<T>, after: ReadonlyMap<T, number>, afterIntervals: IntervalClasses<T>,
-  note: (from: number, to: number) => void,
-): void {
-  if (before === after && beforeIntervals === afterIntervals) return;
-  for (const [address, id] of before) {
-    const now = after.get(address);
-    if (now !== id) note(id, now ?? intervalClass(afterIntervals, address));
-  }
-  for (const [address, id] of after) if (!before.has(address)) note(intervalClass(beforeIntervals, address), id);
-}
-
-function intervalMoves<T extends number | Key6>(
-  before: IntervalClasses<T>, after: IntervalClasses<T>, next: (address: T) => T | undefined, note: (from: number, to: number) => void,
-): void {
-  if (before === after) return;
-  // Every piece between two bounds of either list lies in one class of each: its first address stands for it.
-  const points = new Set<T>([...before.first, ...after.first]);
-  for (const list of [before, after]) {
-    for (const last of list.last) {
-      const following = next(last);
-      if (following !== undefined) points.add(following);
-    }
-  }
-  for (const point of points) note(intervalClass(before, point), intervalClass(after, point));
-}
-
-function movedProfiles(old: CompiledSide, fresh: CompiledSide): Set<number> {
-  const moved = new Set<number>();
-  const maps = <K extends number | Key6>(a: ReadonlyMap<K, number>, around: IntervalClasses<K>, b: ReadonlyMap<K, number>): void => {
-    for (const [address, profile] of a) if (b.get(address) !== profile) moved.add(profile);
-    for (const address of b.keys()) if (!a.has(address)) moved.add(intervalClass(around, address) || old.defaultProfile);
-  };
-  maps(old.locals4, old.localIntervals4, fresh.locals4);
-  maps(old.locals6, old.localIntervals6, fresh.locals6);
-  const text = (list: IntervalClasses<unknown>): string => JSON.stringify([list.first, list.last, list.classes]);
-  if (text(old.localIntervals4) !== text(fresh.localIntervals4) || text(old.localIntervals6) !== text(fresh.localIntervals6)) {
-    for (const id of old.profiles.keys()) moved.add(id);
-  }
-  return moved;
+function deltaMoves({ hosts4, hosts6 }: HostMoves): readonly Move[] {
+  const moves = new Moves();
+  for (const { from, to, around } of hosts4) moves.add(from || around, to || around, 4);
+  for (const { from, to, around } of hosts6) moves.add(from || around, to || around, 6);
+  return moves.list;
 }

@@ -5,8 +5,8 @@ import { CHAIN, SETS } from './base-layout.js';
 import { counter, jump, returns } from './expressions.js';
 import { rule, type ChainImage, type SetImage } from './image.js';
 import { VERDICT } from './kernel.js';
-import { entryChain, tableChains } from './table-layout.js';
-import { tableSets, usedSets, type TableSets } from './table-sets.js';
+import { asksForTypes, entryChain, tableChains } from './table-layout.js';
+import { peersMatter, tableSets, usedSets, type TableSets } from './table-sets.js';
 import type { TargetFilter } from './target.js';
 import type { Verdict } from './verdicts.js';
 
@@ -32,6 +32,21 @@ export function tablePiece(key: string, compiled: CompiledTable): TablePiece {
     sets: new Map(usedSets(names, compiled).map((set) => [set.name, set])),
     chains: new Map(tableChains(prefix, names, compiled).map((chain) => [chain.name, chain])),
   };
+}
+
+/** The piece of a compilation that follows another: the same chains and sets where what they are made of is the same. */
+export function nextTablePiece(key: string, before: TablePiece, compiled: CompiledTable): TablePiece {
+  return layoutFacts(before.names, before.compiled) === layoutFacts(before.names, compiled) ? { ...before, compiled } : tablePiece(key, compiled);
+}
+
+/** All that chains and sets depend on, as text: sets in use, constants in the rules, and which rules there are. */
+export function layoutFacts(names: TableSets, compiled: CompiledTable): string {
+  const sides = (['in', 'out'] as const).map((side) => {
+    const { profiles, defaultProfile, guarded } = compiled.sides[side];
+    const standard = profiles.get(defaultProfile);
+    return [profiles.size > 1, defaultProfile, standard?.default4, standard?.default6, guarded.size > 0, peersMatter(compiled.sides[side])];
+  });
+  return JSON.stringify([usedSets(names, compiled).map(({ name }) => name), compiled.sourcePorts !== undefined, asksForTypes(compiled), sides]);
 }
 
 /** Chains and dispatch of one filter. */

@@ -10,7 +10,7 @@
  * Both can be read off the kernel's sets, so a crash at any point loses nothing.
  */
 import { losses } from '../../compile/losses.js';
-import type { LabelInfo } from '../../compile/compiled.js';
+import { hostDelta, type LabelInfo } from '../../compile/compiled.js';
 import type { Segment } from '../../native/binding.js';
 import { AttributeWriter } from './attributes.js';
 import { BASE_CHAINS, ICMP_PROTOCOLS, PORT_PROTOCOLS, SETS, TABLE } from './base-layout.js';
@@ -19,7 +19,7 @@ import { host32 } from './expressions.js';
 import {
   appendRules, deleteChain, deleteSet, deleteTable, equalChains, flushChain, newChain, newSet, newTable, type ChainImage, type SetImage,
 } from './image.js';
-import { DISPATCH_SETS, filterPiece, interfaceKey, tablePiece, type FilterPiece, type TablePiece } from './pieces.js';
+import { DISPATCH_SETS, filterPiece, interfaceKey, nextTablePiece, tablePiece, type FilterPiece, type TablePiece } from './pieces.js';
 import { elementChanges } from './table-elements.js';
 import { keepsConnections, targetLabels, type Target, type TargetFilter } from './target.js';
 import {
@@ -143,8 +143,11 @@ class Planner {
     if (!actual.present) this.base();
     this.tables(tables);
     if (!sameEntries(actual.filters, filters)) this.filters(filters);
-    if (lost.size === 0 && this.sameLabels()) {
-      const { labels, live, probation, retired } = actual;
+    if (this.sameLabels()) {
+      // What lost something was live: it waits for the sweep, and all else stays as it is.
+      const { labels, retired } = actual;
+      const [live, probation] = lost.size === 0 ? [actual.live, actual.probation] : [without(actual.live, lost), new Set([...actual.probation, ...lost])];
+      this.block('delete', SETS.live, liveBlock(lost), true);
       return { segments: this.segments(), lost, summary: this.summary, next: { present: true, target, tables, filters, labels, live, probation, retired } };
     }
 
@@ -180,9 +183,10 @@ class Planner {
     const tables = new Map<string, TablePiece>();
     for (const [key, compiled] of this.target.tables) {
       const known = this.actual.tables.get(key);
-      if (known === undefined || (known.compiled !== compiled && compiled.delta?.base !== known.compiled)) tables.set(key, tablePiece(key, compiled));
+      if (known === undefined) tables.set(key, tablePiece(key, compiled));
+      else if (known.compiled === compiled) tables.set(key, known);
       // Moving hosts between classes changes no chain.
-      else tables.set(key, known.compiled === compiled ? known : { ...known, compiled });
+      else tables.set(key, hostDelta(known.compiled, compiled) === undefined ? nextTablePiece(key, known, compiled) : { ...known, compiled });
     }
     return tables;
   }
@@ -371,6 +375,12 @@ class Planner {
     // A rule that comes to accept what it refused has no connections to lose.
     return new Set([...lost].filter((id) => actual.live.has(id)));
   }
+}
+
+function without(ids: ReadonlySet<number>, gone: ReadonlySet<number>): Set<number> {
+  const rest = new Set(ids);
+  for (const id of gone) rest.delete(id);
+  return rest;
 }
 
 function sameEntries<T>(a: ReadonlyMap<string, T>, b: ReadonlyMap<string, T>): boolean {

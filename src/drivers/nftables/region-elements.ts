@@ -1,5 +1,5 @@
 /** Elements of the two maps that hold a table's regions: {pair, protocol, port} to {label id, action}. */
-import type { CompiledTable } from '../../compile/compiled.js';
+import { repaintedPairs, type CompiledTable } from '../../compile/compiled.js';
 import { equalSegments, SPACE, UNDERLYING, type Segments } from '../../compile/regions.js';
 import { END, type Block } from './blocks.js';
 import { splitRegions } from './region-split.js';
@@ -24,21 +24,31 @@ export function diffRegions(before: HeldRegions | undefined, after: HeldRegions,
   if (old?.regions === after.compiled.regions && before?.split.size === after.split.size) return;
   // The action stands in the regions: a rule whose action changed is rewritten in all of its own.
   const changed = new Set<number>();
-  for (const [id, label] of after.compiled.labels) {
+  for (const [id, label] of old?.labels === after.compiled.labels ? [] : after.compiled.labels) {
     const known = old?.labels.get(id);
     if (known !== undefined && actionCode(known) !== actionCode(label)) changed.add(id);
   }
   const alike = (a: Segments, b: Segments): boolean => equalSegments(a, b) && !(changed.size > 0 && a.winners.some((winner) => changed.has(winner)));
   const change = new RegionChange(exact, ranges, changed, (id) => codeOf(old, id), (id) => codeOf(after.compiled, id));
-  for (const [pair, segments] of old?.regions ?? []) {
+  // Where few pairs were painted again, all others are as they were.
+  const repainted = changed.size > 0 || before?.split.size !== after.split.size ? undefined : repaintedPairs(old, after.compiled);
+  for (const [pair, segments] of entriesOf(old?.regions, repainted)) {
     const now = after.compiled.regions.get(pair);
     const had = { segments, split: before?.split.has(pair) ?? false };
     if (now === undefined) change.pair(pair, had, undefined);
     else if (resplit(pair) || !alike(segments, now)) change.pair(pair, had, { segments: now, split: after.split.has(pair) });
   }
-  for (const [pair, segments] of after.compiled.regions) {
+  for (const [pair, segments] of entriesOf(after.compiled.regions, repainted)) {
     if (old?.regions.has(pair) !== true) change.pair(pair, undefined, { segments, split: after.split.has(pair) });
   }
+}
+
+function entriesOf<V>(map: ReadonlyMap<number, V> | undefined, only: ReadonlySet<number> | undefined): Iterable<readonly [number, V]> {
+  if (map === undefined || only === undefined) return map ?? [];
+  return [...only].flatMap((key) => {
+    const value = map.get(key);
+    return value === undefined ? [] : [[key, value] as const];
+  });
 }
 
 function codeOf(table: CompiledTable | undefined, id: number): number {

@@ -1,5 +1,5 @@
 /** Elements of a compiled table's data maps: all of them, or what differs from the compilation before. */
-import type { CompiledTable, Profile } from '../../compile/compiled.js';
+import { hostDelta, type CompiledTable, type Profile } from '../../compile/compiled.js';
 import type { SourcePortClasses } from '../../compile/source-ports.js';
 import { changedPairs, diffIntervals, diffMaps, LOCAL_WRITERS, peerWriters, putMoves } from './address-elements.js';
 import { Block, END } from './blocks.js';
@@ -29,11 +29,15 @@ export function elementChanges(sets: TableSets, before: CompiledTable | undefine
     fill(had(set) ? before : undefined, made.remove, made.add);
     note(set, made);
   };
-  const { delta } = after;
+  const delta = hostDelta(before, after);
   const peers = peerWriters(after);
-  if (delta !== undefined && delta.base === before) {
+  if (delta !== undefined) {
     change(sets.hosts[4], (_old, remove, add) => putMoves(delta.hosts4, remove, add, peers.host4));
     change(sets.hosts[6], (_old, remove, add) => putMoves(delta.hosts6, remove, add, peers.host6));
+    for (const side of ['in', 'out'] as const) {
+      change(sets.locals[side].hosts[4], (_old, remove, add) => putMoves(delta.locals[side].hosts4, remove, add, LOCAL_WRITERS.host4));
+      change(sets.locals[side].hosts[6], (_old, remove, add) => putMoves(delta.locals[side].hosts6, remove, add, LOCAL_WRITERS.host6));
+    }
     return changes;
   }
   const repaired = before === undefined ? undefined : changedPairs(before, after);

@@ -37,9 +37,14 @@ export function entryChain(prefix: string, side: Side, mode: Mode): string {
   return `${prefix}_${mode === 'packet' ? 'packet_' : ''}${side}`;
 }
 
+/** Some rule asks for an ICMP type. */
+export function asksForTypes(compiled: CompiledTable): boolean {
+  return compiled.flat.rules.some(({ rule: { icmp } }) => icmp !== undefined);
+}
+
 /** Chains in an order in which every chain comes after those it goes to. */
 export function tableChains(prefix: string, sets: TableSets, compiled: CompiledTable): ChainImage[] {
-  const hasIcmp = compiled.flat.rules.some(({ rule: { icmp } }) => icmp !== undefined);
+  const hasIcmp = asksForTypes(compiled);
   return (['in', 'out'] as const).flatMap((side) =>
     (['connection', 'packet'] as const).flatMap((mode) => new Stage(prefix, sets, compiled, side, mode).chains(hasIcmp)));
 }
