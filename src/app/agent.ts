@@ -11,6 +11,7 @@ import { AuditLog } from '../drivers/audit/audit-log.js';
 import { IdsDriver } from '../drivers/ids/ids.js';
 import { ChildProcessRunner } from '../drivers/ids/process-runner.js';
 import { ProcProcessTable } from '../drivers/ids/process-table.js';
+import { DnsDriver } from '../drivers/nftables/dns-driver.js';
 import { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import { NftablesDriver } from '../drivers/nftables/driver.js';
 import { PolicyEngine } from '../compile/policy/policy-engine.js';
@@ -36,6 +37,7 @@ import { HeldObjects } from './held-objects.js';
 import { hostAddresses, HostAddresses } from './host-addresses.js';
 import { auditLookups, loggedIds, TrackedFlows } from './lookups.js';
 import { collectMetrics } from './metrics-collector.js';
+import { NameLearning } from './name-learning.js';
 import { OWN_SOURCE, OwnObjects } from './own-objects.js';
 import { StoredRuleNumbers } from './rule-numbers.js';
 import { AgentService } from './service.js';
@@ -81,6 +83,7 @@ export class Agent {
   private readonly ruleNumbers: StoredRuleNumbers;
   private readonly held: HeldObjects;
   private readonly policies: PolicyEngine;
+  private readonly names: NameLearning;
   private readonly hostAddresses: HostAddresses;
 
   constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
@@ -117,10 +120,18 @@ export class Agent {
       write: (text) => writeFileAtomic(join(config.stateDir, 'held.json'), text),
     }, log.child('held'));
     this.hostAddresses = new HostAddresses({ read: hostAddresses, clock, onChange: () => this.loop.markDirty('host addresses') });
-    this.policies = new PolicyEngine({ numbers: this.ruleNumbers, ...(config.cluster === '' ? {} : { cluster: config.cluster }), namesOf: () => [] });
+    this.names = new NameLearning({
+      driver: new DnsDriver({ socket: this.nft, log: log.child('dns'), logGroup: config.dns.nflogGroup }),
+      reader: new native.NflogReader({ group: config.dns.nflogGroup, copyRange: 65_535 }),
+      store: { read: () => readTextFile(join(config.stateDir, 'dns.json')), write: (text) => writeFileAtomic(join(config.stateDir, 'dns.json'), text) },
+      clock, log: log.child('dns'), minTtlSeconds: config.dns.minTTL, servers: config.dns.servers, onChange: () => this.namesChanged(),
+    });
+    this.policies = new PolicyEngine({
+      numbers: this.ruleNumbers, ...(config.cluster === '' ? {} : { cluster: config.cluster }), namesOf: (pattern) => this.names.addressesOf(pattern),
+    });
     this.datapath = new Datapath({
       desired: new DesiredState(this.sources), policies: this.policies, ruleNumbers: this.ruleNumbers, held: this.held, hostAddresses: () => this.hostAddresses.current,
-      numbers: this.numbers, driver, netdev, links: this.links, flows: this.flowTable, clock, log: log.child('datapath'),
+      numbers: this.numbers, driver, netdev, names: this.names, links: this.links, flows: this.flowTable, clock, log: log.child('datapath'),
       failOpen, logGroup: config.nflogGroup, sensor: config.ids.enabled ? config.ids.sensor : '', onSwept: () => this.loop.markDirty('sweep'),
     });
     this.loop = new ReconcileLoop({
@@ -148,7 +159,7 @@ export class Agent {
       node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, loop: this.loop, flows: this.flowTable, audit: this.audit, ids: this.ids, clock,
     });
     const service = new AgentService({
-      datapath: this.datapath, loop: this.loop, sources: this.sources, netdev, ids: this.ids, status, failOpen,
+      datapath: this.datapath, loop: this.loop, sources: this.sources, netdev, ids: this.ids, names: this.names, status, failOpen,
       own: new OwnObjects({ store, sources: this.sources, reread: () => own.sync(this.stopping.signal) }),
       flows: new FlowService(this.flowTable, () => this.datapath.labels),
       filters: new FilterQueries({ driver, netdev, flows: this.flowTable, links: () => this.datapath.links, refreshLinks: () => this.datapath.refreshLinks(), failOpen }),
@@ -160,7 +171,7 @@ export class Agent {
       api: service, socketPath: config.api.socket, group: config.api.group, log: log.child('api'),
       peerCredentials: (fd) => native.peerCredentials(fd), allow: peerAccess(config.api.group),
     });
-    collectMetrics({ metrics: this.metrics, datapath: this.datapath, driver, netdev, flows: this.flowTable, sources: this.sources, status, ids: this.ids });
+    collectMetrics({ metrics: this.metrics, datapath: this.datapath, driver, netdev, flows: this.flowTable, sources: this.sources, status, ids: this.ids, names: this.names });
     this.metricsServer = this.buildMetricsServer(status);
   }
 
@@ -172,6 +183,7 @@ export class Agent {
     this.numbers.load();
     this.ruleNumbers.load();
     this.policies.restore(this.held.load());
+    this.names.load();
     await this.accounting();
     await this.audit.start();
     this.nflog.start((packets) => this.audit.onPackets(packets));
@@ -200,6 +212,7 @@ export class Agent {
     await this.api.stop();
     for (const { source } of this.sources) await source.stop();
     this.nflog.stop();
+    await this.names.stop();
     this.flowTable.stop();
     await this.audit.stop();
     this.links.close();
@@ -232,6 +245,11 @@ export class Agent {
       end({ outcome: 'failed' });
       throw error;
     }
+  }
+
+  private namesChanged(): void {
+    this.policies.namesChanged();
+    this.loop.markDirty('dns');
   }
 
   private linksChanged(): void {

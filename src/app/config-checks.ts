@@ -85,6 +85,7 @@ function acrossKeys(config: Config): Omit<ConfigProblem, 'origin'>[] {
     const twin = config.sources.findIndex((other) => JSON.stringify(other) === JSON.stringify(source));
     if (twin < index) problems.push({ path: `sources[${index}]`, reason: `is the same as sources[${twin}]` });
   });
+  if (config.dns.nflogGroup === config.nflogGroup) problems.push({ path: 'dns.nflogGroup', reason: 'must not be the group nflogGroup names' });
   if (config.ids.mode === 'ips') problems.push({ path: 'ids.mode', reason: 'ips is not in this version; it inspects copies (ids)' });
   if (config.ids.tap === config.ids.sensor) problems.push({ path: 'ids.sensor', reason: 'must not be the device ids.tap names' });
   return problems;

@@ -19,6 +19,6 @@ export function configKeys(): ConfigKey[] {
 
 function leaves(schema: ConfigSchema, path: readonly string[]): ConfigKey[] {
   if (schema.properties !== undefined) return Object.entries(schema.properties).flatMap(([name, child]) => leaves(child, [...path, name]));
-  const words = path.flatMap((name) => name.split(/(?=[A-Z])/)).map((word) => word.toLowerCase());
+  const words = path.flatMap((name) => name.split(/(?<=[a-z0-9])(?=[A-Z])/)).map((word) => word.toLowerCase());
   return [{ path, flag: `--${words.join('-')}`, variable: `DFW_${words.join('_').toUpperCase()}`, schema }];
 }

@@ -41,6 +41,13 @@ export interface Config {
   readonly stateDir: string;
   readonly log: { readonly level: LogLevel };
   readonly nflogGroup: number;
+  readonly dns: {
+    /** Seconds. */
+    readonly minTTL: number;
+    /** Whose answers count; empty = anybody's. */
+    readonly servers: readonly string[];
+    readonly nflogGroup: number;
+  };
   readonly conntrack: { readonly receiveBuffer: number };
   readonly resyncSeconds: number;
 }
@@ -145,6 +152,13 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
   stateDir: text('absolute-path', 'What must survive a restart: rule ids, filter numbers, attachments made with agentctl.', '/var/lib/dfw-agent'),
   log: object({ level: oneOf(['error', 'warn', 'info', 'debug'], 'info', 'Least severe level that is logged.') }),
   nflogGroup: integer(1, 65535, 223, 'NFLOG group of the packets of rules with log; no other program may read it.'),
+  dns: object({
+    minTTL: integer(0, 604800, 0, 'Seconds that an address of a domain name in a rule stands at least, whatever the TTL of the DNS reply; for clients that keep addresses longer than they should.'),
+    servers: {
+      type: 'array', items: { type: 'string', format: 'network' }, default: [], description: 'DNS servers whose answers count for domain names in rules, as the workloads address them; empty: whichever they ask.',
+    },
+    nflogGroup: integer(1, 65535, 224, 'NFLOG group of the copies of DNS replies; no other program may read it.'),
+  }),
   conntrack: object({
     receiveBuffer: integer(65536, 1073741824, 33554432, 'Bytes of the socket buffer for connection events. Too small: events are lost, counted and made up for by a dump.'),
   }),

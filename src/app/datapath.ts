@@ -16,6 +16,7 @@ import type { DesiredState } from './desired.js';
 import type { StoredFilterNumbers } from './filter-numbers.js';
 import type { HeldObjects } from './held-objects.js';
 import { netdevFilters, resolveMirrors } from './mirrors.js';
+import type { NameLearning } from './name-learning.js';
 import type { Realized } from './realized.js';
 import type { StoredRuleNumbers } from './rule-numbers.js';
 
@@ -29,6 +30,7 @@ export interface DatapathOptions {
   readonly hostAddresses: () => readonly string[];
   readonly driver: NftablesDriver;
   readonly netdev: NetdevDriver;
+  readonly names: NameLearning;
   readonly links: LinkSocket;
   readonly flows: FlowTable;
   readonly clock: Clock;
@@ -100,14 +102,15 @@ export class Datapath {
     const applied = await options.driver.apply(target);
     const settled = await this.settle();
     const frames = await this.applyNetdev(world, compilation);
+    const names = await this.applyNames(world);
 
-    const changed = applied.changed || frames.changed || this.realizedState === undefined;
+    const changed = applied.changed || frames.changed || names.changed || this.realizedState === undefined;
     const before = this.realizedState;
     const generation = (before?.generation ?? 0) + (changed ? 1 : 0);
     const at = options.clock.now();
     this.realizedState = {
       generation, at: changed ? at : (before?.at ?? at), world, compilation, mirrors: frames.mirrors,
-      problems: [...desired.problems, ...world.problems, ...options.policies.problems, ...compilation.problems, ...frames.problems],
+      problems: [...desired.problems, ...world.problems, ...options.policies.problems, ...compilation.problems, ...frames.problems, ...names.problems],
       tableTimes: new Map([...compilation.tables].map(([key, compiled]) => {
         const known = before?.tableTimes.get(key);
         return [key, known?.compiled === compiled ? known : { generation, at, compiled }];
@@ -129,7 +132,7 @@ export class Datapath {
   }
 
   async drifted(depth: 'structure' | 'all'): Promise<string | undefined> {
-    return (await this.options.driver.drifted(depth)) ?? (await this.framesDrifted());
+    return (await this.options.driver.drifted(depth)) ?? (await this.framesDrifted()) ?? (await this.options.names.drifted());
   }
 
   /** Looks at table `netdev dfw` only after somebody committed something. */
@@ -159,7 +162,8 @@ export class Datapath {
     await this.sweeping;
     await this.options.driver.cleanup();
     await this.options.netdev.cleanup();
-    return ['table inet dfw', 'table netdev dfw'];
+    await this.options.names.cleanup();
+    return ['table inet dfw', 'table netdev dfw', 'table inet dfw_dns'];
   }
 
   private async settle(): Promise<boolean> {
@@ -216,5 +220,14 @@ export class Datapath {
       options.clock.after(200, options.onSwept);
       return { changed: false, mirrors, problems: [this.netdevProblem] };
     }
+  }
+  private async applyNames(world: Realized['world']): Promise<{ changed: boolean; problems: Problem[] }> {
+    const { options } = this;
+    const { patterns, filters } = options.policies.fqdnPeers();
+    const interfaces = world.filters.filter(({ name }) => filters.has(name)).map((filter) => filter.interface);
+    const { changed, problem } = await options.names.apply({ patterns, interfaces });
+    if (problem === undefined) return { changed, problems: [] };
+    options.clock.after(200, options.onSwept);
+    return { changed, problems: [problem] };
   }
 }

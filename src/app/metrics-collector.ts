@@ -6,6 +6,7 @@ import type { FlowTable } from '../native/binding.js';
 import type { Metrics } from '../platform/metrics.js';
 import type { Datapath } from './datapath.js';
 import type { NamedSource } from './desired.js';
+import type { NameLearning } from './name-learning.js';
 import type { StatusReporter } from './status.js';
 
 export interface CollectorParts {
@@ -17,6 +18,7 @@ export interface CollectorParts {
   readonly sources: readonly NamedSource[];
   readonly status: StatusReporter;
   readonly ids: IdsDriver | undefined;
+  readonly names: NameLearning;
 }
 
 export function collectMetrics(parts: CollectorParts): void {
@@ -26,11 +28,12 @@ export function collectMetrics(parts: CollectorParts): void {
   metrics.onScrape(() => collectMirrors(parts));
 }
 
-function collectState({ metrics, datapath, flows, sources, status }: CollectorParts): void {
+function collectState({ metrics, datapath, flows, sources, status, names }: CollectorParts): void {
   const { realized } = datapath;
   metrics.filters.set(realized?.world.filters.length ?? 0);
   metrics.rules.set(realized?.compilation.rules ?? 0);
   metrics.addresses.set(realized?.compilation.addresses ?? 0);
+  metrics.dnsNames.set(names.size);
   const stats = flows.stats();
   metrics.flows.set(stats.flows);
   metrics.setTotal(metrics.flowEventsLost, {}, stats.lost);

@@ -22,6 +22,7 @@ export class Metrics {
   readonly rules = this.#gauge('dfw_rules', 'Rules in force, summed over the rule tables.', []);
   readonly addresses = this.#gauge('dfw_addresses', 'Members of the address sets in use.', []);
   readonly flows = this.#gauge('dfw_flows', 'Connections in the tracker table.', []);
+  readonly dnsNames = this.#gauge('dfw_dns_names', 'Domain names of rules whose addresses are known from DNS replies.', []);
   readonly sourceErrors = this.#gauge('dfw_source_errors', 'Objects refused by a source and not mended yet.', ['source']);
   readonly sourceSynced = this.#gauge('dfw_source_synced', '1 once a source was read completely.', ['source']);
   readonly flowEventsLost = this.#counter('dfw_flow_events_lost_total', 'Connection events lost in the socket buffer, made up for by a dump.', []);

@@ -10,7 +10,7 @@ import { tableDocument } from '../oracle/manifest.js';
 import { Random } from '../oracle/random.js';
 import { Agent } from '../support/agent.js';
 import { command, type CommandResult } from '../support/command.js';
-import { ruleTable, workloadManifests } from '../support/manifests.js';
+import { attachment, podManifests, ruleTable, virtualMachine, type Manifest } from '../support/manifests.js';
 import { createWorld, type World } from '../support/netns.js';
 
 const NEWER = fileURLToPath(new URL('../../.cache/nft-1.1.3/nft', import.meta.url));
@@ -31,6 +31,7 @@ const MATRIX: readonly [string, readonly string[], string?][] = [
   ['list ruleset', ['list', 'ruleset']],
   ['list ruleset as JSON', ['-j', 'list', 'ruleset']],
   ['list our table', ['list', 'table', 'inet', 'dfw']],
+  ['list the copies of DNS replies', ['list', 'table', 'inet', 'dfw_dns']],
   ['list sets', ['list', 'sets']],
   ['list maps', ['list', 'maps']],
   ['list chains', ['list', 'chains']],
@@ -53,18 +54,32 @@ let agent: Agent;
 
 beforeAll(async () => {
   accessSync(NEWER, constants.X_OK); // scripts/setup puts it there
-  world = await createWorld({ workloads: 4 });
+  world = await createWorld({ workloads: 5 });
   const random = new Random(20);
-  // The fourth workload has one large table and no other.
+  // The fourth workload has one large table and no other; the fifth is a pod.
   const plan = { ...world.plan, workloads: world.plan.workloads.slice(0, 3) };
   const tables = ['table-a', 'table-b'].map((name, index) => {
     const table = generateTable(random, plan, name, 1_000 * (index + 1), [], { maxRules: 14 });
     return tableDocument({ ...table, appliedTo: table.appliedTo ?? plan.workloads.map((workload) => workload.name) });
   });
-  agent = await Agent.run(world, { manifests: { 'workloads.yaml': workloadManifests(world), 'tables.yaml': [...tables, everyFeature(), manyPorts()] } });
+  agent = await Agent.run(world, { manifests: { 'workloads.yaml': [...workloads(), domains()], 'tables.yaml': [...tables, everyFeature(), manyPorts()] } });
 });
 afterAll(() => world.close());
 beforeEach(({ onTestFailed }) => onTestFailed(async () => console.log(await agent.tail())));
+
+/** Virtual machines, and one pod. */
+function workloads(): Manifest[] {
+  const machines = world.workloads.slice(0, 4);
+  return [...machines.flatMap((workload) => [virtualMachine(workload), attachment(workload)]), ...podManifests('x', world.workloads.slice(4))];
+}
+
+/** Brings in table inet dfw_dns. */
+function domains(): Manifest {
+  return {
+    apiVersion: 'crd.antrea.io/v1beta1', kind: 'ClusterNetworkPolicy', metadata: { name: 'domains' },
+    spec: { priority: 1, appliedTo: [{ namespaceSelector: {} }], egress: [{ action: 'Drop', to: [{ fqdn: '*.example.com' }] }] },
+  };
+}
 
 function everyFeature(): unknown {
   return ruleTable('table-c', {

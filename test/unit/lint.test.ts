@@ -26,9 +26,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   connections: ['model', 'native', 'platform', 'compile'],
   sources: ['model', 'platform'],
   discovery: ['model', 'platform'],
+  dns: ['model', 'platform'],
   api: ['model', 'platform'],
   cli: ['model', 'api', 'platform'],
-  app: ['model', 'platform', 'native', 'compile', 'reconcile', 'drivers/nftables', 'drivers/mirror', 'connections', 'sources', 'discovery', 'api', 'cli'],
+  app: ['model', 'platform', 'native', 'compile', 'reconcile', 'drivers/nftables', 'drivers/mirror', 'connections', 'sources', 'discovery', 'dns', 'api', 'cli'],
 };
 const LAYERS = [...Object.keys(MAY_IMPORT), 'drivers/mirror'];
 const NO_IMPORT = 'eslint(no-restricted-imports)';

@@ -105,6 +105,8 @@ export class PolicyEngine {
   private readonly neighbours = neighbourDiscovery();
   private readonly restored = new Map<string, PolicyObject>();
   private readonly problemEntries = new Set<Entry>();
+  /** Those with domain names among their peers. */
+  private readonly naming = new Set<Variant>();
   private hostAddresses = '';
   private securityPolicies = 0;
   /** Whether there were any when filters were last looked at. */
@@ -151,6 +153,17 @@ export class PolicyEngine {
   /** DNS answers changed. */
   namesChanged(): void {
     this.sets.originsChanged(new Set<MemberOrigin>(['DNS']));
+  }
+
+  /** Domain names and patterns of the rules in force, and the filters that have such rules. */
+  fqdnPeers(): { readonly patterns: ReadonlySet<string>; readonly filters: ReadonlySet<string> } {
+    const patterns = new Set<string>();
+    const filters = new Set<string>();
+    for (const { built, users } of this.naming) {
+      for (const name of built.names) patterns.add(name);
+      for (const user of users) filters.add(user);
+    }
+    return { patterns, filters };
   }
 
   /**
@@ -469,10 +482,12 @@ export class PolicyEngine {
 
   private build(entry: Entry, policy: Policy, key: string, applying: readonly number[], subject: Subject, users: Set<string>): Variant {
     const built = buildTable(policy, key, applying, subject, this.tableContext);
-    return {
+    const variant: Variant = {
       entry, key, built, applying, subject, users, portVersions: built.ports.map(({ version }) => version),
       effective: { table: built.table, section: policy.order.section, sets: effectiveSets(built.sets) },
     };
+    if (built.names.length > 0) this.naming.add(variant);
+    return variant;
   }
 
   /** The filter no longer has these tables; `still` are the policies that apply from now on. */
@@ -489,6 +504,7 @@ export class PolicyEngine {
   }
 
   private release(variant: Variant): void {
+    this.naming.delete(variant);
     for (const set of variant.built.sets) this.sets.release(set);
     for (const ports of variant.built.ports) this.sets.releasePorts(ports);
   }

@@ -40,6 +40,8 @@ export interface PolicyTable {
   readonly sets: readonly MemberSet[];
   /** The table must be built anew when one of these changes its version. */
   readonly ports: readonly PortNumbers[];
+  /** Domain names and patterns among the peers. */
+  readonly names: readonly string[];
 }
 
 /** The parts of a subject that make a difference to this policy's tables, as text: equal texts, equal tables. */
@@ -66,7 +68,7 @@ export function buildTable(policy: Policy, variant: string, applying: readonly n
   const name = variant === '' ? policy.order.name : `${policy.order.name}#${readableName(variant)}`;
   return {
     table: { kind: 'RuleTable', metadata: { name, labels: {} }, addressSets: [], rules, layer2Rules: [] },
-    sets: [...builder.sets.values()], ports: builder.ports,
+    sets: [...builder.sets.values()], ports: builder.ports, names: [...builder.names],
   };
 }
 
@@ -84,6 +86,7 @@ const ANY: AddressMatch = { not: false, addressSets: [], addresses: [] };
 class TableBuilder {
   readonly sets = new Map<string, MemberSet>();
   readonly ports: PortNumbers[] = [];
+  readonly names = new Set<string>();
 
   constructor(private readonly policy: Policy, private readonly subject: Subject, private readonly context: TableContext) {}
 
@@ -180,6 +183,7 @@ class TableBuilder {
     }
     if ('fqdn' in peer) {
       const { namesOf } = this.context;
+      this.names.add(peer.fqdn);
       return this.use(`fqdn ${peer.fqdn}`, readableName(`fqdn:${peer.fqdn.replaceAll('*', '_')}`), [
         { computed: () => namesOf(peer.fqdn), dependsOn: ['DNS'], text: `fqdn ${peer.fqdn}` },
       ]);

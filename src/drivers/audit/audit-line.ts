@@ -1,7 +1,7 @@
 /** Lines of the audit log, in the field order of NSX's dfwpktlogs or as JSON. Pure. */
 import { ICMP, IPV6_ICMP, TCP, UDP } from '../../model/protocols.js';
 import type { AlertView } from '../../model/views.js';
-import { ETHERTYPE_IPV4, ETHERTYPE_IPV6, type PacketHeaders } from './packet.js';
+import { ETHERTYPE_IPV4, ETHERTYPE_IPV6, type PacketHeaders } from '../../model/packet-headers.js';
 
 export type AuditFormat = 'nsx' | 'json';
 export type AuditAction = 'accept' | 'drop' | 'reject';

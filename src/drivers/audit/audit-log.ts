@@ -7,7 +7,7 @@ import {
 } from './audit-line.js';
 import { LineFile, type LineFileStatus, type OpenAppend } from './line-file.js';
 import { LineLimiter } from './line-limiter.js';
-import { decodePacket } from './packet.js';
+import { decodePacket } from '../../model/packet-headers.js';
 
 /** What the prefix of a logged packet says. */
 export interface ParsedPrefix {

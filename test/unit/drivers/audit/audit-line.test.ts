@@ -13,7 +13,7 @@ const match: MatchEvent = {
   length: 60,
   headers: {
     ethertype: 0x0800, protocol: 6, source: '192.0.2.3', destination: '192.0.2.4', sourcePort: 49627, destinationPort: 80, tcpFlags: 2,
-    icmpType: undefined, icmpCode: undefined, laterFragment: false,
+    icmpType: undefined, icmpCode: undefined, laterFragment: false, transportOffset: 20,
   },
 };
 const term: TermEvent = {

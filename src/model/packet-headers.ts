@@ -1,6 +1,6 @@
-/** Headers of a logged packet, as far as the copied bytes go. Sources: RFC 791, 8200, 4302, 9293, 768, 9260, 792, 4443, 826. */
-import { v4ToText, wordsToText } from '../../model/address-text.js';
-import { ICMP, IPV6_ICMP, SCTP, TCP, UDP } from '../../model/protocols.js';
+/** Headers of a packet that the kernel copied to us, as far as the copied bytes go. Sources: RFC 791, 8200, 4302, 9293, 768, 9260, 792, 4443, 826. */
+import { v4ToText, wordsToText } from './address-text.js';
+import { ICMP, IPV6_ICMP, SCTP, TCP, UDP } from './protocols.js';
 
 export interface PacketHeaders {
   /** 0x0800 | 0x86dd: IP; anything else as it came. */
@@ -19,6 +19,8 @@ export interface PacketHeaders {
   readonly icmpCode: number | undefined;
   /** A fragment other than the first: it has no transport header. */
   readonly laterFragment: boolean;
+  /** Where the transport header begins; undefined where there is none. May lie behind the copy's end. */
+  readonly transportOffset: number | undefined;
 }
 
 export const ETHERTYPE_IPV4 = 0x0800;
@@ -42,6 +44,7 @@ const NOTHING: Omit<PacketHeaders, 'ethertype'> = {
   icmpType: undefined,
   icmpCode: undefined,
   laterFragment: false,
+  transportOffset: undefined,
 };
 
 /** Decodes from the network header on. Never throws: what is cut or broken is undefined. */
@@ -61,7 +64,7 @@ function decodeIPv4(view: DataView): PacketHeaders {
   if (headerLength < 20) return addresses;
   const protocol = view.getUint8(9);
   if ((view.getUint16(6) & 0x1fff) !== 0) return { ...addresses, protocol, laterFragment: true };
-  return { ...addresses, protocol, ...decodeTransport(protocol, view, headerLength) };
+  return { ...addresses, protocol, transportOffset: headerLength, ...decodeTransport(protocol, view, headerLength) };
 }
 
 function decodeIPv6(view: DataView): PacketHeaders {
@@ -72,7 +75,7 @@ function decodeIPv6(view: DataView): PacketHeaders {
   let offset = 40;
   // Each turn moves at least 8 bytes on, so the copy's length bounds the loop.
   for (;;) {
-    if (!EXTENSION_HEADERS.has(next)) return { ...addresses, protocol: next, ...decodeTransport(next, view, offset) };
+    if (!EXTENSION_HEADERS.has(next)) return { ...addresses, protocol: next, transportOffset: offset, ...decodeTransport(next, view, offset) };
     if (view.byteLength < offset + 8) return addresses;
     const following = view.getUint8(offset);
     if (next === FRAGMENT && (view.getUint16(offset + 2) & 0xfff8) !== 0) return { ...addresses, protocol: following, laterFragment: true };
