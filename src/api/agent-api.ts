@@ -34,7 +34,7 @@ export interface AgentApi {
   sync(timeoutMs: number): Promise<SyncView>;
   getTrafficControl(): Promise<TrafficControlView[]>;
   /** By name, then address. `domain`: a name, with * for anything; absent: all. */
-  getFqdnCache(domain?: string): FqdnAddressView[];
+  getFqdnCache(domain?: string): Promise<FqdnAddressView[]>;
   getAlerts(request: { workload?: string; sinceMs?: number; minSeverity?: number; limit?: number }): Promise<AlertsView>;
   followAlerts(request: { workload?: string }, signal: AbortSignal): AsyncIterable<AlertView>;
   reloadIds(): Promise<{ reloaded: boolean; detail: string }>;

@@ -173,7 +173,7 @@ export class AgentService implements AgentApi {
     });
   }
 
-  getFqdnCache(domain?: string): FqdnAddressView[] {
+  async getFqdnCache(domain?: string): Promise<FqdnAddressView[]> {
     return this.options.names.entries(domain);
   }
 

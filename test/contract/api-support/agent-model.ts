@@ -158,7 +158,7 @@ export class AgentModel implements AgentApi {
       workloads: [{ namespace: 'default', name: 'web', filter: FILTER }],
     }];
   }
-  getFqdnCache(domain?: string): FqdnAddressView[] {
+  async getFqdnCache(domain?: string): Promise<FqdnAddressView[]> {
     return [{ fqdn: domain ?? 'www.example.com', address: '192.0.2.1', expiration: '2026-01-02T03:04:05.678Z' }];
   }
   async getAlerts(request: { workload?: string; sinceMs?: number; minSeverity?: number; limit?: number }): Promise<AlertsView> {
