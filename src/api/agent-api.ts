@@ -4,7 +4,7 @@
  * "namespace/pod[/vnic]" or a VM name.
  */
 import type {
-  AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, FilterStatView, FilterView, FlowStream, FlowView, HealthView,
+  AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, FilterStatView, FilterView, FlowStream, FqdnAddressView, FlowView, HealthView,
   ObjectView, RulesView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
 } from '../model/views.js';
 import type { WorkloadReference } from '../model/objects.js';
@@ -33,6 +33,8 @@ export interface AgentApi {
   detach(filter: string): Promise<ChangeView>;
   sync(timeoutMs: number): Promise<SyncView>;
   getTrafficControl(): Promise<TrafficControlView[]>;
+  /** By name, then address. `domain`: a name, with * for anything; absent: all. */
+  getFqdnCache(domain?: string): Promise<FqdnAddressView[]>;
   getAlerts(request: { workload?: string; sinceMs?: number; minSeverity?: number; limit?: number }): Promise<AlertsView>;
   followAlerts(request: { workload?: string }, signal: AbortSignal): AsyncIterable<AlertView>;
   reloadIds(): Promise<{ reloaded: boolean; detail: string }>;

@@ -4,7 +4,7 @@ import { Client, credentials } from '@grpc/grpc-js';
 import type { ClientReadableStream } from '@grpc/grpc-js';
 import { AgentError } from '../model/errors.js';
 import type {
-  AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, FilterStatView, FilterView, FlowStream, HealthView, ObjectView,
+  AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, FilterStatView, FqdnAddressView, FilterView, FlowStream, HealthView, ObjectView,
   RulesView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
 } from '../model/views.js';
 import type { AgentApi, AttachRequest, FlowsRequest, ManifestInput } from './agent-api.js';
@@ -111,6 +111,9 @@ export class AgentClient implements RemoteAgentApi {
   }
   getTrafficControl(): Promise<TrafficControlView[]> {
     return this.#call(methods.getTrafficControl, {});
+  }
+  getFqdnCache(domain?: string): Promise<FqdnAddressView[]> {
+    return this.#call(methods.getFqdnCache, domain === undefined ? {} : { domain });
   }
   getAlerts(request: GetAlertsRequest): Promise<AlertsView> {
     return this.#call(methods.getAlerts, request);

@@ -92,6 +92,7 @@ export const methods = {
   detach: unary('Detach', byFilter, view.change),
   sync: unary('Sync', message<{ timeoutMs: number }>({ timeoutMs: number }), view.sync),
   getTrafficControl: unary('GetTrafficControl', empty, wrapped('trafficControls', view.trafficControl)),
+  getFqdnCache: unary('GetFqdnCache', message<{ domain?: string }>({ domain: optional(text) }), wrapped('entries', view.fqdnAddress)),
   getAlerts: unary('GetAlerts', message<GetAlertsRequest>({
     workload: optional(text), sinceMs: optional(number), minSeverity: optional(number), limit: optional(number),
   }), view.alerts),

@@ -2,7 +2,7 @@
 import type { PolicyReference } from '../model/rule.js';
 import type { WorkloadReference } from '../model/objects.js';
 import type {
-  AddressSetsView, AddressSetView, AlertsView, AlertView, ChangeView, ConnCountView, FilterStatView, FilterView, FlowCounts, FlowEndpoint,
+  AddressSetsView, AddressSetView, AlertsView, AlertView, ChangeView, ConnCountView, FilterStatView, FqdnAddressView, FilterView, FlowCounts, FlowEndpoint,
   FlowView, HealthView, ObjectView, RulesetView, RulesView, RuleStatsView, RuleView, SideView, SourceStatusView, StatusView, SyncView,
   TraceStep, TraceView, TrafficControlView,
 } from '../model/views.js';
@@ -69,6 +69,8 @@ export const trafficControl = message<TrafficControlView>({
   name: text, action: oneOf('Mirror', 'Redirect'), direction: oneOf('Ingress', 'Egress', 'Both'), device: text, state: text,
   workloads: list(trafficControlWorkload), packets: number, bytes: number, dropped: number,
 });
+
+export const fqdnAddress = message<FqdnAddressView>({ fqdn: text, address: text, expiration: text });
 
 export const alert = message<AlertView>({
   id: text, timestamp: text, signatureId: number, signature: text, category: text, severity: number, action: text, protocol: text,

@@ -159,7 +159,7 @@ export class Agent {
       node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, loop: this.loop, flows: this.flowTable, audit: this.audit, ids: this.ids, clock,
     });
     const service = new AgentService({
-      datapath: this.datapath, loop: this.loop, sources: this.sources, netdev, ids: this.ids, status, failOpen,
+      datapath: this.datapath, loop: this.loop, sources: this.sources, netdev, ids: this.ids, names: this.names, status, failOpen,
       own: new OwnObjects({ store, sources: this.sources, reread: () => own.sync(this.stopping.signal) }),
       flows: new FlowService(this.flowTable, () => this.datapath.labels),
       filters: new FilterQueries({ driver, netdev, flows: this.flowTable, links: () => this.datapath.links, refreshLinks: () => this.datapath.refreshLinks(), failOpen }),

@@ -4,12 +4,15 @@
  */
 import { BlockList, isIP } from 'node:net';
 import type { NameAnswer } from '../dns/reply.js';
-import { nameAnswer } from '../dns/reply.js';
+import { matchesPattern } from '../dns/pattern.js';
+import { nameAnswer, normalName } from '../dns/reply.js';
 import { NameCache, type CachedName } from '../dns/name-cache.js';
 import { ReplyPackets } from '../dns/reply-packets.js';
 import type { DnsDriver } from '../drivers/nftables/dns-driver.js';
 import type { Problem } from '../compile/problem.js';
+import { compareText } from '../compile/world.js';
 import { describeError } from '../model/errors.js';
+import type { FqdnAddressView } from '../model/views.js';
 import type { NflogPacket, NflogReader } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
@@ -66,8 +69,12 @@ export class NameLearning {
     return this.cache.addressesOf(pattern);
   }
 
-  entries(): readonly CachedName[] {
-    return this.cache.snapshot();
+  /** By name, then address; those that the pattern matches, or all. */
+  entries(pattern?: string): FqdnAddressView[] {
+    const wanted = pattern === undefined ? undefined : normalName(pattern);
+    return this.cache.snapshot().filter(({ name }) => wanted === undefined || matchesPattern(wanted, name))
+      .flatMap(({ name, addresses }) => addresses.map(({ address, expiresMs }) => ({ fqdn: name, address, expiration: new Date(expiresMs).toISOString() })))
+      .sort((a, b) => (a.fqdn === b.fqdn ? compareText(a.address, b.address) : compareText(a.fqdn, b.fqdn)));
   }
 
   /** Before the first apply: what names allowed before a restart they allow after it. */

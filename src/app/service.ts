@@ -7,7 +7,7 @@ import { AgentError } from '../model/errors.js';
 import { kindMatcher } from '../model/kinds.js';
 import { nearest } from '../model/nearest.js';
 import type {
-  AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, FilterStatView, FilterView, FlowStream, FlowView, HealthView, ObjectView,
+  AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, FilterStatView, FqdnAddressView, FilterView, FlowStream, FlowView, HealthView, ObjectView,
   RulesView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
 } from '../model/views.js';
 import type { ReconcileLoop } from '../reconcile/loop.js';
@@ -17,6 +17,7 @@ import { mergeSources, type NamedSource } from './desired.js';
 import type { FilterQueries } from './filter-queries.js';
 import type { OwnObjects } from './own-objects.js';
 import { findFilter, type Realized } from './realized.js';
+import type { NameLearning } from './name-learning.js';
 import type { StatusReporter } from './status.js';
 import { trace } from './trace.js';
 
@@ -29,6 +30,7 @@ export interface AgentServiceOptions {
   readonly filters: FilterQueries;
   readonly netdev: NetdevDriver;
   readonly ids: IdsDriver | undefined;
+  readonly names: NameLearning;
   readonly status: StatusReporter;
   readonly failOpen: boolean;
   readonly setLogLevel: (level: string) => string;
@@ -169,6 +171,10 @@ export class AgentService implements AgentApi {
         dropped: device?.txDropped ?? 0,
       };
     });
+  }
+
+  async getFqdnCache(domain?: string): Promise<FqdnAddressView[]> {
+    return this.options.names.entries(domain);
   }
 
   async getAlerts(request: { workload?: string; sinceMs?: number; minSeverity?: number; limit?: number }): Promise<AlertsView> {

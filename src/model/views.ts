@@ -108,6 +108,12 @@ export interface TrafficControlView {
   bytes: number;
   dropped: number;
 }
+/** An address that a DNS reply gave a name; rules that name it mean the address until then. */
+export interface FqdnAddressView {
+  fqdn: string;
+  address: string;
+  expiration: string;
+}
 export interface AlertView {
   id: string;
   timestamp: string;

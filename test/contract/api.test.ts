@@ -172,6 +172,7 @@ describe('the client', () => {
     expect(await client.getFilterStat(FILTER)).toEqual(await model.getFilterStat(FILTER));
     expect(await client.getConnCount()).toEqual({ connections: 42 });
     expect(await client.get('Pod')).toEqual(await model.get('Pod'));
+    expect(await client.getFqdnCache('a.example')).toEqual(await model.getFqdnCache('a.example'));
     expect(await client.getTrafficControl()).toEqual(await model.getTrafficControl());
     expect(await client.getAlerts({})).toEqual({ alerts: [alertView] });
     expect(await client.status()).toEqual(await model.status());
@@ -338,7 +339,7 @@ ruleset domain-c25_L2 {
     for (const verb of [
       ['getfilters'], ['summarize-dvfilter'], ['getaddrsets', '-f', 'tap7'], ['getconfig', '-f', 'tap7'], ['getfilterstat', '-f', 'tap7'], ['getconncount'],
       ['trace', '--from', 'a', '--to', 'b', '--dport', '22'], ['get', 'po'], ['get', 'po', 'web'], ['attach', 'vm/x', '-i', 'tap9'], ['detach', 'tap7'],
-      ['gettrafficcontrol'], ['getalerts', '--since', '2026-01-01T00:00:00Z'], ['ids', 'reload'], ['status'], ['health'], ['version'], ['loglevel', 'debug'],
+      ['gettrafficcontrol'], ['getfqdncache'], ['getfqdncache', '-d', '*.com'], ['getalerts', '--since', '2026-01-01T00:00:00Z'], ['ids', 'reload'], ['status'], ['health'], ['version'], ['loglevel', 'debug'],
       ['cleanup', '--yes'], ['sync'],
     ]) {
       const text = await agentctl(verb);

@@ -15,6 +15,7 @@ import { getconncount } from './getconncount.js';
 import { getfilters } from './getfilters.js';
 import { getfilterstat } from './getfilterstat.js';
 import { getflows } from './getflows.js';
+import { getfqdncache } from './getfqdncache.js';
 import { getrules } from './getrules.js';
 import { gettrafficcontrol } from './gettrafficcontrol.js';
 import { health } from './health.js';
@@ -29,6 +30,6 @@ import { version } from './version.js';
 export const VERBS: readonly Verb[] = [
   getfilters, summarizeDvfilter, getrules, getaddrsets, getflows, getconfig, getfilterstat, getconncount, trace,
   get, apply, deleteVerb, attach, detach, sync,
-  gettrafficcontrol, getalerts, ids, capture,
+  getfqdncache, gettrafficcontrol, getalerts, ids, capture,
   status, health, version, loglevel, cleanup, completion,
 ];

@@ -2,7 +2,7 @@
 import type { AgentApi, AttachRequest, FlowsRequest, ManifestInput } from '../../../src/api/agent-api.js';
 import { AgentError } from '../../../src/model/errors.js';
 import type {
-  AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, FilterStatView, FilterView, FlowStream, FlowView, HealthView,
+  AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, FilterStatView, FqdnAddressView, FilterView, FlowStream, FlowView, HealthView,
   ObjectView, RulesView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
 } from '../../../src/model/views.js';
 
@@ -157,6 +157,9 @@ export class AgentModel implements AgentApi {
       name: 'web', action: 'Mirror', direction: 'Both', device: 'antrea-tap0', state: 'active', packets: 12, bytes: 3400, dropped: 0,
       workloads: [{ namespace: 'default', name: 'web', filter: FILTER }],
     }];
+  }
+  async getFqdnCache(domain?: string): Promise<FqdnAddressView[]> {
+    return [{ fqdn: domain ?? 'www.example.com', address: '192.0.2.1', expiration: '2026-01-02T03:04:05.678Z' }];
   }
   async getAlerts(request: { workload?: string; sinceMs?: number; minSeverity?: number; limit?: number }): Promise<AlertsView> {
     return { alerts: request.sinceMs !== undefined && request.sinceMs > Date.parse(alertView.timestamp) ? [] : [alertView] };

@@ -117,6 +117,7 @@ export const samples: { readonly [K in keyof Methods]: Sample<Methods[K]> } = {
   detach: { request: byFilter, response: change },
   sync: { request: fc.record({ timeoutMs: count }), response: sync },
   getTrafficControl: { request: empty, response: list(trafficControl) },
+  getFqdnCache: { request: fc.record({ domain: text }, { requiredKeys: [] }), response: list(fc.record({ fqdn: text, address: text, expiration: text })) },
   getAlerts: { request: getAlerts, response: fc.record({ alerts: list(alert) }) },
   followAlerts: { request: fc.record({ workload: text }, { requiredKeys: [] }), response: alert },
   reloadIds: { request: empty, response: fc.record({ reloaded: flag, detail: text }) },

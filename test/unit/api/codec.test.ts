@@ -63,6 +63,7 @@ describe('the wire gives back what it was given', () => {
   cases(methods.detach, samples.detach);
   cases(methods.sync, samples.sync);
   cases(methods.getTrafficControl, samples.getTrafficControl);
+  cases(methods.getFqdnCache, samples.getFqdnCache);
   cases(methods.getAlerts, samples.getAlerts);
   cases(methods.followAlerts, samples.followAlerts);
   cases(methods.reloadIds, samples.reloadIds);

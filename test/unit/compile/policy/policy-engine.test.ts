@@ -23,11 +23,13 @@ function networkPolicy(ns: string, name: string, fields: Partial<NetworkPolicyOb
 
 class Harness {
   readonly objects = new Map<string, DesiredObject>();
+  /** What DNS replies said, by pattern. */
+  readonly names = new Map<string, readonly string[]>();
   private given = 0;
   private readonly numbers = new Map<string, number>();
   readonly engine = new PolicyEngine({
     numbers: { number: (key) => this.numbers.get(key) ?? (this.numbers.set(key, (this.given += 1) + 1000), this.given + 1000) },
-    namesOf: () => [],
+    namesOf: (pattern) => this.names.get(pattern) ?? [],
   });
   private readonly filters = new Map<string, number>();
   readonly world = new WorldState({ number: (name) => this.filters.get(name) ?? (this.filters.set(name, this.filters.size + 1), this.filters.size) });
@@ -105,6 +107,27 @@ describe('PolicyEngine', () => {
     harness.apply({ ...pod('x', 'b', '10.0.0.2', { app: 'b' }), ports: [{ name: 'web', protocol: 6, port: 81 }] });
     expect(harness.rules('a')?.some((line) => line.endsWith('> {10.0.0.2} 81 accept'))).toBe(true);
     expect(harness.rules('a')?.some((line) => line.endsWith('> {10.0.0.1 10.0.1.1} 8080 accept'))).toBe(true);
+  });
+
+  it('follows the addresses of domain names, and tells which filters have such rules', () => {
+    const harness = standard();
+    const policy: AntreaPolicyObject = {
+      kind: 'AntreaClusterNetworkPolicy', metadata: { name: 'names', labels: {} }, tier: 'application', priority: 5, appliedTo: [{ podSelector: labelled({ app: 'a' }) }],
+      egress: [{ name: 'no', action: 'Drop', peers: [{ fqdn: '*.example.com' }], ports: [], protocols: [], toServices: [], appliedTo: [], log: false }], ingress: [],
+    };
+    const rule = (members: string): string[] => [`AntreaClusterNetworkPolicy:names out any any > {${members}}  drop`];
+    expect(harness.engine.fqdnPeers()).toEqual({ patterns: new Set(), filters: new Set() });
+    harness.names.set('*.example.com', ['192.0.2.1']);
+    harness.apply(policy);
+    expect(harness.rules('a')).toEqual(rule('192.0.2.1'));
+    expect(harness.engine.fqdnPeers().patterns).toEqual(new Set(['*.example.com']));
+    expect([...harness.engine.fqdnPeers().filters]).toEqual(harness.world.update([]).filters.map(({ name }) => name));
+    harness.names.set('*.example.com', ['192.0.2.2', 'fd00::2']);
+    harness.engine.namesChanged();
+    harness.apply();
+    expect(harness.rules('a')).toEqual(rule('192.0.2.2 fd00::2'));
+    harness.remove(policy);
+    expect(harness.engine.fqdnPeers()).toEqual({ patterns: new Set(), filters: new Set() });
   });
 
   it('takes the entities of some namespaces for no pods of them', () => {
