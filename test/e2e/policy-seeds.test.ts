@@ -3,6 +3,8 @@
  * real packets, the results that the articles state. Guestbook (Services, two namespaces), then helidon, WordPress, monitoring.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Cluster, HOST, tcp, type Contact, type Kind } from '../support/cluster.js';
 import type { NamespaceSpec, PodSpec } from '../support/inventory.js';
@@ -42,7 +44,7 @@ beforeAll(async () => {
 afterAll(() => cluster.close());
 beforeEach(({ onTestFailed }) => onTestFailed(async () => console.log(await cluster.agent.tail())));
 afterEach(async () => {
-  for (const name of applied) await remove(name);
+  if (applied.size > 0) await remove(...applied);
   await cluster.reset();
 });
 
@@ -53,11 +55,14 @@ async function apply(name: string): Promise<void> {
   if (result.code !== 0) throw new Error(`apply of ${name}: ${result.stderr}${result.stdout}`);
 }
 
-/** As `kubectl delete -f`. */
-async function remove(name: string): Promise<void> {
-  applied.delete(name);
-  const result = await cluster.agent.agentctl('delete', '-f', fixture(name));
-  if (result.code !== 0) throw new Error(`delete of ${name}: ${result.stderr}${result.stdout}`);
+/** As `kubectl delete -f`, of all of them at once. */
+async function remove(...names: readonly string[]): Promise<void> {
+  for (const name of names) applied.delete(name);
+  const file = join(cluster.agent.directory, 'delete.yaml');
+  const texts = await Promise.all(names.map((name) => readFile(fixture(name), 'utf8')));
+  await writeFile(file, texts.join('---\n'));
+  const result = await cluster.agent.agentctl('delete', '-f', file);
+  if (result.code !== 0) throw new Error(`delete of ${names.join(', ')}: ${result.stderr}${result.stdout}`);
 }
 
 describe('guestbook', () => {
@@ -111,8 +116,7 @@ describe('guestbook', () => {
 
   it('mytier: a Tier of the old API group exists with its priority', async () => {
     await apply('mytier');
-    const { objects } = await cluster.agent.ask<{ objects: { name: string; manifest: unknown }[] }>('get', 'tier', 'mytier');
-    expect(objects).toMatchObject([{ name: 'mytier', manifest: { spec: { priority: 10 } } }]);
+    expect(await cluster.agent.ask('get', 'tier', 'mytier')).toMatchObject({ kind: 'Tier', metadata: { name: 'mytier' }, spec: { priority: 10 } });
     // Before emergency (50), whatever the policies' own priorities.
     const web = (action: string, tier: string, priority: number): Manifest => ({
       apiVersion: 'crd.antrea.io/v1alpha1', kind: 'ClusterNetworkPolicy', metadata: { name: `${tier}-${action}`.toLowerCase() },
@@ -133,6 +137,7 @@ describe('guestbook', () => {
   it('acnp1 changed to acnp11: the frontend is dropped, redis among itself is not', async () => {
     await apply('acnp1');
     await apply('acnp11');
+    applied.delete('acnp1'); // the same object
     await cluster.expectContacts([...page('Drp'), ...browser('Con')]);
     await cluster.expectReach([all().set('*/*', BACKENDS, 'Drp').set(BACKENDS, BACKENDS, 'Con'), ...both]);
   });
@@ -153,8 +158,8 @@ describe('guestbook', () => {
     await apply('acnp2');
     await cluster.expectContacts(wget('test/guestbook-5w6ft', 'Con'));
     await cluster.expectReach([own().set(TESTERS, FRONTENDS, 'Con'), ...both]);
-    applied.delete('acnp2'); // acnp22 has the same name
     await apply('acnp22');
+    applied.delete('acnp2'); // the same object
     await cluster.expectContacts(wget('test/guestbook-5w6ft', 'Drp'));
     await cluster.expectReach([own(), ...both]);
     await cluster.namespace({ name: 'default', labels: { project: 'prod' } });

@@ -19,6 +19,8 @@ export const SERVED_PORTS: readonly number[] = [80, 81, 8080, 8081, 8082];
 export const NODE_PORTS: readonly number[] = [6443];
 export const HOST = 'host';
 export const OUTSIDE = 'outside';
+/** The host without a choice of its source address: what local agents of a node send with. */
+export const KUBELET = 'kubelet';
 
 export interface ClusterOptions {
   readonly namespaces: readonly NamespaceSpec[];
@@ -39,7 +41,7 @@ export const ping: Kind = { protocol: 'icmp', port: 0 };
 /** An INIT chunk that arrives counts as connected: filters need no SCTP sockets in the kernel, and most test kernels have none. */
 export const sctp = (port: number): Kind => ({ protocol: 'sctp', port });
 
-/** A contact; `from` is a pod, HOST or OUTSIDE. */
+/** A contact; `from` is a pod, HOST, KUBELET or OUTSIDE. */
 export interface Contact extends Kind {
   readonly from: string;
   readonly address: string;
@@ -88,6 +90,7 @@ export class Cluster {
       const [agent, reach] = await Promise.all([Agent.run(world, { manifests, ...(config === undefined ? {} : { config }) }), startReach(world)]);
       const cluster = new Cluster(world, agent, await agent.client(), inventory, reach, servedPorts);
       for (const pod of inventory.pods) await cluster.serve(pod);
+      await reach.endpoint(KUBELET, world.host);
       for (const [name, netns, ipv4, ipv6] of [[HOST, world.host, HOST_IPV4, HOST_IPV6], [OUTSIDE, world.outside ?? '', OUTSIDE_IPV4, OUTSIDE_IPV6]] as const) {
         await reach.endpoint(name, netns, { ipv4, ipv6 });
         for (const address of [ipv4, ipv6]) for (const protocol of ['tcp', 'udp'] as const) await reach.listen(name, protocol, NODE_PORTS, address);
@@ -141,11 +144,12 @@ export class Cluster {
   /** A pod that was not there: its namespace, veth pair and servers, then its objects. It is in every later matrix until reset(). */
   async addPod(spec: PodSpec): Promise<ClusterPod> {
     const name = `${spec.namespace}/${spec.name}`;
-    const workload = this.world.workloads.find((one) => one.name === name)
-      ?? (await this.world.addWorkload({ name, interface: `pod${this.world.workloads.length}` }));
-    const pod = placed(spec, workload);
-    await this.serve(pod);
-    this.packets = undefined; // its probe knows the pods it was started with
+    const known = this.world.workloads.find((one) => one.name === name);
+    const pod = placed(spec, known ?? (await this.world.addWorkload({ name, interface: `pod${this.world.workloads.length}` })));
+    if (known === undefined) {
+      await this.serve(pod);
+      this.packets = undefined; // its probe knows the pods it was started with
+    }
     this.inventory.setPod(pod);
     await this.writeInventory();
     return pod;
@@ -251,7 +255,7 @@ export class Cluster {
     if (pod === undefined) return '';
     const source = contact.address.includes(':') ? pod.ipv6 : pod.ipv4;
     const view = await this.client.trace({
-      from: `${source}@${pod.interface}`, to: contact.address, protocol: contact.protocol,
+      from: `${source}@${pod.interface}`, to: contact.address, protocol: contact.protocol === 'icmp' && contact.address.includes(':') ? 'ipv6-icmp' : contact.protocol,
       ...(contact.protocol === 'icmp' ? { icmpType: contact.address.includes(':') ? 128 : 8, icmpCode: 0 } : { destinationPort: contact.port }),
     }).catch((error: unknown) => ({ verdict: String(error), steps: [] }));
     const steps = view.steps.map((step) => `${step.filter} ${step.direction} ${step.ruleset}/${step.ruleId} ${step.action}`);

@@ -24,6 +24,14 @@ export const tier = (name: string, priority: number): Manifest => made('crd.antr
 export const clusterGroup = (name: string, spec: Spec): Manifest => made('crd.antrea.io/v1beta1', 'ClusterGroup', { name }, spec);
 export const group = (namespace: string, name: string, spec: Spec): Manifest => made('crd.antrea.io/v1beta1', 'Group', { name, namespace }, spec);
 
+/** A Service of TCP ports; with addresses a ClusterIP one, else headless. */
+export function service(namespace: string, name: string, selector: Readonly<Record<string, string>>, ports: readonly number[], clusterIPs: readonly string[] = ['None']): Manifest {
+  return {
+    apiVersion: 'v1', kind: 'Service', metadata: { name, namespace },
+    spec: { type: 'ClusterIP', selector, clusterIP: clusterIPs[0], clusterIPs, ports: ports.map((number) => ({ name: `port-${number}`, protocol: 'TCP', port: number, targetPort: number })) },
+  };
+}
+
 /** Refuses, for every pod of the namespace, what no NetworkPolicy allows. */
 export const denyAll = (namespace: string, ...policyTypes: readonly ('Ingress' | 'Egress')[]): Manifest =>
   networkPolicy(namespace, 'default-deny', { podSelector: {}, policyTypes: policyTypes.length === 0 ? ['Ingress', 'Egress'] : policyTypes });

@@ -60,6 +60,8 @@ class Check:
             self.socket.setsockopt(level, option, 1)
             echo = struct.pack("!BBHHH", 8 if family == socket.AF_INET else 128, 0, 0, 0, 1)
             self.payload = b"reach" if self.protocol == "udp" else echo + b"reach"
+        if family == socket.AF_INET6:  # its port is free for IPv4 too
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         while True:  # a taken port is stepped over, unless it is the one that was asked for
             try:
                 self.socket.bind((endpoint.source[family], source_port or endpoint.next_port()))
