@@ -1,0 +1,170 @@
+/** Behaviours 41-47 and 61-64 of docs/behaviours.md: Services, service accounts, nodes, ICMP, IGMP and multicast, named ports, the pod's own node. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { fileURLToPath } from 'node:url';
+import { Cluster, HOST, KUBELET, nine, NODE_PORTS, OUTSIDE, ping, tcp, udp, type Contact } from '../support/cluster.js';
+import { mustRun } from '../support/command.js';
+import { NODE, OTHER_NODE } from '../support/inventory.js';
+import { HOST_IPV4, HOST_IPV6, OUTSIDE_IPV4, OUTSIDE_IPV6 } from '../support/netns.js';
+import type { Verdict } from '../support/probe/reach.js';
+import { acnp, denyAll, labels, namespace, networkPolicy, pods, port, service, type Manifest } from '../support/policies.js';
+import { proxyServices } from '../support/service-proxy.js';
+
+let cluster: Cluster;
+beforeAll(async () => {
+  // x/b runs under an account of its own; http is 80 at x/a and 8080 at x/b.
+  const { namespaces, pods: nineOf } = nine();
+  const http: Readonly<Record<string, number>> = { 'x/a': 80, 'x/b': 8080 };
+  cluster = await Cluster.create({
+    namespaces,
+    pods: nineOf.map((pod) => {
+      const containerPort = http[`${pod.namespace}/${pod.name}`];
+      return {
+        ...pod, ...(containerPort === undefined ? {} : { ports: [{ name: 'http', containerPort, protocol: 'TCP' }] }),
+        ...(pod.namespace === 'x' && pod.name === 'b' ? { serviceAccount: 'test-sa' } : {}),
+      };
+    }),
+  });
+});
+afterAll(() => cluster.close());
+beforeEach(({ onTestFailed }) => onTestFailed(async () => console.log(await cluster.agent.tail())));
+afterEach(async () => {
+  await proxyServices(cluster.world, []);
+  await cluster.reset();
+});
+
+const [TCP80, TCP81] = [tcp(80), tcp(81)];
+const NODE_PORT = NODE_PORTS[0] ?? 0;
+const node = (name: string): Record<string, unknown> => ({ nodeSelector: labels({ 'kubernetes.io/hostname': name }) });
+const to = (from: string, addresses: readonly string[], number: number, expected: Verdict): Contact[] => addresses.map((address) => ({ ...tcp(number), from, address, expected }));
+
+it('41. toServices drops what goes to the Service, not what goes to its pods directly', async () => {
+  const server = cluster.pod('x/a');
+  const [ipv4, ipv6] = ['10.96.0.41', 'fd96::41'];
+  await cluster.objects(service('x', 'ipv4-svc', { pod: 'a' }, [81], [ipv4]), service('x', 'ipv6-svc', { pod: 'a' }, [80], [ipv6]));
+  await proxyServices(cluster.world, [{ address: ipv4, port: 81, to: server.ipv4, toPort: 81 }, { address: ipv6, port: 80, to: server.ipv6, toPort: 80 }]);
+  const through = (from: string, expected: Verdict): Contact[] => [...to(from, [ipv4], 81, expected), ...to(from, [ipv6], 80, expected)];
+  await cluster.expectContacts(['x/b', 'y/b', 'z/c'].flatMap((from) => through(from, 'Con')));
+  const toServices = ['ipv4-svc', 'ipv6-svc'].map((name) => ({ namespace: 'x', name }));
+  await cluster.policies(acnp('to-services', { egress: ['x', 'y'].map((ns) => ({ name: `${ns}-to-svc`, action: 'Drop', toServices, appliedTo: [namespace(ns)] })) }));
+  await cluster.expectContacts([...through('x/b', 'Drp'), ...through('y/b', 'Drp'), ...through('z/c', 'Con')]);
+  await cluster.expectReach([cluster.all('Con'), TCP80, TCP81]);
+});
+
+it('42. a service account as peer and as target', async () => {
+  const serviceAccount = { namespace: 'x', name: 'test-sa' };
+  await cluster.policies(acnp('from-account', { appliedTo: [pods('a', 'y')], ingress: [{ action: 'Drop', from: [{ serviceAccount }], ports: [port(80)] }] }));
+  await cluster.expectReach([cluster.all('Con').set('x/b', 'y/a', 'Drp'), TCP80], [cluster.all('Con'), TCP81]);
+  await cluster.policies(acnp('of-account', { appliedTo: [{ serviceAccount }], ingress: [{ action: 'Drop', from: [namespace('z')], ports: [port(80)] }] }));
+  await cluster.expectReach([cluster.all('Con').set('z/*', 'x/b', 'Drp'), TCP80]);
+});
+
+it('43. drop of egress to the port of a node: of the pod that is bound, to the other node and to its own', async () => {
+  const nodes = { [OTHER_NODE]: [OUTSIDE_IPV4, OUTSIDE_IPV6], [NODE]: [HOST_IPV4, HOST_IPV6] };
+  for (const [name, addresses] of Object.entries(nodes)) {
+    await cluster.policies(acnp('to-node', { appliedTo: [pods('a', 'x')], egress: [{ action: 'Drop', to: [node(name)], ports: [port(NODE_PORT)] }] }));
+    const others = Object.values(nodes).filter((one) => one !== addresses).flat();
+    await cluster.expectContacts([...to('x/a', addresses, NODE_PORT, 'Drp'), ...to('x/a', others, NODE_PORT, 'Con'), ...to('x/b', addresses, NODE_PORT, 'Con')]);
+  }
+});
+
+it('44. drop of ingress from a node: the other one, and the pod\'s own, which Antrea would let pass', async () => {
+  for (const [name, from, other] of [[OTHER_NODE, OUTSIDE, HOST], [NODE, HOST, OUTSIDE]] as const) {
+    await cluster.policies(acnp('from-node', { appliedTo: [namespace('x')], ingress: [{ action: 'Drop', from: [node(name)], ports: [port(80)] }] }));
+    await cluster.expectContacts([...cluster.toPod(from, 'x/a', TCP80, 'Drp'), ...cluster.toPod(from, 'y/a', TCP80, 'Con'), ...cluster.toPod(other, 'x/a', TCP80, 'Con')]);
+  }
+});
+
+it('45. ICMP: one type and code rejected at one server, all of it dropped at another, TCP as before', async () => {
+  // Antrea reads a type by the family of the packet: 8 is the echo request of IPv4, 128 that of IPv6.
+  const echo = [8, 128].map((icmpType) => ({ icmp: { icmpType, icmpCode: 0 } }));
+  await cluster.policies(acnp('icmp', {
+    appliedTo: [pods('c', 'z')],
+    egress: [{ name: 'all', action: 'Drop', to: [pods('b', 'x')], protocols: [{ icmp: {} }] }, { name: 'echo', action: 'Reject', to: [pods('a', 'x')], protocols: echo }],
+  }));
+  await cluster.expectReach([cluster.all('Con').set('z/c', 'x/a', 'Rej').set('z/c', 'x/b', 'Drp'), ping], [cluster.all('Con'), TCP80, udp(80)]);
+});
+
+it('46. a policy applied to a NodePort is refused with the reason, and changes nothing', async () => {
+  await cluster.writePolicies(acnp('nodeport', { appliedTo: [{ service: { namespace: 'x', name: 'svc' } }], ingress: [{ action: 'Reject', from: [{ ipBlock: { cidr: '1.1.1.0/24' } }] }] }));
+  const result = await cluster.agent.agentctl('sync', '-o', 'json');
+  expect(result.code).toBe(1);
+  expect((result.json() as { errors: { message: string }[] }).errors.map((error) => error.message)).toContainEqual(expect.stringMatching(/NodePort/));
+  await cluster.expectReach([cluster.all('Con'), TCP80]);
+});
+
+describe('multicast', () => {
+  interface Message { readonly group: string; readonly igmp?: number; readonly port?: number }
+  /** Whether one message gets from the pod to its node, or the other way. */
+  async function arrives(reference: string, direction: 'in' | 'out', message: Message): Promise<boolean> {
+    const pod = cluster.pod(reference);
+    const [own, its] = [{ netns: pod.netns, device: 'eth0' }, { netns: cluster.world.host, device: pod.interface }];
+    const request = { ...message, waitMs: 150, ...(direction === 'in' ? { from: its, to: own } : { from: own, to: its }) };
+    const script = fileURLToPath(new URL('../support/probe/multicast.py', import.meta.url));
+    return (await mustRun('/usr/bin/python3', [script, JSON.stringify(request)])).trim() === 'true';
+  }
+
+  it('47. IGMP queries and reports by their group, allowed and dropped', async () => {
+    const query: Message = { group: '224.0.0.1', igmp: 0x11 };
+    const report: Message = { group: '225.1.2.3', igmp: 0x16 };
+    for (const [action, passes] of [['Allow', true], ['Drop', false]] as const) {
+      await cluster.policies(acnp('igmp', {
+        appliedTo: [pods('a', 'x')],
+        ingress: [{ action, protocols: [{ igmp: { igmpType: 0x11, groupAddress: query.group } }] }], egress: [{ action, protocols: [{ igmp: { igmpType: 0x16, groupAddress: report.group } }] }],
+      }));
+      expect([await arrives('x/a', 'in', query), await arrives('x/a', 'out', report), await arrives('x/a', 'out', { ...report, group: '225.1.2.4' })]).toEqual([passes, passes, true]);
+      expect([await arrives('x/b', 'in', query), await arrives('x/b', 'out', report)]).toEqual([true, true]);
+    }
+  });
+
+  it('47. egress to a multicast group, allowed and dropped', async () => {
+    const data: Message = { group: '225.1.2.3', port: 3457 };
+    for (const [action, passes] of [['Allow', true], ['Drop', false]] as const) {
+      await cluster.policies(acnp('multicast', { appliedTo: [pods('a', 'x')], egress: [{ action, to: [{ ipBlock: { cidr: '225.1.2.3/32' } }], ports: [{ protocol: 'UDP' }] }] }));
+      expect([await arrives('x/a', 'out', data), await arrives('x/a', 'out', { ...data, group: '225.1.2.4' }), await arrives('x/b', 'out', data)]).toEqual([passes, true, true]);
+    }
+  });
+});
+
+describe('Kubernetes NetworkPolicy', () => {
+  it('61. one port name that is another number at each of two servers', async () => {
+    await cluster.policies(networkPolicy('x', 'http-from-c', {
+      podSelector: { matchExpressions: [{ key: 'pod', operator: 'In', values: ['a', 'b'] }] }, ingress: [{ from: [{ podSelector: labels({ pod: 'c' }) }], ports: [port('http')] }],
+    }));
+    const isolated = (): ReturnType<Cluster['all']> => cluster.all('Con').set('*/*', ['x/a', 'x/b'], 'Drp');
+    await cluster.expectReach([isolated().set('x/c', 'x/a', 'Con'), TCP80], [isolated().set('x/c', 'x/b', 'Con'), tcp(8080)], [isolated(), TCP81]);
+  });
+
+  it('62. default deny of ingress lets the pod\'s own node in, and not what comes through a NodePort from outside', async () => {
+    const { ipv4, ipv6 } = cluster.pod('x/a');
+    await proxyServices(cluster.world, [{ address: HOST_IPV4, port: 30_080, to: ipv4, toPort: 80 }, { address: HOST_IPV6, port: 30_080, to: ipv6, toPort: 80 }]);
+    const external = (expected: Verdict): Contact[] => [...to(OUTSIDE, [HOST_IPV4, HOST_IPV6], 30_080, expected), ...cluster.toPod(OUTSIDE, 'x/a', TCP80, expected)];
+    await cluster.expectContacts([...external('Con'), ...cluster.toPod(HOST, 'x/a', TCP80, 'Con')]);
+    await cluster.policies(denyAll('x', 'Ingress'));
+    await cluster.expectContacts([...external('Drp'), ...cluster.toPod(HOST, 'x/a', TCP80, 'Con'), ...cluster.toPod(HOST, 'x/a', ping, 'Con'), ...cluster.toPod(HOST, 'x/a', udp(80), 'Con'), ...cluster.toPod(KUBELET, 'x/a', TCP80, 'Con')]);
+    await cluster.expectReach([cluster.all('Con').set('*/*', 'x/*', 'Drp'), TCP80]);
+    // The other direction: a pod that may not send still reaches its node.
+    await cluster.policies(denyAll('x', 'Egress'));
+    await cluster.expectContacts([...to('x/a', [HOST_IPV4, HOST_IPV6], NODE_PORT, 'Con'), ...to('x/a', [OUTSIDE_IPV4, OUTSIDE_IPV6], NODE_PORT, 'Drp'), ...cluster.toPod(HOST, 'x/a', TCP80, 'Con')]);
+  });
+
+  it('63. a protocol without a port, and a range of ports', async () => {
+    const toXa = (...ports: readonly unknown[]): Manifest => networkPolicy('x', 'ports', { podSelector: labels({ pod: 'a' }), policyTypes: ['Ingress'], ingress: [{ ports }] });
+    const closed = (): ReturnType<Cluster['all']> => cluster.all('Con').set('*/*', 'x/a', 'Drp');
+    await cluster.policies(toXa({ protocol: 'TCP' }));
+    await cluster.expectReach([cluster.all('Con'), TCP80, TCP81, tcp(8080)], [closed(), udp(80), ping]);
+    await cluster.policies(toXa(port(8080, 'TCP', { endPort: 8081 })));
+    await cluster.expectReach([cluster.all('Con'), tcp(8080), tcp(8081)], [closed(), TCP80, tcp(8082), udp(8080)]);
+  });
+
+  it('64. a pod reaches itself through its own Service, whatever refuses ingress', async () => {
+    const { ipv4, ipv6 } = cluster.pod('x/a');
+    const services = ['10.96.0.64', 'fd96::64'];
+    await proxyServices(cluster.world, [ipv4, ipv6].map((address, index) => ({ address: services[index] ?? '', port: 80, to: address, toPort: 80 })));
+    await cluster.expectContacts([...to('x/a', services, 80, 'Con'), ...to('x/b', services, 80, 'Con')]);
+    const refusals = [denyAll('x', 'Ingress'), acnp('no-ingress', { appliedTo: [namespace('x')], ingress: [{ action: 'Drop' }] })];
+    for (const refusal of refusals) {
+      await cluster.policies(refusal);
+      await cluster.expectContacts([...to('x/a', services, 80, 'Con'), ...to('x/b', services, 80, 'Drp')]);
+    }
+  });
+});
