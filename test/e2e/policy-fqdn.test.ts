@@ -129,12 +129,9 @@ it('keeps an address for dns.minTTL though the name has another (behaviour 40), 
   await agent.kill();
   await agent.start();
   expect([await keeps(SITE), await keeps(OTHER_SITE)]).toEqual(['open', 'open']);
-<<<<<<< HEAD
-=======
   const { entries } = await agent.ask<{ entries: { fqdn: string; address: string; expiration: string }[] }>('getfqdncache', '-d', 'Kept.example.net');
   expect(entries.map(({ fqdn, address }) => [fqdn, address])).toEqual([['kept.example.net', SITE], ['kept.example.net', OTHER_SITE]]);
   expect(entries.every(({ expiration }) => Date.parse(expiration) > Date.now())).toBe(true);
->>>>>>> c3c5233a30b786506015da703704c02c4ccddbf1
   expect((await agent.metric('dfw_dns_names'))['']).toBeGreaterThan(0);
 });
 
