@@ -4,6 +4,7 @@
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_conntrack_tcp.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "flow_service.h"
@@ -75,25 +76,46 @@ inline size_t mix(uint32_t label) {
 
 }  // namespace
 
-RuleNames::RuleNames(const uint32_t* labels, const uint32_t* rules, size_t count) {
+RuleNames::RuleNames(const std::vector<uint32_t>& labels, const std::vector<uint32_t>& rules) {
+  const size_t count = std::min(labels.size(), rules.size());
   size_t capacity = 16;
   while (capacity < count * 2) capacity *= 2;
   slots_.resize(capacity);
   for (size_t i = 0; i < count; ++i) {
     if (labels[i] == 0) continue;
-    size_t at = mix(labels[i]) & (capacity - 1);
-    while (slots_[at].label != 0 && slots_[at].label != labels[i]) at = (at + 1) & (capacity - 1);
-    slots_[at] = {labels[i], rules[i]};
+    Slot* slot = find(labels[i]);
+    slot->label = labels[i];
+    slot->rule = rules[i];
   }
 }
 
-uint32_t RuleNames::of(uint32_t label) const {
-  if (slots_.empty() || label == 0) return 0;
+RuleNames::Slot* RuleNames::find(uint32_t label) {
+  const size_t mask = slots_.size() - 1;
+  size_t at = mix(label) & mask;
+  while (slots_[at].label != 0 && slots_[at].label != label) at = (at + 1) & mask;
+  return &slots_[at];
+}
+
+void RuleNames::setPolicies(std::string text, const std::vector<uint32_t>& labels, const std::vector<uint32_t>& spans) {
+  text_ = std::move(text);
+  for (size_t i = 0; i < labels.size() && 2 * i + 1 < spans.size() && !slots_.empty(); ++i) {
+    const uint32_t begin = spans[2 * i], end = spans[2 * i + 1];
+    Slot* slot = labels[i] == 0 ? nullptr : find(labels[i]);
+    if (slot == nullptr || slot->label == 0 || begin > end || end > text_.size()) continue;
+    slot->begin = begin;
+    slot->end = end;
+    longest_ = std::max<size_t>(longest_, end - begin);
+  }
+}
+
+RuleNames::Name RuleNames::of(uint32_t label) const {
+  if (slots_.empty() || label == 0) return {};
   const size_t mask = slots_.size() - 1;
   for (size_t at = mix(label) & mask; slots_[at].label != 0; at = (at + 1) & mask) {
-    if (slots_[at].label == label) return slots_[at].rule;
+    const Slot& slot = slots_[at];
+    if (slot.label == label) return {slot.rule, std::string_view(text_).substr(slot.begin, slot.end - slot.begin)};
   }
-  return 0;
+  return {};
 }
 
 char* FlowFormatter::append(char* out, const Flow& flow, uint64_t nowNs, uint64_t& count) const {
@@ -113,9 +135,9 @@ char* FlowFormatter::append(char* out, const Flow& flow, uint64_t nowNs, uint64_
   const uint64_t age = flow.startNs != 0 && nowNs > flow.startNs ? (nowNs - flow.startNs) / 1000000000ull : 0;
   for (const bool side : {true, false}) {
     if (!(side ? in : outgoing)) continue;
-    const uint32_t rule = options_.names.of(side ? flow.ruleIn : flow.ruleOut);
+    const RuleNames::Name name = options_.names.of(side ? flow.ruleIn : flow.ruleOut);
     if (options_.json && count > 0) out = put(out, ",\n");
-    out = options_.json ? json(out, flow, side, rule, age) : text(out, flow, side, rule, age);
+    out = options_.json ? json(out, flow, side, name, age) : text(out, flow, side, name.rule, age);
     ++count;
   }
   return out;
@@ -160,7 +182,7 @@ char* FlowFormatter::text(char* out, const Flow& flow, bool in, uint32_t rule, u
   return out;
 }
 
-char* FlowFormatter::json(char* out, const Flow& flow, bool in, uint32_t rule, uint64_t age) const {
+char* FlowFormatter::json(char* out, const Flow& flow, bool in, const RuleNames::Name& name, uint64_t age) const {
   const bool icmp = isIcmp(flow.key.protocol);
   out = put(out, "{\"id\":\"");
   out = hex32(out, flow.key.id);
@@ -171,7 +193,11 @@ char* FlowFormatter::json(char* out, const Flow& flow, bool in, uint32_t rule, u
   out = put(out, "\",\"ethertype\":\"");
   out = put(out, ethertype(flow));
   out = put(out, in ? "\",\"direction\":\"in\",\"ruleId\":" : "\",\"direction\":\"out\",\"ruleId\":");
-  out = number(out, rule);
+  out = number(out, name.rule);
+  if (!name.policy.empty()) {
+    out = put(out, ",\"policy\":");
+    out = put(out, name.policy);
+  }
   out = put(out, ",\"source\":{\"address\":\"");
   out = address(out, flow.key.family, flow.key.source);
   out = put(out, "\",\"port\":");

@@ -10,19 +10,30 @@
 
 namespace dfw {
 
-/** label id -> visible rule id; open addressing, built once per stream. */
+/** label id -> visible rule id and policy; open addressing, built once per stream. */
 class RuleNames {
  public:
+  struct Name {
+    /** 0 when the label id is unknown (stale). */
+    uint32_t rule = 0;
+    /** JSON; empty when the rule belongs to no policy. */
+    std::string_view policy;
+  };
   RuleNames() = default;
-  RuleNames(const uint32_t* labels, const uint32_t* rules, size_t count);
-  /** 0 when the label id is unknown (stale). */
-  uint32_t of(uint32_t label) const;
+  RuleNames(const std::vector<uint32_t>& labels, const std::vector<uint32_t>& rules);
+  /** Policies of the labels that the constructor was given, in their order: [begin, end) pairs into `text`. Pairs that reach outside name none. */
+  void setPolicies(std::string text, const std::vector<uint32_t>& labels, const std::vector<uint32_t>& spans);
+  Name of(uint32_t label) const;
+  size_t longestPolicy() const { return longest_; }
 
  private:
   struct Slot {
-    uint32_t label = 0, rule = 0;
+    uint32_t label = 0, rule = 0, begin = 0, end = 0;
   };
+  Slot* find(uint32_t label);
   std::vector<Slot> slots_;
+  std::string text_;
+  size_t longest_ = 0;
 };
 
 struct FormatOptions {
@@ -46,13 +57,14 @@ class FlowFormatter {
  public:
   FlowFormatter(const FormatOptions& options, const FlowIndex& index) : options_(options), index_(index) {}
   /** Room that one flow may take in the worst case, both sides. */
-  static constexpr size_t kRoom = 2048;
+  size_t room() const { return kRoom + 2 * options_.names.longestPolicy(); }
   /** Appends the lines or objects of one flow at `out`, `count` is raised by their number; returns the end. */
   char* append(char* out, const Flow& flow, uint64_t nowNs, uint64_t& count) const;
 
  private:
+  static constexpr size_t kRoom = 2048;
   char* text(char* out, const Flow& flow, bool in, uint32_t rule, uint64_t age) const;
-  char* json(char* out, const Flow& flow, bool in, uint32_t rule, uint64_t age) const;
+  char* json(char* out, const Flow& flow, bool in, const RuleNames::Name& name, uint64_t age) const;
   const FormatOptions& options_;
   const FlowIndex& index_;
 };

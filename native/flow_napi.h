@@ -18,6 +18,12 @@ inline std::vector<uint32_t> idsOf(const Napi::Value& value) {
   return std::vector<uint32_t>(array.Data(), array.Data() + array.ElementLength());
 }
 
+inline std::string bytesOf(const Napi::Value& value) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) return {};
+  const auto array = value.As<Napi::Uint8Array>();
+  return std::string(reinterpret_cast<const char*>(array.Data()), array.ElementLength());
+}
+
 /** False when an element is no address. */
 inline bool addressesOf(const Napi::Value& value, AddressSet& set) {
   if (!value.IsArray()) return true;

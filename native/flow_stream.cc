@@ -68,8 +68,8 @@ Failure FlowStream::readSome(const std::vector<FlowKey>& keys) {
 }
 
 bool FlowStream::append(const Flow& flow) {
-  if (chunk_.empty()) chunk_.resize(kChunk + FlowFormatter::kRoom);
   const FlowFormatter formatter(format_, index_);
+  if (chunk_.empty()) chunk_.resize(kChunk + formatter.room());
   const char* end = formatter.append(chunk_.data() + used_, flow, nowNs_, count_);
   used_ = static_cast<size_t>(end - chunk_.data());
   if (selection_.limit != 0 && count_ >= selection_.limit) return false;

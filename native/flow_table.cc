@@ -70,7 +70,11 @@ bool formatOf(const Napi::Value& value, const Selection& selection, FormatOption
   const auto format = value.As<Napi::Object>();
   options.json = format.Get("kind").ToString().Utf8Value() == "json";
   const std::vector<uint32_t> labels = idsOf(format.Get("labelIds")), rules = idsOf(format.Get("ruleIds"));
-  options.names = RuleNames(labels.data(), rules.data(), std::min(labels.size(), rules.size()));
+  options.names = RuleNames(labels, rules);
+  if (const Napi::Value policies = format.Get("policies"); policies.IsObject()) {
+    const auto named = policies.As<Napi::Object>();
+    options.names.setPolicies(bytesOf(named.Get("text")), labels, idsOf(named.Get("spans")));
+  }
   options.byRule = selection.byRule;
   options.rules = selection.rules;
   const Napi::Value local = format.Get("localAddresses");

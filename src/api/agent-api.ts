@@ -4,7 +4,7 @@
  * "namespace/pod[/vnic]" or a VM name.
  */
 import type {
-  AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, FilterStatView, FilterView, FlowStream, FqdnAddressView, FlowView, HealthView,
+  AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FqdnAddressView, FilterView, FlowStream, FlowView, HealthView,
   ObjectView, RulesView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
 } from '../model/views.js';
 import type { WorkloadReference } from '../model/objects.js';
@@ -13,6 +13,10 @@ export interface FlowsRequest { filter?: string; all?: boolean; ruleId?: number;
 export interface AttachRequest { workload: WorkloadReference; vnic: string; interface: string; mac?: string; addresses: string[] }
 /** One manifest document as the user wrote it: parsed YAML/JSON, or the text of a *.rules file. */
 export type ManifestInput = { readonly document: unknown } | { readonly rulesText: string; readonly name: string };
+
+/** `own`: as apply or delete would do it, which refuse what belongs to another source; else whoever holds the objects. */
+export interface DiffRequest { documents: ManifestInput[]; delete: boolean; own: boolean }
+export interface EndpointRequest { namespace: string; name: string }
 
 export interface AgentApi {
   getFilters(): Promise<FilterView[]>;
@@ -25,7 +29,12 @@ export interface AgentApi {
   getFilterStat(filter: string): Promise<FilterStatView>;
   getConnCount(filter?: string): Promise<ConnCountView>;
   trace(request: TraceRequest): Promise<TraceView>;
+  /** Policies have a status. `name` may be the one of PolicyStatusView too. */
   get(kind: string, namespace?: string, name?: string): Promise<ObjectView[]>;
+  /** What policies say of a pod; of this host or not. */
+  queryEndpoint(request: EndpointRequest): Promise<EndpointsView>;
+  /** What applying or deleting the documents would change. Changes nothing. Documents that are refused are errors of the answer. */
+  diff(request: DiffRequest): Promise<DiffView>;
   apply(documents: ManifestInput[], options: { dryRun: boolean }): Promise<ChangeView[]>;
   deleteObjects(objects: { kind: string; namespace?: string; name: string }[]): Promise<ChangeView[]>;
   attach(request: AttachRequest): Promise<ChangeView>;

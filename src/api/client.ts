@@ -4,10 +4,10 @@ import { Client, credentials } from '@grpc/grpc-js';
 import type { ClientReadableStream } from '@grpc/grpc-js';
 import { AgentError } from '../model/errors.js';
 import type {
-  AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, FilterStatView, FqdnAddressView, FilterView, FlowStream, HealthView, ObjectView,
+  AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FqdnAddressView, FilterView, FlowStream, HealthView, ObjectView,
   RulesView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
 } from '../model/views.js';
-import type { AgentApi, AttachRequest, FlowsRequest, ManifestInput } from './agent-api.js';
+import type { AgentApi, AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput } from './agent-api.js';
 import { methods } from './methods.js';
 import type { CaptureRequest, FlowEvent, FlowsPart, GetAlertsRequest, ObjectName, StreamMethod, UnaryMethod } from './methods.js';
 import { FLOW_WINDOW_BYTES, loadSchema, MESSAGE_LIMIT_BYTES } from './schema.js';
@@ -93,6 +93,12 @@ export class AgentClient implements RemoteAgentApi {
   }
   get(kind: string, namespace?: string, name?: string): Promise<ObjectView[]> {
     return this.#call(methods.get, { kind, ...(namespace === undefined ? {} : { namespace }), ...(name === undefined ? {} : { name }) });
+  }
+  queryEndpoint(request: EndpointRequest): Promise<EndpointsView> {
+    return this.#call(methods.queryEndpoint, request);
+  }
+  diff(request: DiffRequest): Promise<DiffView> {
+    return this.#call(methods.diff, request);
   }
   apply(documents: ManifestInput[], options: { dryRun: boolean }): Promise<ChangeView[]> {
     return this.#call(methods.apply, { documents, dryRun: options.dryRun });

@@ -61,6 +61,8 @@ export function handlersOf(api: AgentApi): (UnaryHandler | StreamHandler)[] {
     unary(methods.getConnCount, ({ filter }) => api.getConnCount(filter)),
     unary(methods.trace, (request) => api.trace(request)),
     unary(methods.get, ({ kind, namespace, name }) => api.get(kind, namespace, name)),
+    unary(methods.queryEndpoint, (request) => api.queryEndpoint(request)),
+    unary(methods.diff, (request) => api.diff(request)),
     unary(methods.apply, ({ documents, dryRun }) => api.apply(documents, { dryRun })),
     unary(methods.deleteObjects, (objects) => api.deleteObjects(objects)),
     unary(methods.attach, (request) => api.attach(request)),

@@ -1,5 +1,5 @@
 /** Every method of the API: its name in agent.proto, what it takes and what it gives. Server and client share this table. */
-import type { AttachRequest, FlowsRequest, ManifestInput } from './agent-api.js';
+import type { AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput } from './agent-api.js';
 import type { FlowCounts, FlowView, TraceRequest } from '../model/views.js';
 import { AgentError } from '../model/errors.js';
 import { bytes, flag, json, list, message, number, oneOf, optional, text } from './codec.js';
@@ -82,6 +82,8 @@ export const methods = {
   }), view.trace),
   get: unary('Get', message<{ kind: string; namespace?: string; name?: string }>({ kind: text, namespace: optional(text), name: optional(text) }),
     wrapped('objects', view.object)),
+  queryEndpoint: unary('QueryEndpoint', message<EndpointRequest>({ namespace: text, name: text }), view.endpoints),
+  diff: unary('Diff', message<DiffRequest>({ documents: list(manifestInput), delete: flag, own: flag }), view.diff),
   apply: unary('Apply', message<{ documents: ManifestInput[]; dryRun: boolean }>({ documents: list(manifestInput), dryRun: flag }),
     wrapped('changes', view.change)),
   deleteObjects: unary('Delete', wrapped('objects', message<ObjectName>({ kind: text, namespace: optional(text), name: text })),

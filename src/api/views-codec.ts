@@ -2,8 +2,8 @@
 import type { PolicyReference } from '../model/rule.js';
 import type { WorkloadReference } from '../model/objects.js';
 import type {
-  AddressSetsView, AddressSetView, AlertsView, AlertView, ChangeView, ConnCountView, FilterStatView, FqdnAddressView, FilterView, FlowCounts, FlowEndpoint,
-  FlowView, HealthView, ObjectView, RulesetView, RulesView, RuleStatsView, RuleView, SideView, SourceStatusView, StatusView, SyncView,
+  AddressSetsView, AddressSetView, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointRuleView, EndpointsView, EndpointView, FaultView, FilterStatView, FqdnAddressView, FilterView, FlowCounts, FlowEndpoint,
+  FlowView, HealthView, ObjectView, PolicyRuleStatusView, PolicyStatusView, RuleChangeView, RuleDifferenceView, RulesetView, RulesView, RuleStatsView, RuleView, SetChangeView, SetDifferenceView, SideView, SourceStatusView, StatusView, SyncView,
   TraceStep, TraceView, TrafficControlView,
 } from '../model/views.js';
 import { counts, flag, json, list, message, number, oneOf, optional, text, textList, yes } from './codec.js';
@@ -13,7 +13,7 @@ export const workload = message<WorkloadReference>({
 });
 const policy = message<PolicyReference>({ kind: text, namespace: optional(text), name: text, rule: optional(text), group: optional(text) });
 const endpoint = message<FlowEndpoint>({ address: text, port: number });
-const fault = message<{ object: string; path: string; message: string }>({ object: text, path: text, message: text });
+const fault = message<FaultView>({ object: text, path: text, message: text });
 const action = oneOf('accept', 'drop', 'reject');
 const ruleAction = oneOf('accept', 'drop', 'reject', 'pass');
 const oneWay = oneOf('in', 'out');
@@ -57,11 +57,36 @@ export const connCount = message<ConnCountView>({ filter: optional(text), connec
 const traceStep = message<TraceStep>({ filter: text, direction: oneWay, ruleset: text, ruleId: number, action, policy: optional(policy) });
 export const trace = message<TraceView>({ verdict: oneOf('allow', 'drop', 'reject'), steps: list(traceStep) });
 
+const policyRuleStatus = message<PolicyRuleStatusView>({
+  id: optional(number), name: optional(text), direction: oneOf('in', 'out', 'inout'), action: ruleAction, stats: optional(ruleStats),
+});
+const policyStatus = message<PolicyStatusView>({
+  name: text, state: oneOf('realized', 'pending', 'not-here', 'held'), workloads: number, filters: list(text), ruleCount: number,
+  tierPriority: optional(number), priority: optional(number), hits: number, generation: optional(number), rules: list(policyRuleStatus), problem: optional(fault),
+});
+const endpointRule = message<EndpointRuleView>({ policyref: policy, direction: oneOf('In', 'Out'), ruleindex: number, rule: optional(text) });
+const endpointPolicies = message<EndpointView>({
+  namespace: text, name: text, policies: list(policy), ingresssrcrules: list(endpointRule), egressdstrules: list(endpointRule),
+});
+export const endpoints = message<EndpointsView>({ endpoints: list(endpointPolicies) });
+
 export const object = message<ObjectView>(
-  { kind: text, namespace: optional(text), name: text, source: text, manifest: json },
+  { kind: text, namespace: optional(text), name: text, source: text, manifest: json, status: optional(policyStatus) },
   { manifest: 'manifestJson' },
 );
 export const change = message<ChangeView>({ object: text, operation: oneOf('created', 'configured', 'unchanged', 'deleted') });
+
+const ruleDifference = message<RuleDifferenceView>({ ruleset: text, filters: list(text), rule });
+const ruleChange = message<RuleChangeView>({ ruleset: text, filters: list(text), before: list(rule), after: list(rule) });
+const setDifference = message<SetDifferenceView>({ name: text, filters: list(text), addresses: list(text) });
+const setChange = message<SetChangeView>({ name: text, filters: list(text), added: list(text), removed: list(text) });
+export const diff = message<DiffView>({
+  changes: list(change), errors: list(fault), filters: message<DiffView['filters']>({ added: list(text), removed: list(text) }),
+  reordered: list(message<DiffView['reordered'][number]>({ filters: list(text), before: list(text), after: list(text) })),
+  rules: message<DiffView['rules']>({ added: list(ruleDifference), removed: list(ruleDifference), changed: list(ruleChange) }),
+  addressSets: message<DiffView['addressSets']>({ added: list(setDifference), removed: list(setDifference), changed: list(setChange) }),
+  flowsCut: list(flow), flowsComplete: flag,
+});
 export const sync = message<SyncView>({ realized: flag, generation: number, durationMs: number, errors: list(fault) });
 
 const trafficControlWorkload = message<{ namespace: string; name: string; filter: string }>({ namespace: text, name: text, filter: text });
@@ -82,7 +107,7 @@ const sourceStatus = message<SourceStatusView>({ type: text, synced: flag, revis
 const degraded = message<{ reason: string; since: string }>({ reason: text, since: text });
 const component = message<{ name: string; state: string; detail: string }>({ name: text, state: text, detail: text });
 export const status = message<StatusView>({
-  node: text, version: text, datapath: text, sources: list(sourceStatus), filters: number, rules: number, addresses: number, realized: flag,
+  node: text, version: text, datapath: text, sources: list(sourceStatus), filters: number, policies: number, rules: number, addresses: number, realized: flag,
   generation: number, degraded: list(degraded), components: list(component),
 });
 const check = message<{ name: string; ok: boolean; detail: string }>({ name: text, ok: flag, detail: text });

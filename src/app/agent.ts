@@ -15,6 +15,7 @@ import { DnsDriver } from '../drivers/nftables/dns-driver.js';
 import { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import { NftablesDriver } from '../drivers/nftables/driver.js';
 import { PolicyEngine } from '../compile/policy/policy-engine.js';
+import type { RuleNumbers } from '../compile/policy/policy-table.js';
 import { AgentError, describeError } from '../model/errors.js';
 import type { FlowTable, LinkSocket, NativeBinding, NflogReader, NftSocket } from '../native/binding.js';
 import { writeFileAtomic } from '../platform/atomic-file.js';
@@ -30,6 +31,7 @@ import { LocalStore } from '../sources/file/local-store.js';
 import type { Config } from './config.js';
 import { Datapath } from './datapath.js';
 import { DesiredState, type NamedSource } from './desired.js';
+import { Differences } from './diff.js';
 import { DriftWatch } from './drift-watch.js';
 import { StoredFilterNumbers } from './filter-numbers.js';
 import { FilterQueries } from './filter-queries.js';
@@ -39,6 +41,8 @@ import { auditLookups, loggedIds, TrackedFlows } from './lookups.js';
 import { collectMetrics } from './metrics-collector.js';
 import { NameLearning } from './name-learning.js';
 import { OWN_SOURCE, OwnObjects } from './own-objects.js';
+import { PolicyIndex, policyKey } from './policy-index.js';
+import { PolicyQueries } from './policy-queries.js';
 import { StoredRuleNumbers } from './rule-numbers.js';
 import { AgentService } from './service.js';
 import { StatusReporter } from './status.js';
@@ -126,9 +130,10 @@ export class Agent {
       store: { read: () => readTextFile(join(config.stateDir, 'dns.json')), write: (text) => writeFileAtomic(join(config.stateDir, 'dns.json'), text) },
       clock, log: log.child('dns'), minTtlSeconds: config.dns.minTTL, servers: config.dns.servers, onChange: () => this.namesChanged(),
     });
-    this.policies = new PolicyEngine({
-      numbers: this.ruleNumbers, ...(config.cluster === '' ? {} : { cluster: config.cluster }), namesOf: (pattern) => this.names.addressesOf(pattern),
+    const engine = (numbers: RuleNumbers): PolicyEngine => new PolicyEngine({
+      numbers, ...(config.cluster === '' ? {} : { cluster: config.cluster }), namesOf: (pattern) => this.names.addressesOf(pattern),
     });
+    this.policies = engine(this.ruleNumbers);
     this.datapath = new Datapath({
       desired: new DesiredState(this.sources), policies: this.policies, ruleNumbers: this.ruleNumbers, held: this.held, hostAddresses: () => this.hostAddresses.current,
       numbers: this.numbers, driver, netdev, names: this.names, links: this.links, flows: this.flowTable, clock, log: log.child('datapath'),
@@ -156,13 +161,21 @@ export class Agent {
       : undefined;
 
     const status = new StatusReporter({
-      node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, loop: this.loop, flows: this.flowTable, audit: this.audit, ids: this.ids, clock,
+      node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids: this.ids, clock,
     });
+    const objects = new OwnObjects({ store, sources: this.sources, reread: () => own.sync(this.stopping.signal) });
+    const index = new PolicyIndex(() => this.datapath.realized?.compilation);
+    const flows = new FlowService(this.flowTable, () => this.datapath.labels, (table, ruleId) => index.references.get(policyKey(table, ruleId)));
+    const filters = new FilterQueries({ driver, netdev, flows: this.flowTable, links: () => this.datapath.links, refreshLinks: () => this.datapath.refreshLinks(), failOpen });
     const service = new AgentService({
-      datapath: this.datapath, loop: this.loop, sources: this.sources, netdev, ids: this.ids, names: this.names, status, failOpen,
-      own: new OwnObjects({ store, sources: this.sources, reread: () => own.sync(this.stopping.signal) }),
-      flows: new FlowService(this.flowTable, () => this.datapath.labels),
-      filters: new FilterQueries({ driver, netdev, flows: this.flowTable, links: () => this.datapath.links, refreshLinks: () => this.datapath.refreshLinks(), failOpen }),
+      datapath: this.datapath, loop: this.loop, sources: this.sources, netdev, ids: this.ids, names: this.names, status, failOpen, own: objects, flows, filters,
+      policies: new PolicyQueries({
+        engine: this.policies, realized: () => this.datapath.realized, ruleStats: () => filters.ruleStats(), knownNumber: (key) => this.ruleNumbers.known(key),
+      }),
+      differences: new Differences({
+        sources: this.sources, own: objects, datapath: this.datapath, policies: this.policies, engine, ruleNumbers: this.ruleNumbers, numbers: this.numbers,
+        hostAddresses: () => this.hostAddresses.current, flows, flowTable: this.flowTable, failOpen,
+      }),
       setLogLevel: environment.setLogLevel,
       cleanup: () => this.cleanup(),
       version: { version: environment.version, node: config.node, kernel: release() },

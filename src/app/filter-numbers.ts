@@ -8,6 +8,18 @@ export interface NumberStore {
   write(text: string): Promise<void>;
 }
 
+/** The numbers that `known` has, and for others those that would be given next; nothing is stored. */
+export function provisionalNumbers(known: (key: string) => number | undefined, next: number): FilterNumbers {
+  const given = new Map<string, number>();
+  return {
+    number: (key) => {
+      const number = known(key) ?? given.get(key) ?? next + given.size;
+      if (known(key) === undefined) given.set(key, number);
+      return number;
+    },
+  };
+}
+
 export class StoredFilterNumbers implements FilterNumbers {
   private readonly numbers = new Map<string, number>();
   private last = 0;
@@ -40,6 +52,10 @@ export class StoredFilterNumbers implements FilterNumbers {
     this.numbers.set(attachment, this.last);
     this.changed = true;
     return this.last;
+  }
+
+  provisional(): FilterNumbers {
+    return provisionalNumbers((attachment) => this.numbers.get(attachment), this.last + 1);
   }
 
   /** Writes new numbers. Before the filters they name are programmed. */

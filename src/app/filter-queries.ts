@@ -47,14 +47,14 @@ export class FilterQueries {
   async rulesets(filter: Filter, realized: Realized, withStats: boolean): Promise<RulesetView[]> {
     const key = realized.compilation.filterTables.get(filter.name);
     const time = key === undefined ? undefined : realized.tableTimes.get(key);
-    const stats = withStats ? await this.stats() : undefined;
+    const stats = withStats ? await this.ruleStats() : undefined;
     const frames = withStats ? await this.layer2Hits(filter) : undefined;
     const common = { generation: time?.generation ?? 0, realizedAt: new Date(time?.at ?? 0).toISOString() };
     return this.tables(filter, realized).flatMap(({ table }): RulesetView[] => {
       const { name } = table.metadata;
       const views: RulesetView[] = [{
         name, layer: 3, ...common,
-        rules: table.rules.map((rule, index) => ({ ...ruleToView(rule, index + 1), ...(stats === undefined ? {} : { stats: stats.of(name, rule.id) }) })),
+        rules: table.rules.map((rule, index) => ({ ...ruleToView(rule, index + 1), ...(stats === undefined ? {} : { stats: stats(name, rule.id) }) })),
       }];
       if (table.layer2Rules.length > 0) {
         views.push({
@@ -101,7 +101,8 @@ export class FilterQueries {
     };
   }
 
-  private async stats(): Promise<{ of: (table: string, ruleId: number) => RuleStatsView }> {
+  /** Counters of every rule, by table and rule id; of all filters that have the table together. */
+  async ruleStats(): Promise<(table: string, ruleId: number) => RuleStatsView> {
     const counters = await this.options.driver.ruleCounters();
     const totals = await this.options.flows.ruleTotals();
     const byRule = new Map<string, RuleStatsView>();
@@ -131,7 +132,7 @@ export class FilterQueries {
       stats.packets[label.side] += Number(totals.packets[index] ?? 0n);
       stats.bytes[label.side] += Number(totals.bytes[index] ?? 0n);
     });
-    return { of: (table, ruleId) => byRule.get(`${table}/${ruleId}`) ?? { evals: 0, packets: { in: 0, out: 0 }, bytes: { in: 0, out: 0 } } };
+    return (table, ruleId) => byRule.get(`${table}/${ruleId}`) ?? { evals: 0, packets: { in: 0, out: 0 }, bytes: { in: 0, out: 0 } };
   }
 
   private async layer2Hits(filter: Filter): Promise<(table: string, ruleId: number) => RuleStatsView> {

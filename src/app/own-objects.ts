@@ -5,6 +5,7 @@ import { DEFAULT_NAMESPACE } from '../model/identity.js';
 import { KINDS, exactName, kindMatcher } from '../model/kinds.js';
 import { nearest } from '../model/nearest.js';
 import { objectKey, type DesiredObject } from '../model/objects.js';
+import { POLICY_KINDS } from '../model/policy-objects.js';
 import type { ChangeView } from '../model/views.js';
 import type { LocalStore } from '../sources/file/local-store.js';
 import { mergeSources, type NamedSource } from './desired.js';
@@ -18,12 +19,25 @@ export interface OwnObjectsOptions {
 
 export const OWN_SOURCE = 'agent';
 
+/** What putting `manifest` in the place of `known` is called; no `known` = there is none. */
+export function changeOf(object: string, known: unknown, manifest: unknown): ChangeView {
+  if (known === undefined) return { object, operation: 'created' };
+  return { object, operation: JSON.stringify(known) === JSON.stringify(manifest) ? 'unchanged' : 'configured' };
+}
+
+/** `get` shows policies with what became of them: nobody's desire. */
+function withoutStatus(manifest: unknown): unknown {
+  if (typeof manifest !== 'object' || manifest === null || !('status' in manifest)) return manifest;
+  const { status: _, ...rest } = manifest;
+  return rest;
+}
+
 export class OwnObjects {
   constructor(private readonly options: OwnObjectsOptions) {}
 
   /** All or nothing: every document is validated, and its owner checked, before the first is stored. */
   async apply(documents: readonly ManifestInput[], dryRun: boolean): Promise<ChangeView[]> {
-    const manifests = documents.flatMap((input) => this.manifests(input));
+    const manifests = documents.flatMap((input) => this.decode(input));
     const desired = mergeSources(this.options.sources);
     const changes: ChangeView[] = [];
     for (const { object, manifest } of manifests) {
@@ -32,8 +46,7 @@ export class OwnObjects {
       if (owner !== undefined && owner.source !== OWN_SOURCE) {
         throw new AgentError('E_CONFLICT', `belongs to source ${owner.source}: change it there`, { object: key });
       }
-      const same = owner !== undefined && JSON.stringify(owner.manifest) === JSON.stringify(manifest);
-      changes.push({ object: key, operation: owner === undefined ? 'created' : same ? 'unchanged' : 'configured' });
+      changes.push(changeOf(key, owner?.manifest, manifest));
     }
     if (dryRun) return changes;
     for (const { manifest } of manifests) await this.options.store.put(manifest);
@@ -72,9 +85,13 @@ export class OwnObjects {
     return change;
   }
 
-  private manifests(input: ManifestInput): { object: DesiredObject; manifest: unknown }[] {
+  /** The objects that a document means, each with a manifest. @throws AgentError E_INVALID, E_LIMIT or E_PARSE with object and path. */
+  decode(input: ManifestInput): { object: DesiredObject; manifest: unknown }[] {
     const { store } = this.options;
-    if ('document' in input) return [{ object: store.validate(input.document), manifest: input.document }];
+    if ('document' in input) {
+      const object = store.validate(input.document);
+      return [{ object, manifest: Object.hasOwn(POLICY_KINDS, object.kind) ? withoutStatus(input.document) : input.document }];
+    }
     return store.validateRulesText(input.rulesText, input.name).map(({ object, manifest }) => ({ object, manifest }));
   }
 

@@ -2,7 +2,7 @@
 import type { RuleNumbers } from '../compile/policy/policy-table.js';
 import { FIRST_FREE_RULE_ID } from '../compile/policy/isolation.js';
 import { AgentError, describeError } from '../model/errors.js';
-import type { NumberStore } from './filter-numbers.js';
+import { provisionalNumbers, type NumberStore } from './filter-numbers.js';
 
 /** Rules that are gone keep their numbers, for when they come back, as long as there are not more than this. */
 const REMEMBERED = 200_000;
@@ -41,6 +41,16 @@ export class StoredRuleNumbers implements RuleNumbers {
     this.numbers.set(key, fresh);
     this.changed = true;
     return fresh;
+  }
+
+  /** The number that a rule has; undefined when it was never given one. */
+  known(key: string): number | undefined {
+    return this.numbers.get(key);
+  }
+
+  /** Numbers as they would be given next, without giving them. */
+  provisional(): RuleNumbers {
+    return provisionalNumbers((key) => this.known(key), this.next);
   }
 
   /** Writes new numbers. Before the rules they name are programmed. */

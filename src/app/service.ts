@@ -1,21 +1,26 @@
 /** The agent's answers to the API: every verb of agentctl. Reads what is in force; writes only desired state. */
-import type { AgentApi, AttachRequest, FlowsRequest, ManifestInput } from '../api/agent-api.js';
+import type { AgentApi, AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput } from '../api/agent-api.js';
 import type { FlowService } from '../connections/flow-service.js';
 import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import type { IdsDriver } from '../drivers/ids/ids.js';
 import { AgentError } from '../model/errors.js';
-import { kindMatcher } from '../model/kinds.js';
+import { kindsAskedFor } from '../model/kinds.js';
 import { nearest } from '../model/nearest.js';
+import { objectKey, type DesiredObject } from '../model/objects.js';
+import { policyName } from '../model/policy-name.js';
+import { POLICY_KINDS, type PolicyObject } from '../model/policy-objects.js';
 import type {
-  AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, FilterStatView, FqdnAddressView, FilterView, FlowStream, FlowView, HealthView, ObjectView,
+  AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FqdnAddressView, FilterView, FlowStream, FlowView, HealthView, ObjectView,
   RulesView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
 } from '../model/views.js';
 import type { ReconcileLoop } from '../reconcile/loop.js';
 import { capture } from './capture.js';
 import type { Datapath } from './datapath.js';
 import { mergeSources, type NamedSource } from './desired.js';
+import type { Differences } from './diff.js';
 import type { FilterQueries } from './filter-queries.js';
 import type { OwnObjects } from './own-objects.js';
+import type { PolicyQueries } from './policy-queries.js';
 import { findFilter, type Realized } from './realized.js';
 import type { NameLearning } from './name-learning.js';
 import type { StatusReporter } from './status.js';
@@ -28,6 +33,8 @@ export interface AgentServiceOptions {
   readonly own: OwnObjects;
   readonly flows: FlowService;
   readonly filters: FilterQueries;
+  readonly policies: PolicyQueries;
+  readonly differences: Differences;
   readonly netdev: NetdevDriver;
   readonly ids: IdsDriver | undefined;
   readonly names: NameLearning;
@@ -98,19 +105,34 @@ export class AgentService implements AgentApi {
 
   async get(kind: string, namespace?: string, name?: string): Promise<ObjectView[]> {
     const { objects, manifests } = mergeSources(this.options.sources);
-    const wanted = kindMatcher(kind);
-    const found = [...objects].filter(([, object]) => wanted(object.kind)
-      && (name === undefined || object.metadata.name === name)
+    const kinds = new Set(kindsAskedFor(kind).map((info) => info.kind));
+    const wanted = (object: DesiredObject): boolean => kinds.has(object.kind);
+    const found = [...objects.values()].filter((object) => wanted(object)
+      && (name === undefined || object.metadata.name === name || (isPolicy(object) && policyName(object.kind, object.metadata) === name))
       && (namespace === undefined || object.metadata.namespace === undefined || object.metadata.namespace === namespace));
     if (found.length === 0 && name !== undefined) {
-      const names = [...objects.values()].filter((object) => wanted(object.kind)).map((object) => object.metadata.name);
+      const names = [...objects.values()].filter(wanted).map((object) => object.metadata.name);
       const near = nearest(name, names);
       throw new AgentError('E_NOT_FOUND', `there is no ${kind} "${name}"`, { object: name, context: { nearest: near === undefined ? [] : [near] } });
     }
-    return found.map(([key, object]) => ({
-      kind: object.kind, ...(object.metadata.namespace === undefined ? {} : { namespace: object.metadata.namespace }), name: object.metadata.name,
-      source: manifests.get(key)?.source ?? '', manifest: manifests.get(key)?.manifest,
-    }));
+    const policies = this.options.policies.inOrder(found.filter(isPolicy));
+    const statuses = await this.options.policies.statuses(policies, name !== undefined);
+    return [...found.filter((object) => !isPolicy(object)), ...policies].map((object) => {
+      const key = objectKey(object);
+      const status = statuses.get(key);
+      return {
+        kind: object.kind, ...(object.metadata.namespace === undefined ? {} : { namespace: object.metadata.namespace }), name: object.metadata.name,
+        source: manifests.get(key)?.source ?? '', manifest: manifests.get(key)?.manifest, ...(status === undefined ? {} : { status }),
+      };
+    });
+  }
+
+  async queryEndpoint({ namespace, name }: EndpointRequest): Promise<EndpointsView> {
+    return this.options.policies.endpoint(namespace, name);
+  }
+
+  async diff(request: DiffRequest): Promise<DiffView> {
+    return this.options.differences.diff(request);
   }
 
   async apply(documents: ManifestInput[], { dryRun }: { dryRun: boolean }): Promise<ChangeView[]> {
@@ -228,6 +250,10 @@ export class AgentService implements AgentApi {
     if (this.options.ids === undefined) throw new AgentError('E_INVALID', 'ids is not enabled: set ids.enabled in the configuration', { object: 'ids' });
     return this.options.ids;
   }
+}
+
+function isPolicy(object: DesiredObject): object is PolicyObject {
+  return Object.hasOwn(POLICY_KINDS, object.kind);
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -1,5 +1,6 @@
 /** `agentctl status` and `health`: what is in force, and everything that is not as it should be. */
 import type { AuditLog } from '../drivers/audit/audit-log.js';
+import type { PolicyEngine } from '../compile/policy/policy-engine.js';
 import type { IdsDriver } from '../drivers/ids/ids.js';
 import type { HealthView, SourceStatusView, StatusView } from '../model/views.js';
 import type { FlowTable } from '../native/binding.js';
@@ -13,6 +14,7 @@ export interface StatusOptions {
   readonly version: string;
   readonly sources: readonly NamedSource[];
   readonly datapath: Datapath;
+  readonly policies: PolicyEngine;
   readonly loop: ReconcileLoop;
   readonly flows: FlowTable;
   readonly audit: AuditLog;
@@ -42,7 +44,7 @@ export class StatusReporter {
     return {
       node, version, datapath: 'nftables',
       sources: sources.map((entry) => this.source(entry)),
-      filters: realized?.world.filters.length ?? 0, rules: realized?.compilation.rules ?? 0, addresses: realized?.compilation.addresses ?? 0,
+      filters: realized?.world.filters.length ?? 0, policies: this.options.policies.policyCount, rules: realized?.compilation.rules ?? 0, addresses: realized?.compilation.addresses ?? 0,
       realized: realized !== undefined && this.options.loop.error === undefined, generation: realized?.generation ?? 0,
       degraded: this.degraded(), components: this.components(),
     };
@@ -72,7 +74,7 @@ export class StatusReporter {
     const { datapath, loop, audit, ids, clock } = this.options;
     const reasons: string[] = [];
     if (loop.error !== undefined) reasons.push(`the last change is not in force: ${loop.error}`);
-    for (const { object, message } of datapath.realized?.problems ?? []) reasons.push(`${object}: ${message}`);
+    for (const { object, path, message } of datapath.realized?.problems ?? []) reasons.push([object, path, message].filter((part) => part !== '').join(': '));
     for (const mirror of datapath.realized?.mirrors ?? []) {
       if (mirror.pending !== undefined) reasons.push(`TrafficControl/${mirror.control.metadata.name}: ${mirror.pending}`);
     }

@@ -35,7 +35,9 @@ function judge(filter: Filter, side: Side, packet: TracePacket, realized: Realiz
   if (compiled === undefined) return { filter: filter.name, direction: side, ruleset: '', ruleId: 0, action: failOpen ? 'accept' : 'drop' };
   const label = evaluate(compiled, side, packet);
   if (label === 'guarded') return { filter: filter.name, direction: side, ruleset: 'undeclared address', ruleId: 0, action: 'drop' };
-  return { filter: filter.name, direction: side, ruleset: rulesetName(label), ruleId: label.ruleId, action: label.action };
+  const tables = realized.compilation.sources.get(key ?? '') ?? [];
+  const policy = tables.find(({ table }) => table.metadata.name === label.table)?.table.rules.find(({ id }) => id === label.ruleId)?.policy;
+  return { filter: filter.name, direction: side, ruleset: rulesetName(label), ruleId: label.ruleId, action: label.action, ...(policy === undefined ? {} : { policy }) };
 }
 
 function rulesetName(label: LabelInfo): string {

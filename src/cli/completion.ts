@@ -43,7 +43,7 @@ export function completionScript(shell: 'bash' | 'zsh'): string {
 }
 
 /** What may stand at the cursor besides verbs and options. */
-export type DynamicWord = 'filter' | 'kind' | 'name' | 'format' | 'none';
+export type DynamicWord = 'filter' | 'kind' | 'name' | 'pod' | 'namespace' | 'format' | 'none';
 
 const TAKES_FILTER: ReadonlySet<string> = new Set(['getrules', 'getaddrsets', 'getflows', 'getconfig', 'getfilterstat', 'getconncount', 'capture']);
 const TAKES_KIND: ReadonlySet<string> = new Set(['get', 'delete']);
@@ -55,6 +55,8 @@ export function dynamicWord(words: readonly string[]): DynamicWord {
   if (previous === '-o' || previous === '--output') return 'format';
   if ((previous === '-f' || previous === '--filter') && TAKES_FILTER.has(verb)) return 'filter';
   if (verb === 'detach' && words.length === 2) return 'filter';
+  if (previous === '-n' || previous === '--namespace') return 'namespace';
+  if (verb === 'query' && (previous === '-p' || previous === '--pod' || (previous === 'endpoint' && words.length === 3))) return 'pod';
   if (TAKES_KIND.has(verb) && words.length === 2) return 'kind';
   if (TAKES_KIND.has(verb) && words.length === 3) return 'name';
   return 'none';
@@ -69,8 +71,20 @@ export async function dynamicCandidates(words: readonly string[], agent: () => P
     case 'filter':
       return (await (await agent()).getFilters()).flatMap((filter) => [filter.name, filter.interface, workloadName(filter.workload)]);
     case 'name':
-      return (await (await agent()).get(resolveKind(words[1] ?? '').kind)).map((object) => object.name);
+      return namesOf(words, await agent());
+    case 'namespace':
+      return (await (await agent()).get('Namespace')).map((object) => object.name);
+    case 'pod':
+      return (await (await agent()).get('Pod')).map((object) => (words.at(-2) === 'endpoint' ? `${object.namespace ?? 'default'}/${object.name}` : object.name));
     case 'none':
       return [];
   }
+}
+
+/** What is asked for by a name may be of more kinds than what goes by it. */
+async function namesOf([verb, kind = '']: readonly string[], agent: RemoteAgentApi): Promise<string[]> {
+  const resolved = resolveKind(kind);
+  const objects = await agent.get(resolved.kind);
+  const named = new Set(resolved.kinds.map((info) => info.kind));
+  return objects.filter((object) => verb === 'get' || named.has(object.kind)).map((object) => object.name);
 }

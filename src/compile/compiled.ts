@@ -1,5 +1,6 @@
 /** What a compilation is: values that the kernel driver programs and that `trace` walks. */
 import type { Action } from '../model/rule.js';
+import { hash32 } from '../model/text-hash.js';
 import type { AddressClasses, IntervalClasses } from './classes.js';
 import type { FlatRule, FlatRules, SideCondition } from './flat-rules.js';
 import type { Key6 } from './key6.js';
@@ -158,8 +159,14 @@ export function pairKey(classNumber: number, sourcePortClass: number): number {
   return sourcePortClass * 0x1_0000_0000 + classNumber;
 }
 
+/** What an nf_tables element can carry beside its key (plan.ts writes it there, and the next start reads it back whole). */
+const LABEL_KEY_LENGTH = 120;
+
+/** Equal for the same rule and side, else different; long names end in hashes. */
 export function labelKey(table: string, ruleId: number, side: Side): string {
-  return `${table}/${ruleId} ${side}`;
+  const key = `${table}/${ruleId} ${side}`;
+  if (key.length <= LABEL_KEY_LENGTH) return key;
+  return `${key.slice(0, LABEL_KEY_LENGTH - 18)}~${hash32(key).toString(16)}~${hash32(key, 1).toString(16)}`;
 }
 
 export function localCondition(rule: FlatRule, side: Side): SideCondition {

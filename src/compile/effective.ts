@@ -21,7 +21,7 @@ export interface EffectiveTable {
 }
 
 export interface EffectiveSet {
-  /** Scoped: "table/name" for a table's own sets, "/name" for AddressSet objects, "//name" for what policies select: no two sets share one. */
+  /** Scoped: "table name" for a table's own sets, "/name" for AddressSet objects, "//name" for what policies select: no two sets share one, as names begin with a letter or digit and hold no spaces. */
   readonly key: string;
   readonly members: readonly string[];
   /** How `members` came from an earlier list, where that is known. */
@@ -30,6 +30,11 @@ export interface EffectiveSet {
 
 export class EffectiveTables {
   private readonly lastGood = new Map<string, EffectiveTable>();
+
+  /** Versions that are in force elsewhere: what a table that is held falls back to. Before the first update. */
+  restore(tables: Iterable<EffectiveTable>): void {
+    for (const table of tables) this.lastGood.set(table.table.metadata.name, table);
+  }
 
   /** The effective version of each of these tables, by name; problems for those that are held. */
   update(tables: Iterable<RuleTableObject>, shared: ReadonlyMap<string, AddressSetObject>): { tables: ReadonlyMap<string, EffectiveTable>; problems: Problem[] } {
@@ -73,7 +78,7 @@ function resolve(table: RuleTableObject, shared: ReadonlyMap<string, AddressSetO
           const local = own.get(name);
           const members = local ?? shared.get(name)?.addresses;
           if (members === undefined) return { rule: rule.id, set: name, path: `spec.${list}[${index}].${side}.addressSets` };
-          sets.set(name, { key: local === undefined ? `/${name}` : `${table.metadata.name}/${name}`, members });
+          sets.set(name, { key: local === undefined ? `/${name}` : `${table.metadata.name} ${name}`, members });
         }
       }
     }

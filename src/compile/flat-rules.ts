@@ -10,7 +10,7 @@ export interface ResolvedTable {
   /** Absent = the first. */
   readonly section?: Section;
   readonly rules: readonly Rule[];
-  /** Set name as the rules use it -> a key that is equal only for the same content owner ("table/name" or "/name"). */
+  /** Set name as the rules use it -> a key that is equal only for the same content owner (EffectiveSet.key). */
   readonly sets: ReadonlyMap<string, ResolvedSet>;
 }
 export interface ResolvedSet {

@@ -3,6 +3,7 @@ import { NOT_APPLICABLE_ID } from '../compile/label-ids.js';
 import type { LabelInfo } from '../compile/compiled.js';
 import type { Filter } from '../model/filter.js';
 import { protocolToText } from '../model/protocols.js';
+import type { PolicyReference } from '../model/rule.js';
 import type { FlowCounts, FlowStream, FlowView } from '../model/views.js';
 import type { FlowFormat, FlowQuery, FlowRecord, FlowTable } from '../native/binding.js';
 
@@ -17,6 +18,8 @@ export class FlowService {
   constructor(
     private readonly table: FlowTable,
     private readonly labels: () => ReadonlyMap<number, LabelInfo>,
+    /** The policy that a rule came from. */
+    private readonly policyOf: (table: string, ruleId: number) => PolicyReference | undefined,
   ) {}
 
   /** Counts first, then the flows as they are read: never all of them in memory. */
@@ -67,8 +70,32 @@ export class FlowService {
       kind,
       labelIds: Uint32Array.from(labels, (label) => label.id),
       ruleIds: Uint32Array.from(labels, (label) => label.ruleId),
+      ...(kind === 'json' ? { policies: this.policies(labels) } : {}),
       ...(scope.filter === undefined ? {} : { localAddresses: scope.filter.addresses }),
     };
+  }
+
+  /** Both sides of a rule share its text. */
+  private policies(labels: readonly LabelInfo[]): NonNullable<FlowFormat['policies']> {
+    const encoder = new TextEncoder();
+    const texts: Uint8Array[] = [];
+    const known = new Map<PolicyReference, readonly [number, number]>();
+    let length = 0;
+    const spans = new Uint32Array(labels.length * 2);
+    for (const [index, { table, ruleId }] of labels.entries()) {
+      const policy = this.policyOf(table, ruleId);
+      if (policy === undefined) continue;
+      let span = known.get(policy);
+      if (span === undefined) {
+        const text = encoder.encode(JSON.stringify(policy));
+        span = [length, length + text.length];
+        known.set(policy, span);
+        texts.push(text);
+        length += text.length;
+      }
+      spans.set(span, index * 2);
+    }
+    return { text: Buffer.concat(texts), spans };
   }
 
   /** One view a side that has a rule; with a filter, its side only. */
@@ -88,6 +115,7 @@ export class FlowService {
         ethertype: record.family === 4 ? '0800' : '86dd',
         direction,
         ruleId: label?.ruleId ?? 0,
+        ...policyIn(label === undefined ? undefined : this.policyOf(label.table, label.ruleId)),
         source: { address: record.source, port: record.sourcePort },
         destination: { address: record.destination, port: record.destinationPort },
         ageSeconds: record.startMs === 0 ? 0 : Math.max(0, Math.round((Date.now() - record.startMs) / 1000)),
@@ -97,6 +125,10 @@ export class FlowService {
         packets: record.packets,
       }));
   }
+}
+
+function policyIn(policy: PolicyReference | undefined): { policy?: PolicyReference } {
+  return policy === undefined ? {} : { policy };
 }
 
 /** TCP_CONNTRACK_* of include/uapi/linux/netfilter/nf_conntrack_tcp.h. */

@@ -2,6 +2,8 @@
  * Every kind of manifest: as it is written, its API groups, and the name by which its objects are keyed here. Two groups may use
  * one written name for different things; `kind` tells them apart and is unique.
  */
+import { POLICY_KINDS } from './policy-objects.js';
+
 export interface KindInfo {
   /** First part of objectKey(). */
   readonly kind: string;
@@ -61,6 +63,15 @@ export function kindsNamed(name: string): readonly KindInfo[] {
   const [base, group] = dot < 0 ? [lower, undefined] : [lower.slice(0, dot), lower.slice(dot + 1)];
   return KINDS.filter((info) => (group === undefined || info.groups.includes(group))
     && (info.written.toLowerCase() === base || info.kind.toLowerCase() === base || info.names.includes(base)));
+}
+
+const POLICIES: ReadonlySet<string> = new Set(Object.keys(POLICY_KINDS));
+/** Kubernetes' names for a network policy, which in questions mean policies of every kind. */
+const ANY_POLICY: ReadonlySet<string> = new Set(['networkpolicy', 'networkpolicies', 'netpol', 'np']);
+
+/** kindsNamed, for questions: `netpol` and the like mean policies of all kinds. */
+export function kindsAskedFor(name: string): readonly KindInfo[] {
+  return ANY_POLICY.has(name.toLowerCase()) ? KINDS.filter(({ kind }) => POLICIES.has(kind)) : kindsNamed(name);
 }
 
 /** A name that means this kind alone: `Pod`, `AntreaNetworkPolicy`, `NetworkPolicy.networking.k8s.io`. */

@@ -9,6 +9,7 @@ const DNS_LABEL = '[a-z0-9](?:[a-z0-9-]*[a-z0-9])?';
 const DNS_SUBDOMAIN = new RegExp(`^${DNS_LABEL}(?:\\.${DNS_LABEL})*$`);
 const DNS_LABEL_ONLY = new RegExp(`^${DNS_LABEL}$`);
 const NSX_NAME = /^[A-Za-z0-9][A-Za-z0-9._:-]*$/;
+const LISTED_NAME = /^[A-Za-z0-9][A-Za-z0-9._:/#-]*$/;
 const INTERFACE = /^[!-.0-9;-~]+$/;
 const TAG = /^[ !#-&(-~]*$/;
 const QUALIFIED = /^[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?$/;
@@ -23,6 +24,8 @@ export const TAG_LENGTH = 64;
 const INTERFACE_LENGTH = 15;
 /** The suffix under which the layer 2 rules of a table are listed; a table's own name cannot end in it. */
 export const LAYER2_SUFFIX = '_L2';
+/** Tables and sets made of policies are named after kind, namespace, name and variant. */
+const LISTED_NAME_LENGTH = 512;
 
 function tooLong(what: string, text: string, limit: number): string | undefined {
   return text.length > limit ? `the ${what} ${quote(text, 40)} is longer than ${limit} characters` : undefined;
@@ -42,17 +45,28 @@ export function labelProblem(text: string, what = 'namespace'): string | undefin
     : `the ${what} ${quote(text)} is not a DNS label; use lower-case letters, digits and -, beginning and ending with a letter or digit`);
 }
 
-/** Rule tables and address sets: letters, digits and . _ - : as NSX uses them. */
+/** Virtual machines, groups, security policies: letters, digits and . _ - : as NSX uses them. */
 export function nsxNameProblem(text: string, what = 'name'): string | undefined {
   if (text === '') return `the ${what} is empty`;
   return tooLong(what, text, LIMITS.nameLength) ?? (NSX_NAME.test(text) ? undefined
     : `the ${what} ${quote(text)} may hold only letters, digits and . _ - : and begins with a letter or digit`);
 }
 
-/** As nsxNameProblem, without the suffix that marks a table's layer 2 part. */
+/** Address sets: as nsxNameProblem, and / and # as in the sets of policies, so that listings of those can be read back. */
+export function setNameProblem(text: string, what = 'name'): string | undefined {
+  if (text === '') return `the ${what} is empty`;
+  return tooLong(what, text, LISTED_NAME_LENGTH) ?? (LISTED_NAME.test(text) ? undefined
+    : `the ${what} ${quote(text)} may hold only letters, digits and . _ - : / # and begins with a letter or digit`);
+}
+
+/** Rule tables: as setNameProblem, without the suffix that marks a table's layer 2 part. */
 export function tableNameProblem(text: string): string | undefined {
-  return nsxNameProblem(text) ?? (text.endsWith(LAYER2_SUFFIX)
-    ? `the name ${quote(text)} ends in ${LAYER2_SUFFIX}, which marks the layer 2 rules of a table in listings` : undefined);
+  return setNameProblem(text) ?? layer2SuffixProblem(text);
+}
+
+/** Objects whose rules are listed under their own name. */
+export function layer2SuffixProblem(text: string): string | undefined {
+  return text.endsWith(LAYER2_SUFFIX) ? `the name ${quote(text)} ends in ${LAYER2_SUFFIX}, which marks the layer 2 rules of a table in listings` : undefined;
 }
 
 /** Linux interface names (dev_valid_name): 1..15 printable ASCII characters, no white space, slash or colon. */

@@ -2,13 +2,13 @@
  * One rule line of a `ruleset` block, in the grammar of docs/rules-format.md:
  *
  *   rule ID [at POSITION] in|out|inout [inet|inet6] protocol P [MODIFIERS] from SIDE [port PORTS] to SIDE [port PORTS]
- *     ACTION [with log] [as ALG] [tag 'TEXT'] ;
- *   rule ID [at POSITION] in|out|inout ethertype E [stateless] from SIDE to SIDE ACTION [with log] [tag 'TEXT'] ;
+ *     ACTION [with log] [as ALG] [tag 'TEXT'] ; [# COMMENT]
+ *   rule ID [at POSITION] in|out|inout ethertype E [stateless] from SIDE to SIDE ACTION [with log] [tag 'TEXT'] ; [# COMMENT]
  */
-import type { Action, AddressMatch, Direction, IcmpMatch, Layer2Rule, PortRange, Protocol, Rule } from './rule.js';
+import type { AddressMatch, Direction, IcmpMatch, Layer2Rule, PortRange, Protocol, Rule, RuleAction } from './rule.js';
 import { canonicalMember, isMac } from './address.js';
 import { AgentError } from './errors.js';
-import { nsxNameProblem, tagProblem } from './names.js';
+import { setNameProblem, tagProblem } from './names.js';
 import { nearest } from './nearest.js';
 import { ethertypeFromText, protocolFromText, protocolNames } from './protocols.js';
 import { quote } from './quote.js';
@@ -21,7 +21,7 @@ export interface ParsedLine {
   readonly warnings: readonly string[];
 }
 
-/** Parses the text of one rule, from `rule` to the semicolon. Throws AgentError E_PARSE or E_INVALID, without a place. */
+/** Parses the text of one rule, from `rule` to the semicolon; a comment after it is skipped. Throws AgentError E_PARSE or E_INVALID, without a place. */
 export function parseRuleLine(text: string): ParsedLine {
   const tokens = new Tokens(text);
   tokens.expect('rule');
@@ -34,7 +34,7 @@ export function parseRuleLine(text: string): ParsedLine {
   const head = { id, direction };
   const rule = layer2 ? parseLayer2(tokens, head, warnings) : parseLayer3(tokens, head, family, warnings);
   tokens.expect(';');
-  tokens.end();
+  if (tokens.peek()?.startsWith('#') !== true) tokens.end();
   return { position, rule, warnings };
 }
 
@@ -79,6 +79,7 @@ function parseLayer2(tokens: Tokens, head: Head, warnings: string[]): ParsedLine
   const destination = parseSide(tokens, 2);
   const action = parseAction(tokens);
   if (action === 'reject') throw invalid('a layer 2 rule cannot reject; use drop');
+  if (action === 'pass') throw invalid('a layer 2 rule cannot pass: policies have no layer 2 rules that could follow');
   const { log, tag } = parseTail(tokens, warnings);
   return { layer: 2, value: { ...head, ethertype, source, destination, action, log, ...(tag === undefined ? {} : { tag }) } };
 }
@@ -142,7 +143,7 @@ function parseSide(tokens: Tokens, layer: 2 | 3): AddressMatch {
   const item = (): void => {
     if (tokens.take('addrset')) {
       const name = tokens.next('the name of an address set');
-      const problem = nsxNameProblem(name, 'address set name');
+      const problem = setNameProblem(name, 'address set name');
       if (problem !== undefined) throw invalid(problem);
       addressSets.push(name);
     } else if (tokens.take('ip') || tokens.take('mac')) {
@@ -174,14 +175,14 @@ function parsePorts(tokens: Tokens): PortRange[] {
   return normalizePorts(ranges);
 }
 
-function parseAction(tokens: Tokens): Action {
+function parseAction(tokens: Tokens): RuleAction {
   if (tokens.peek() === 'with') {
     throw invalid('application attributes (with attribute ...) are not supported; the rule would match more than it says');
   }
   const word = tokens.next('an action');
-  if (word === 'accept' || word === 'drop' || word === 'reject') return word;
+  if (word === 'accept' || word === 'drop' || word === 'reject' || word === 'pass') return word;
   if (word === 'punt' || word === 'redirect') throw invalid(`action ${word} (service insertion) is not supported`);
-  throw syntax(`expected accept, drop or reject, found ${quote(word)}`);
+  throw syntax(`expected accept, drop, reject or pass, found ${quote(word)}`);
 }
 
 function parseTail(tokens: Tokens, warnings: string[]): { log: boolean; tag: string | undefined } {

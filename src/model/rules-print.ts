@@ -1,10 +1,11 @@
 /**
  * Rule tables and address sets as `vsipioctl getrules` and `getaddrsets` print them; grammar in docs/rules-format.md.
- * Whatever is printed here, parseRulesText reads back to the same table.
+ * Whatever is printed here, parseRulesText reads back to the same table (without the policies that its rules came from).
  */
 import type { RuleView, SideView } from './views.js';
 import { isMac, sortMembers } from './address.js';
 import { LAYER2_SUFFIX } from './names.js';
+import { policyRuleName } from './policy-name.js';
 
 export interface PrintOptions {
   /** Spaces before each line of a block. NSX for vSphere prints 2, NSX-T 0. Default 2. */
@@ -28,7 +29,7 @@ export function printRuleset(name: string, layer: 2 | 3, rules: readonly RuleVie
   return lines.join('\n');
 }
 
-/** One line, `rule ID at POSITION ... ;`, without a line feed. */
+/** One line, `rule ID at POSITION ... ;`, without a line feed; the policy it comes from, if any, is a comment at its end. */
 export function printRule(rule: RuleView): string {
   const parts = [`rule ${rule.id} at ${rule.at} ${rule.direction}`];
   if (rule.ethertype === undefined) {
@@ -42,7 +43,7 @@ export function printRule(rule: RuleView): string {
   parts.push(rule.action);
   if (rule.log) parts.push('with log');
   if (rule.tag !== undefined) parts.push(`tag '${rule.tag}'`);
-  return `${parts.join(' ')};`;
+  return `${parts.join(' ')};${rule.policy === undefined ? '' : ` # ${policyRuleName(rule.policy)}`}`;
 }
 
 function printModifiers(rule: RuleView): string {

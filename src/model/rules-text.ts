@@ -6,7 +6,7 @@
 import { LIMITS, type AddressSet, type Layer2Rule, type Rule } from './rule.js';
 import { canonicalMember, isMac } from './address.js';
 import { describeError } from './errors.js';
-import { LAYER2_SUFFIX, nsxNameProblem, tableNameProblem } from './names.js';
+import { LAYER2_SUFFIX, setNameProblem, tableNameProblem } from './names.js';
 import { quote } from './quote.js';
 import { idProblem } from './rule-check.js';
 import { parseRuleLine } from './rules-line.js';
@@ -123,7 +123,7 @@ class Parser {
     }
     const layer = kind === 'ruleset' && name.endsWith(LAYER2_SUFFIX) ? 2 : 3;
     const own = layer === 2 ? name.slice(0, -LAYER2_SUFFIX.length) : name;
-    const problem = kind === 'ruleset' ? tableNameProblem(own) : nsxNameProblem(own);
+    const problem = kind === 'ruleset' ? tableNameProblem(own) : setNameProblem(own);
     if (problem !== undefined) {
       this.#problem(line, problem);
       this.#block = { kind: 'skipped', line };

@@ -86,6 +86,8 @@ export interface StatusView {
   datapath: string;
   sources: SourceStatusView[];
   filters: number;
+  /** Of all kinds; those that are held are among `degraded`. */
+  policies: number;
   rules: number;
   addresses: number;
   realized: boolean;
@@ -95,7 +97,64 @@ export interface StatusView {
 }
 export interface HealthView { healthy: boolean; checks: { name: string; ok: boolean; detail: string }[] }
 export interface SyncView { realized: boolean; generation: number; durationMs: number; errors: { object: string; path: string; message: string }[] }
-export interface ObjectView { kind: string; namespace?: string; name: string; source: string; manifest: unknown }
+/** `status`: of policies only. */
+export interface ObjectView { kind: string; namespace?: string; name: string; source: string; manifest: unknown; status?: PolicyStatusView }
+export interface FaultView { object: string; path: string; message: string }
+export interface PolicyRuleStatusView {
+  /** Absent while the rule has none: it never was in force here. */
+  id?: number;
+  name?: string;
+  direction: 'in' | 'out' | 'inout';
+  action: RuleAction;
+  stats?: RuleStatsView;
+}
+export interface PolicyStatusView {
+  /** `K8sNetworkPolicy:default/web`: unique among policies of all kinds. */
+  name: string;
+  /**
+   * realized: in force at every filter of this host that it applies to; pending: being brought there; not-here: it applies to no
+   * workload of this host; held: its newest version is not in force, `problem` says why (an earlier version may be).
+   */
+  state: 'realized' | 'pending' | 'not-here' | 'held';
+  /** Of this host, that it applies to. */
+  workloads: number;
+  filters: string[];
+  /** Of the policy as written. */
+  ruleCount: number;
+  /** Absent for Kubernetes' own NetworkPolicies, which have neither, and for what is held without an earlier version. */
+  tierPriority?: number;
+  priority?: number;
+  /** New connections judged by its rules. */
+  hits: number;
+  /** Newest generation of the tables that hold its rules; with state `realized`. */
+  generation?: number;
+  /** Of the version in force. In lists, those of policies that are `not-here` are left out. */
+  rules: PolicyRuleStatusView[];
+  problem?: FaultView;
+}
+export interface EndpointRuleView { policyref: PolicyReference; direction: 'In' | 'Out'; ruleindex: number; rule?: string }
+/** As antctl prints them; lists are in order of evaluation. */
+export interface EndpointView { namespace: string; name: string; policies: PolicyReference[]; ingresssrcrules: EndpointRuleView[]; egressdstrules: EndpointRuleView[] }
+export interface EndpointsView { endpoints: EndpointView[] }
+/** `filters`: the names of those where it is so. */
+export interface RuleDifferenceView { ruleset: string; filters: string[]; rule: RuleView }
+export interface RuleChangeView { ruleset: string; filters: string[]; before: RuleView[]; after: RuleView[] }
+export interface SetDifferenceView { name: string; filters: string[]; addresses: string[] }
+export interface SetChangeView { name: string; filters: string[]; added: string[]; removed: string[] }
+export interface DiffView {
+  changes: ChangeView[];
+  /** Documents that are refused or would be held, and whatever else would be wrong. */
+  errors: FaultView[];
+  filters: { added: string[]; removed: string[] };
+  /** Filters where rule tables would be evaluated in another order. */
+  reordered: { filters: string[]; before: string[]; after: string[] }[];
+  rules: { added: RuleDifferenceView[]; removed: RuleDifferenceView[]; changed: RuleChangeView[] };
+  addressSets: { added: SetDifferenceView[]; removed: SetDifferenceView[]; changed: SetChangeView[] };
+  /** Live connections that would lose their permission. */
+  flowsCut: FlowView[];
+  /** False: there are more than were looked at. */
+  flowsComplete: boolean;
+}
 export interface ChangeView { object: string; operation: 'created' | 'configured' | 'unchanged' | 'deleted' }
 export interface TrafficControlView {
   name: string;

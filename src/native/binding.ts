@@ -152,6 +152,8 @@ export interface FlowFormat {
   /** Parallel arrays: label id -> visible rule id. */
   readonly labelIds: Uint32Array;
   readonly ruleIds: Uint32Array;
+  /** The policy of each label id, for JSON: UTF-8 JSON objects in `text`, and begin and end of each label id's there (2 values an id; equal = none). */
+  readonly policies?: { readonly text: Uint8Array; readonly spans: Uint32Array };
   /** Addresses that belong to the filter printed (decides direction 1 = in, 2 = out); absent: by which word is set, in first. */
   readonly localAddresses?: readonly string[];
 }

@@ -65,6 +65,7 @@ export class FlowTableProcess {
 
 function encode(value: unknown): unknown {
   if (value instanceof Uint32Array) return { u32: [...value] };
+  if (value instanceof Uint8Array) return { u8: [...value] };
   if (Array.isArray(value)) return value.map(encode);
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, encode(item)]));

@@ -114,6 +114,15 @@ describe('attribution', () => {
       state: 'Active', protocol: 'udp', ethertype: '0800', direction: 'out', ruleId: 1005, source: { address: left().ipv4, port: 40_053 },
       destination: { address: right().ipv4, port: 53 }, tcpState: '', packets: { original: 1, reply: 1 },
     }));
+    // Each label's span of the policies' text, when it has one; one that reaches outside names none. Text has no column for it.
+    const encoded = new TextEncoder().encode('{"kind":"é"}{"kind":"in"}');
+    for (const [spans, policies] of [[[0, 13, 13, 26], ['é', 'in']], [[0, 13, 7, 7], ['é', undefined]], [[0, 27, 26, 13], [undefined, undefined]], [[0, 13], ['é', undefined]]] as const) {
+      const asked = { ...json, labelIds: Uint32Array.of(OUT_RULE, IN_RULE), ruleIds: Uint32Array.of(1005, 1006), policies: { text: encoded, spans: Uint32Array.from(spans) } };
+      for (const [index, ids] of [OUT_RULE, IN_RULE].entries()) {
+        const answer: { policy?: { kind: string } }[] = JSON.parse(`[${(await table.stream({ ruleIds: Uint32Array.of(ids) }, asked)).text}]`);
+        expect(new Set(answer.map(({ policy }) => policy?.kind))).toEqual(new Set([policies[index]]));
+      }
+    }
   });
 
   test('without filters asked, one line a side, in first; not-applicable sides and stale ids', async () => {

@@ -15,6 +15,7 @@ export function statusText(view: StatusView, palette: Palette): string {
     ['Version', view.version],
     ['Datapath', view.datapath],
     ['Filters', String(view.filters)],
+    ['Policies', String(view.policies)],
     ['Rules', String(view.rules)],
     ['Addresses', String(view.addresses)],
     ['Generation', String(view.generation)],

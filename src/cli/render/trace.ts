@@ -1,4 +1,4 @@
-import type { PolicyReference } from '../../model/rule.js';
+import { policyRuleName } from '../../model/policy-name.js';
 import type { TraceView } from '../../model/views.js';
 import type { Palette } from './palette.js';
 import { table } from './table.js';
@@ -12,14 +12,7 @@ export function traceText(view: TraceView, palette: Palette): string {
     { title: 'RULESET', cell: (step) => step.ruleset },
     { title: 'RULE', align: 'right', cell: (step) => String(step.ruleId) },
     { title: 'ACTION', cell: (step) => step.action },
-    { title: 'POLICY', cell: (step) => policyText(step.policy) },
+    { title: 'POLICY', cell: (step) => (step.policy === undefined ? '' : policyRuleName(step.policy)) },
   ], view.steps);
   return `verdict: ${verdict}\n${steps}`;
-}
-
-/** "Kind/namespace/name rule" */
-export function policyText(policy: PolicyReference | undefined): string {
-  if (policy === undefined) return '';
-  const object = [policy.kind, policy.namespace, policy.name].filter((part) => part !== undefined).join('/');
-  return policy.rule === undefined ? object : `${object} ${policy.rule}`;
 }

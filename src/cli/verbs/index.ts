@@ -7,6 +7,7 @@ import { cleanup } from './cleanup.js';
 import { completion } from './completion.js';
 import { deleteVerb } from './delete.js';
 import { detach } from './detach.js';
+import { diff } from './diff.js';
 import { get } from './get.js';
 import { getaddrsets } from './getaddrsets.js';
 import { getalerts } from './getalerts.js';
@@ -21,6 +22,7 @@ import { gettrafficcontrol } from './gettrafficcontrol.js';
 import { health } from './health.js';
 import { ids } from './ids.js';
 import { loglevel } from './loglevel.js';
+import { query } from './query.js';
 import { status } from './status.js';
 import { summarizeDvfilter } from './summarize-dvfilter.js';
 import { sync } from './sync.js';
@@ -29,7 +31,7 @@ import { version } from './version.js';
 
 export const VERBS: readonly Verb[] = [
   getfilters, summarizeDvfilter, getrules, getaddrsets, getflows, getconfig, getfilterstat, getconncount, trace,
-  get, apply, deleteVerb, attach, detach, sync,
+  get, query, diff, apply, deleteVerb, attach, detach, sync,
   getfqdncache, gettrafficcontrol, getalerts, ids, capture,
   status, health, version, loglevel, cleanup, completion,
 ];

@@ -6,21 +6,23 @@
  * force depend on stays as it was until they let go of it.
  */
 import { AgentError, describeError, isAgentError } from '../../model/errors.js';
-import type { DesiredObject, NamespaceObject, PodObject, WorkloadReference } from '../../model/objects.js';
+import type { DesiredObject, PodObject, RuleTableObject, WorkloadReference } from '../../model/objects.js';
 import { objectKey } from '../../model/objects.js';
-import type { PolicyObject, TierObject } from '../../model/policy-objects.js';
-import type { EffectiveSet, EffectiveTable, Section } from '../effective.js';
+import type { PolicyObject } from '../../model/policy-objects.js';
+import type { EffectiveTable, Section } from '../effective.js';
 import type { Filter } from '../../model/filter.js';
 import type { Problem } from '../problem.js';
 import type { ObjectChange } from '../world.js';
 import { GroupStore } from './group-store.js';
 import type { Policy } from './ir.js';
+import type { PeerLookup } from './endpoint-rules.js';
 import { Isolations, neighbourDiscovery, type Isolation } from './isolation.js';
 import { lowerPolicy, targetsOf } from './lower.js';
 import type { LoweringContext } from './lowering-context.js';
-import { MemberSets, type MemberOrigin, type MemberSet } from './member-sets.js';
+import { MemberSets, type MemberOrigin } from './member-sets.js';
 import { compareOrder } from './order.js';
-import { buildTable, variantKey, type PolicyTable, type RuleNumbers, type Subject, type TableContext } from './policy-table.js';
+import { buildTable, effectiveSets, sameLabelsText, variantKey, type PolicyTable, type RuleNumbers, type Subject, type TableContext } from './policy-table.js';
+import { isNamespace, isPod, isPolicy, isTier, logs } from './object-guards.js';
 import { isInventory, namespaceOf, Population, type InventoryObject } from './population.js';
 import { TargetIndex, type ResolvedTarget } from './target-index.js';
 import { TierStore } from './tier-store.js';
@@ -35,13 +37,18 @@ export interface PolicyEngineOptions {
 
 /** What the engine says of one policy. */
 export interface PolicyState {
+  /** The newest version. */
   readonly object: PolicyObject;
-  /** Present once it could be resolved; the one in force. */
+  /** The version in force. */
+  readonly inForce?: PolicyObject;
+  /** `inForce` as far as it has been needed: always that of one that applies here, and of every kind but NetworkPolicy. */
   readonly policy?: Policy;
   /** Why the newest version is not in force. */
   readonly problem?: Problem;
   /** Names of the filters of this host that it applies to. */
   readonly filters: ReadonlySet<string>;
+  /** Its rule tables, and who has them. */
+  readonly tables: readonly { readonly table: RuleTableObject; readonly filters: ReadonlySet<string> }[];
 }
 
 interface Variant {
@@ -65,7 +72,8 @@ class Entry {
   targets: readonly ResolvedTarget[] = [];
   /** What the version in force depends on, and what the newest one does where that is another. */
   dependencies: ReadonlySet<string> = new Set();
-  waitsFor: ReadonlySet<string> = new Set();
+  /** Those of the version in force. */
+  grounds: ReadonlySet<string> = new Set();
   readonly variants = new Map<string, Variant>();
   readonly filters = new Set<string>();
 
@@ -73,10 +81,6 @@ class Entry {
     this.object = object;
   }
 }
-
-const POLICY_KINDS: ReadonlySet<string> = new Set<PolicyObject['kind']>([
-  'NetworkPolicy', 'AntreaClusterNetworkPolicy', 'AntreaNetworkPolicy', 'AdminNetworkPolicy', 'BaselineAdminNetworkPolicy', 'ClusterNetworkPolicy', 'SecurityPolicy',
-]);
 
 /** A filter's place in the engine. */
 interface FilterState {
@@ -111,8 +115,10 @@ export class PolicyEngine {
   private securityPolicies = 0;
   /** Whether there were any when filters were last looked at. */
   private hadSecurity = false;
+  private readonly cluster: string | undefined;
 
   constructor(options: PolicyEngineOptions) {
+    this.cluster = options.cluster;
     this.groups = new GroupStore({ population: this.population, cluster: options.cluster });
     this.targets = new TargetIndex(this.population, { population: this.population, cluster: options.cluster });
     this.lowering = {
@@ -223,11 +229,41 @@ export class PolicyEngine {
     return [...policies, ...this.groups.problems, ...this.tiers.problems];
   }
 
-  policies(): PolicyState[] {
-    return [...this.entries.values()].map((entry) => {
-      const policy = entry.inForce === undefined ? undefined : this.lower(entry);
-      return { object: entry.object, ...(policy === undefined ? {} : { policy }), ...(entry.problem === undefined ? {} : { problem: entry.problem }), filters: entry.filters };
-    });
+  *states(): Generator<PolicyState> {
+    for (const entry of this.entries.values()) yield this.stateOf(entry);
+  }
+
+  /** By objectKey. */
+  state(key: string): PolicyState | undefined {
+    const entry = this.entries.get(key);
+    return entry === undefined ? undefined : this.stateOf(entry);
+  }
+
+  /** The version in force, lowered for this question where it was not before. */
+  lowered(key: string): Policy | undefined {
+    const entry = this.entries.get(key);
+    if (entry?.inForce === undefined) return undefined;
+    return entry.lowered ?? lowerPolicy(entry.inForce, this.lowering);
+  }
+
+  /** Policies in force that apply to a workload, of this host or not, in order of evaluation. */
+  applyingTo(target: Pick<Filter, 'workload' | 'addresses'>): Policy[] {
+    const found = [...this.targets.match(target)].flatMap((entry) => this.lowered(entry.key) ?? []);
+    return found.sort((a, b) => compareOrder(a.order, b.order));
+  }
+
+  /** The pod, if it is known, and how to tell whose peer it is. */
+  endpoint(namespace: string, name: string): { readonly pod: PodObject; readonly lookup: PeerLookup } | undefined {
+    const pod = this.population.pod(namespace, name);
+    if (pod === undefined) return undefined;
+    return { pod, lookup: { population: this.population, cluster: this.cluster, group: (group) => this.groups.resolve(group, new Set()) } };
+  }
+
+  private stateOf({ object, inForce, lowered, problem, filters, variants }: Entry): PolicyState {
+    return {
+      object, filters, ...(inForce === undefined ? {} : { inForce }), ...(lowered === undefined ? {} : { policy: lowered }), ...(problem === undefined ? {} : { problem }),
+      tables: [...variants.values()].map(({ built, users }) => ({ table: built.table, filters: users })),
+    };
   }
 
   get policyCount(): number {
@@ -285,10 +321,10 @@ export class PolicyEngine {
       entry.inForce = undefined;
     }
     entry.object = object;
-    if (!this.enforce(entry, object, dirty) && entry.inForce === undefined) {
-      const earlier = this.restored.get(key);
-      if (earlier !== undefined) this.enforce(entry, earlier, dirty, true);
-    }
+    const earlier = entry.inForce === undefined ? this.restored.get(key) : undefined;
+    // In force first: then a newer version that cannot be resolved is held in favour of it.
+    if (earlier !== undefined) this.enforce(entry, earlier, dirty, true);
+    this.enforce(entry, object, dirty);
   }
 
   /** Brings a version of the policy into force; false, with a problem, when it cannot be resolved: what was in force stays. */
@@ -310,13 +346,12 @@ export class PolicyEngine {
       entry.problem = problemOf(entry.key, error, entry.inForce !== undefined);
       this.problemEntries.add(entry);
       // What is in force goes on depending on what it did; what is missing must wake this entry too.
-      if (!older) entry.waitsFor = dependencies;
-      this.depend(entry, entry.inForce === undefined ? entry.waitsFor : new Set([...entry.dependencies, ...entry.waitsFor]));
+      this.depend(entry, new Set([...entry.grounds, ...dependencies]));
       return false;
     }
     this.withdraw(entry, dirty);
-    if (!older) entry.waitsFor = new Set();
-    this.depend(entry, new Set([...dependencies, ...entry.waitsFor]));
+    this.depend(entry, dependencies);
+    entry.grounds = dependencies;
     entry.inForce = object;
     entry.lowered = lowered;
     entry.targets = targets;
@@ -349,6 +384,7 @@ export class PolicyEngine {
     entry.inForce = undefined;
     entry.lowered = undefined;
     this.depend(entry, new Set());
+    entry.grounds = new Set();
     for (const variant of entry.variants.values()) this.release(variant);
     entry.variants.clear();
   }
@@ -373,9 +409,9 @@ export class PolicyEngine {
     for (const key of touched) for (const entry of this.dependents.get(key) ?? []) if (!done.has(entry.key)) again.add(entry);
     for (const entry of again) {
       const { inForce } = entry;
-      if (this.enforce(entry, entry.object, dirty) || inForce === undefined || inForce === entry.object) continue;
-      // The older version that is in force may depend on what changed as well.
-      this.enforce(entry, inForce, dirty, true);
+      // An older version that is in force may depend on what changed as well. First: what the newest waits for must stay known.
+      if (inForce !== undefined && inForce !== entry.object) this.enforce(entry, inForce, dirty, true);
+      this.enforce(entry, entry.object, dirty);
     }
   }
 
@@ -543,44 +579,9 @@ export class PolicyEngine {
   }
 }
 
-function effectiveSets(sets: readonly MemberSet[]): Map<string, EffectiveSet> {
-  return new Map(sets.map((set): [string, EffectiveSet] => {
-    const { members, change } = set.current;
-    return [set.name, { key: `//${set.name}`, members, ...(change === undefined ? {} : { change }) }];
-  }));
-}
-
-/** Which namespaces count as alike depends on the target's own labels. */
-function sameLabelsText(policy: Policy, labels: Readonly<Record<string, string>>): string {
-  const keys = new Set(policy.rules.flatMap(({ sources, destinations }) => [sources, destinations].flatMap((side) => (side === 'any' ? [] : side)))
-    .flatMap((peer) => ('scope' in peer && 'sameLabels' in peer.scope ? peer.scope.sameLabels : [])));
-  return [...keys].sort().map((key) => `${key}=${labels[key] ?? '-'}`).join();
-}
-
 function problemOf(key: string, error: AgentError, keeps: boolean): Problem {
   return { object: error.object?.startsWith(key) === true || error.code !== 'E_HELD' ? (error.object ?? key) : key, path: error.path ?? '', message: `held: ${describeError(error)}${keeps ? '; its version before stays in force' : '; it is not in force'}` };
 }
 
 const EMPTY = { metadata: {} };
 const NOT_ISOLATED: Isolation = { in: false, out: false, log: false };
-const LOGGING = 'networkpolicy.antrea.io/enable-logging';
-
-function logs(namespace: NamespaceObject | undefined): boolean {
-  return namespace?.metadata.annotations?.[LOGGING]?.toLowerCase() === 'true';
-}
-
-function isPolicy(object: DesiredObject | undefined): object is PolicyObject {
-  return object !== undefined && POLICY_KINDS.has(object.kind);
-}
-
-function isTier(object: DesiredObject | undefined): object is TierObject {
-  return object?.kind === 'Tier';
-}
-
-function isPod(object: InventoryObject | undefined): object is PodObject {
-  return object?.kind === 'Pod';
-}
-
-function isNamespace(object: InventoryObject | undefined): object is NamespaceObject {
-  return object?.kind === 'Namespace';
-}

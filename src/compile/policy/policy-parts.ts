@@ -2,6 +2,7 @@
 import { AgentError } from '../../model/errors.js';
 import type { ObjectMeta } from '../../model/metadata.js';
 import { objectKey } from '../../model/objects.js';
+import { policyName } from '../../model/policy-name.js';
 import { POLICY_KINDS, type PolicyKind, type PolicyObject } from '../../model/policy-objects.js';
 import type { Peer, Policy, PolicyRule } from './ir.js';
 import type { Place } from './order.js';
@@ -15,19 +16,13 @@ export function namespaceOf({ metadata }: Named): string {
   return metadata.namespace ?? 'default';
 }
 
-/** What the policy's rule table is called in listings: the kind as Antrea names it, and the object. Unique. */
-export function policyTableName({ kind, metadata: { name, namespace } }: Named): string {
-  const { prefix } = POLICY_KINDS[kind];
-  return namespace === undefined ? `${prefix}:${name}` : `${prefix}:${namespace}/${name}`;
-}
-
 export function policyOf(object: PolicyObject, place: Place, priority: number, isolates: Policy['isolates'], rules: readonly PolicyRule[]): Policy {
   const { kind, group } = POLICY_KINDS[object.kind];
   const { name, namespace } = object.metadata;
   return {
     key: objectKey(object), kind: object.kind,
     reference: { kind, ...(namespace === undefined ? {} : { namespace }), name, group },
-    order: { ...place, priority, name: policyTableName(object) },
+    order: { ...place, priority, name: policyName(object.kind, object.metadata) },
     isolates, rules,
   };
 }

@@ -3,6 +3,7 @@
  * namespace, named ports as its own containers name them. Filters that are alike in these share the table.
  */
 import type { RuleTableObject } from '../../model/objects.js';
+import type { EffectiveSet } from '../effective.js';
 import type { NamespacedName } from '../../model/policy-objects.js';
 import { objectKey } from '../../model/objects.js';
 import type { AddressMatch, PortRange, Rule } from '../../model/rule.js';
@@ -23,6 +24,18 @@ export interface Subject {
 /** Gives numeric ids to rules: equal keys, equal numbers, also after a restart. */
 export interface RuleNumbers {
   number(key: string): number;
+}
+
+/**
+ * The number of a rule: one that the user chose, else one that hangs on the rule's key. Never one that the user chose for another rule of
+ * the policy: rules of one table and number are one to the kernel. `numberOf` undefined = the rule has none.
+ */
+export function ruleNumber<N extends number | undefined>({ key, rules }: Pick<Policy, 'key' | 'rules'>, rule: PolicyRule, numberOf: (key: string) => N): number | N {
+  if (rule.id !== undefined) return rule.id;
+  for (let attempt = 1; ; attempt += 1) {
+    const number = numberOf(`${key} ${rule.key}${attempt === 1 ? '' : `\n${attempt}`}`);
+    if (number === undefined || !rules.some(({ id }) => id === number)) return number;
+  }
 }
 
 export interface TableContext {
@@ -55,6 +68,13 @@ export function variantKey(policy: Policy, applying: readonly number[], subject:
   return parts.join(' ');
 }
 
+/** Which namespaces count as alike depends on the target's own labels. */
+export function sameLabelsText(policy: Policy, labels: Readonly<Record<string, string>>): string {
+  const keys = new Set(policy.rules.flatMap(({ sources, destinations }) => [sources, destinations].flatMap((side) => (side === 'any' ? [] : side)))
+    .flatMap((peer) => ('scope' in peer && 'sameLabels' in peer.scope ? peer.scope.sameLabels : [])));
+  return [...keys].sort().map((key) => `${key}=${labels[key] ?? '-'}`).join();
+}
+
 function relative(rule: PolicyRule): boolean {
   return [rule.sources, rule.destinations].some((side) => side !== 'any' && side.some((peer) => 'scope' in peer));
 }
@@ -70,6 +90,14 @@ export function buildTable(policy: Policy, variant: string, applying: readonly n
     table: { kind: 'RuleTable', metadata: { name, labels: {} }, addressSets: [], rules, layer2Rules: [] },
     sets: [...builder.sets.values()], ports: builder.ports, names: [...builder.names],
   };
+}
+
+/** The members of a table's sets as they are now, by name. */
+export function effectiveSets(sets: readonly MemberSet[]): Map<string, EffectiveSet> {
+  return new Map(sets.map((set): [string, EffectiveSet] => {
+    const { members, change } = set.current;
+    return [set.name, { key: `//${set.name}`, members, ...(change === undefined ? {} : { change }) }];
+  }));
 }
 
 /** One line of a rule: what it matches besides the source. */
@@ -91,7 +119,7 @@ class TableBuilder {
   constructor(private readonly policy: Policy, private readonly subject: Subject, private readonly context: TableContext) {}
 
   rules(rule: PolicyRule): Rule[] {
-    const id = rule.id ?? this.number(rule.key);
+    const id = ruleNumber(this.policy, rule, (key) => this.context.numbers.number(key));
     const source = this.match(rule.sources, rule.sourcesExcluded);
     const { reference } = this.policy;
     const common = {
@@ -100,15 +128,6 @@ class TableBuilder {
       policy: { ...reference, ...(rule.name === undefined ? {} : { rule: rule.name }) },
     };
     return this.lines(rule).map((line): Rule => ({ ...common, source, ...line }));
-  }
-
-  /** Never one that the user chose for another rule of the policy: rules of one table and number are one to the kernel. */
-  private number(key: string): number {
-    const { key: policy, rules } = this.policy;
-    for (let attempt = 1; ; attempt += 1) {
-      const number = this.context.numbers.number(`${policy} ${key}${attempt === 1 ? '' : `\n${attempt}`}`);
-      if (!rules.some(({ id }) => id === number)) return number;
-    }
   }
 
   private lines(rule: PolicyRule): Line[] {

@@ -27,6 +27,9 @@ interface Row<T> {
   readonly selector: PodSelector;
 }
 
+/** What of a filter targets are matched with. */
+type FilterTarget = Pick<Filter, 'workload' | 'addresses'>;
+
 export class TargetIndex<T> {
   private readonly pods = new ScopeIndex<Row<T>>();
   private readonly rows = new Map<T, Row<T>[]>();
@@ -63,7 +66,7 @@ export class TargetIndex<T> {
   }
 
   /** Owners that apply to a filter, each once. */
-  match(filter: Filter): Set<T> {
+  match(filter: FilterTarget): Set<T> {
     const found = new Set<T>();
     const { kind, name } = filter.workload;
     if (kind === 'Pod') {
@@ -83,18 +86,18 @@ export class TargetIndex<T> {
     return filters.filter((filter) => this.matchesAny(targets, filter)).map(({ name }) => name);
   }
 
-  matchesAny(targets: readonly ResolvedTarget[], filter: Filter): boolean {
+  matchesAny(targets: readonly ResolvedTarget[], filter: FilterTarget): boolean {
     return targets.some((target) => target.everything || this.matches(target, filter));
   }
 
-  private matches(target: ResolvedTarget, filter: Filter): boolean {
+  private matches(target: ResolvedTarget, filter: FilterTarget): boolean {
     const { workload } = filter;
     if (target.workloads.some((entry) => sameWorkload(entry, workload))) return true;
     if (target.selectors.some((selector) => this.selects(selector, filter))) return true;
     return target.elements.some((element) => this.meets(element, workload));
   }
 
-  private selects(selector: MemberSelector, { workload, addresses }: Filter): boolean {
+  private selects(selector: MemberSelector, { workload, addresses }: FilterTarget): boolean {
     switch (selector.of) {
       case 'pods': {
         if (workload.kind !== 'Pod') return false;

@@ -18,7 +18,7 @@ export class TierStore {
     const name = key.slice(key.indexOf('/') + 1).toLowerCase();
     if (tier === undefined) {
       this.desired.delete(name);
-      this.problemByName.set(name, { object: key, path: '', message: `${key} was deleted while policies use it: it stays in force until none does` });
+      this.problemByName.set(name, deleted(key));
       return;
     }
     this.desired.set(name, tier);
@@ -31,7 +31,9 @@ export class TierStore {
   }
 
   restore(tier: TierObject): void {
-    this.inForce.set(tier.metadata.name.toLowerCase(), tier);
+    const name = tier.metadata.name.toLowerCase();
+    this.inForce.set(name, tier);
+    this.problemByName.set(name, deleted(`Tier/${tier.metadata.name}`));
   }
 
   forgetUnused(used: (name: string) => boolean): void {
@@ -49,4 +51,8 @@ export class TierStore {
   get problems(): Problem[] {
     return [...this.problemByName.values()];
   }
+}
+
+function deleted(key: string): Problem {
+  return { object: key, path: '', message: `${key} was deleted while policies use it: it stays in force until none does` };
 }

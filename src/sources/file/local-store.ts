@@ -119,7 +119,8 @@ export class LocalStore {
   /** `RuleTable_domain-c25.yaml`; long names are cut and made unique by a hash. */
   #pathOf(key: string): string {
     const plain = key.replaceAll('/', '_').replace(/[^A-Za-z0-9._:-]/g, '_');
-    const exact = plain.length <= FILE_NAME_LENGTH && /^[A-Za-z0-9._:/-]*$/.test(key);
+    // A slash in the name of a table or set must not meet the name that has _ there.
+    const exact = plain.length <= FILE_NAME_LENGTH && /^[A-Za-z0-9._:/-]*$/.test(key) && !/^(?:RuleTable|AddressSet)\/.*\//.test(key);
     const name = exact ? plain : `${plain.slice(0, FILE_NAME_LENGTH - 17)}_${createHash('sha256').update(key).digest('hex').slice(0, 16)}`;
     return join(this.#directory, `${name}.yaml`);
   }

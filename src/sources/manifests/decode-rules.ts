@@ -3,7 +3,7 @@ import type { AddressSetObject, AppliedTo, RuleTableObject } from '../../model/o
 import type { AddressMatch, AddressSet, Layer2Rule, PortRange, Protocol, Rule } from '../../model/rule.js';
 import type { AddressSetManifest, Layer2RuleManifest, RuleManifest, RuleTableManifest, SideManifest } from './own-manifests.js';
 import { isMac } from '../../model/address.js';
-import { nsxNameProblem, tableNameProblem, tagProblem } from '../../model/names.js';
+import { setNameProblem, tableNameProblem, tagProblem } from '../../model/names.js';
 import { nearest } from '../../model/nearest.js';
 import { ethertypeFromText, protocolFromText, protocolNames } from '../../model/protocols.js';
 import { quote } from '../../model/quote.js';
@@ -16,7 +16,7 @@ import { joinPath } from './schema-errors.js';
 import { decodeSelector } from './selectors.js';
 
 export function decodeAddressSet(manifest: AddressSetManifest): AddressSetObject {
-  return { kind: 'AddressSet', metadata: decodeMeta(manifest.metadata, nsxNameProblem), addresses: decodeMembers(manifest.spec.addresses, 'spec.addresses') };
+  return { kind: 'AddressSet', metadata: decodeMeta(manifest.metadata, setNameProblem), addresses: decodeMembers(manifest.spec.addresses, 'spec.addresses') };
 }
 
 export function decodeRuleTable(manifest: RuleTableManifest): RuleTableObject {
@@ -65,7 +65,7 @@ function decodeSets(sets: readonly { readonly name: string; readonly addresses: 
   const seen = new Map<string, number>();
   return sets.map(({ name, addresses }, index) => {
     const path = `spec.addressSets[${index}]`;
-    refuseIf(nsxNameProblem(name), `${path}.name`);
+    refuseIf(setNameProblem(name), `${path}.name`);
     const earlier = seen.get(name);
     if (earlier !== undefined) throw refuse(`${path}.name`, `address set ${name} is already defined at spec.addressSets[${earlier}]`);
     seen.set(name, index);
@@ -144,7 +144,7 @@ export function decodePorts(values: readonly (string | number)[] | undefined, pa
 function decodeSide(side: SideManifest | undefined, layer: 2 | 3, path: string): AddressMatch {
   const { not = false, addressSets = [] } = side ?? {};
   const addresses = decodeMembers(side?.addresses ?? [], `${path}.addresses`);
-  for (const [index, name] of addressSets.entries()) refuseIf(nsxNameProblem(name, 'address set name'), `${path}.addressSets[${index}]`);
+  for (const [index, name] of addressSets.entries()) refuseIf(setNameProblem(name, 'address set name'), `${path}.addressSets[${index}]`);
   const wrong = addresses.findIndex((address) => isMac(address) !== (layer === 2));
   if (wrong >= 0) {
     throw refuse(

@@ -4,7 +4,7 @@ import type {
   SecurityEndpointManifest, SecurityPolicyManifest, SecurityRuleManifest, SecurityServiceManifest, SecurityTargetManifest,
 } from './own-manifests.js';
 import { isMac } from '../../model/address.js';
-import { nsxNameProblem, ruleNameProblem } from '../../model/names.js';
+import { layer2SuffixProblem, nsxNameProblem, ruleNameProblem } from '../../model/names.js';
 import { hasPorts, isIcmp, protocolToText } from '../../model/protocols.js';
 import { decodeMembers } from './addresses.js';
 import { NONE, checkPolicyRules, checkUnique, exactlyOne, refuse, refuseIf } from './checks.js';
@@ -13,7 +13,7 @@ import { decodeMeta, decodeWorkload } from './metadata.js';
 
 export function decodeSecurityPolicy(manifest: SecurityPolicyManifest): SecurityPolicyObject {
   const { category = 'Application', sequence = 0, disabled = false, appliedTo, rules = NONE } = manifest.spec;
-  const metadata = decodeMeta(manifest.metadata, nsxNameProblem);
+  const metadata = decodeMeta(manifest.metadata, (name) => nsxNameProblem(name) ?? layer2SuffixProblem(name));
   checkPolicyRules(rules.length);
   const decoded = rules.map((rule, index) => decodeRule(rule, index));
   checkUnique(decoded.map(({ name }) => name), 'rule name', (index) => `spec.rules[${index}].name`);

@@ -21,7 +21,7 @@ export interface RuleManifest {
   readonly destination?: SideManifest;
   readonly ports?: readonly (string | number)[];
   readonly icmp?: { readonly type: number; readonly code?: number };
-  readonly action: 'accept' | 'drop' | 'reject';
+  readonly action: 'accept' | 'drop' | 'reject' | 'pass';
   readonly log?: boolean;
   readonly tag?: string;
   readonly stateless?: boolean;

@@ -11,7 +11,7 @@ const PORTS = { type: 'array', items: { type: ['string', 'integer'] } };
 const RULE = closed({
   id: RULE_ID, direction: DIRECTION, family: oneOf('inet', 'inet6'), protocol: { type: ['string', 'integer'] },
   source: SIDE, sourcePorts: PORTS, destination: SIDE, ports: PORTS, icmp: closed({ type: BYTE, code: BYTE }, ['type']),
-  action: oneOf('accept', 'drop', 'reject'), log: BOOLEAN, tag: STRING, stateless: BOOLEAN,
+  action: oneOf('accept', 'drop', 'reject', 'pass'), log: BOOLEAN, tag: STRING, stateless: BOOLEAN,
 }, ['id', 'action']);
 const LAYER2_RULE = closed({
   id: RULE_ID, direction: DIRECTION, ethertype: { type: ['string', 'integer'] }, source: SIDE, destination: SIDE,

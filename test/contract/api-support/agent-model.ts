@@ -1,8 +1,8 @@
 /** A small agent that lives in memory: gives the API server something to serve. Not a stand-in for the server or the client. */
-import type { AgentApi, AttachRequest, FlowsRequest, ManifestInput } from '../../../src/api/agent-api.js';
+import type { AgentApi, AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput } from '../../../src/api/agent-api.js';
 import { AgentError } from '../../../src/model/errors.js';
 import type {
-  AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, FilterStatView, FqdnAddressView, FilterView, FlowStream, FlowView, HealthView,
+  AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FqdnAddressView, FilterView, FlowStream, FlowView, HealthView,
   ObjectView, RulesView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
 } from '../../../src/model/views.js';
 
@@ -129,6 +129,15 @@ export class AgentModel implements AgentApi {
     if (name !== undefined && found.length === 0) throw new AgentError('E_NOT_FOUND', 'no such object', { object: `${kind}/${name}`, context: { nearest: ['web'] } });
     return found;
   }
+  async queryEndpoint({ namespace, name }: EndpointRequest): Promise<EndpointsView> {
+    return { endpoints: [{ namespace, name, policies: [{ kind: 'NetworkPolicy', group: 'networking.k8s.io', namespace, name: 'web' }], ingresssrcrules: [], egressdstrules: [] }] };
+  }
+  async diff({ documents, delete: remove }: DiffRequest): Promise<DiffView> {
+    return {
+      changes: documents.map((_, index) => ({ object: `RuleTable/t${index}`, operation: remove ? 'deleted' : 'created' })), errors: [], filters: { added: [], removed: [] },
+      reordered: [], rules: { added: [], removed: [], changed: [] }, addressSets: { added: [], removed: [], changed: [] }, flowsCut: [flowView], flowsComplete: true,
+    };
+  }
   async apply(documents: ManifestInput[], options: { dryRun: boolean }): Promise<ChangeView[]> {
     if (!options.dryRun) this.applied.push(...documents);
     const first = documents[0];
@@ -184,7 +193,7 @@ export class AgentModel implements AgentApi {
   }
   async status(): Promise<StatusView> {
     return {
-      node: 'host-1', version: '0.1.0', datapath: 'nftables', filters: 1, rules: 6, addresses: 1, realized: true, generation: 7, degraded: [],
+      node: 'host-1', version: '0.1.0', datapath: 'nftables', filters: 1, policies: 2, rules: 6, addresses: 1, realized: true, generation: 7, degraded: [],
       sources: [{ type: 'file', synced: true, revision: 3, errors: [{ object: 'bad.yaml#1', path: 'spec', message: 'expected an object' }] }],
       components: [{ name: 'nftables', state: 'ok', detail: '' }],
     };

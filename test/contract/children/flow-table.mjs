@@ -1,5 +1,5 @@
 // A FlowTable in the network namespace that this process was started in, driven line by line (test/support/probe/line-process.ts).
-// First line in: {"addon": path, "options": FlowTableOptions}; then {"id", "call": method, "arguments": [...]}. Uint32Arrays travel as {"u32": [...]}.
+// First line in: {"addon": path, "options": FlowTableOptions}; then {"id", "call": method, "arguments": [...]}. Uint32Arrays travel as {"u32": [...]}, Uint8Arrays as {"u8": [...]}.
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -16,6 +16,7 @@ function decode(value) {
   if (typeof value !== 'object' || value === null) return value;
   if (Array.isArray(value)) return value.map(decode);
   if (Array.isArray(value.u32)) return new Uint32Array(value.u32);
+  if (Array.isArray(value.u8)) return new Uint8Array(value.u8);
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, decode(item)]));
 }
 

@@ -6,7 +6,7 @@ import type { CaptureRequest, Empty, FlowEvent, FlowsPart, GetAlertsRequest, met
 import type { WorkloadReference } from '../../../src/model/objects.js';
 import type { PolicyReference } from '../../../src/model/rule.js';
 import type {
-  AddressSetsView, AlertView, ChangeView, ConnCountView, FilterStatView, FilterView, FlowView, HealthView, ObjectView, RulesView, RuleView,
+  AddressSetsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FilterView, FlowView, HealthView, ObjectView, PolicyStatusView, RulesView, RuleView,
   SideView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
 } from '../../../src/model/views.js';
 
@@ -58,8 +58,26 @@ const trace: Arbitrary<TraceView> = fc.record({
 });
 /** JSON has no -0: it comes back as 0. */
 const document = fc.jsonValue().map((value): unknown => JSON.parse(JSON.stringify(value)));
-const object: Arbitrary<ObjectView> = fc.record({ kind: text, namespace: text, name: text, source: text, manifest: document }, { requiredKeys: ['kind', 'name', 'source', 'manifest'] });
+const ruleStats = fc.record({ evals: count, packets: inOut, bytes: inOut });
+const policyStatus: Arbitrary<PolicyStatusView> = fc.record({
+  name: text, state: fc.constantFrom('realized', 'pending', 'not-here', 'held'), workloads: small, filters: texts, ruleCount: small, tierPriority: fc.constantFrom(0, 99.3, 250),
+  priority: fc.constantFrom(1, 5.5), hits: count, generation: count, problem: fc.record({ object: text, path: text, message: text }),
+  rules: list(fc.record({ id: count, name: text, direction: fc.constantFrom('in', 'out', 'inout'), action: fc.constantFrom('accept', 'drop', 'reject', 'pass'), stats: ruleStats }, { requiredKeys: ['direction', 'action'] })),
+}, { requiredKeys: ['name', 'state', 'workloads', 'filters', 'ruleCount', 'hits', 'rules'] });
+const endpointRules = list(fc.record({ policyref: policy, direction: fc.constantFrom('In', 'Out'), ruleindex: small, rule: text }, { requiredKeys: ['policyref', 'direction', 'ruleindex'] }));
+const endpoints: Arbitrary<EndpointsView> = fc.record({
+  endpoints: list(fc.record({ namespace: text, name: text, policies: list(policy), ingresssrcrules: endpointRules, egressdstrules: endpointRules })),
+});
+const object: Arbitrary<ObjectView> = fc.record({ kind: text, namespace: text, name: text, source: text, manifest: document, status: policyStatus }, { requiredKeys: ['kind', 'name', 'source', 'manifest'] });
 const change: Arbitrary<ChangeView> = fc.record({ object: text, operation: fc.constantFrom('created', 'configured', 'unchanged', 'deleted') });
+const ruleDifferences = list(fc.record({ ruleset: text, filters: texts, rule }));
+const setDifferences = list(fc.record({ name: text, filters: texts, addresses: texts }));
+const diff: Arbitrary<DiffView> = fc.record({
+  changes: list(change), errors: faults, filters: fc.record({ added: texts, removed: texts }), reordered: list(fc.record({ filters: texts, before: texts, after: texts })),
+  rules: fc.record({ added: ruleDifferences, removed: ruleDifferences, changed: list(fc.record({ ruleset: text, filters: texts, before: list(rule), after: list(rule) })) }),
+  addressSets: fc.record({ added: setDifferences, removed: setDifferences, changed: list(fc.record({ name: text, filters: texts, added: texts, removed: texts })) }),
+  flowsCut: list(flow), flowsComplete: flag,
+});
 const duration = fc.double({ min: 0, noNaN: true, noDefaultInfinity: true }).map((value) => value + 0);
 const sync: Arbitrary<SyncView> = fc.record({ realized: flag, generation: count, durationMs: duration, errors: faults });
 const trafficControl: Arbitrary<TrafficControlView> = fc.record({
@@ -72,7 +90,7 @@ const alert: Arbitrary<AlertView> = fc.record({
 }, { requiredKeys: ['id', 'timestamp', 'signatureId', 'signature', 'category', 'severity', 'action', 'protocol', 'source', 'destination'] });
 const status: Arbitrary<StatusView> = fc.record({
   node: text, version: text, datapath: text, sources: list(fc.record({ type: text, synced: flag, revision: count, errors: faults })), filters: count,
-  rules: count, addresses: count, realized: flag, generation: count, degraded: list(fc.record({ reason: text, since: text })),
+  policies: small, rules: count, addresses: count, realized: flag, generation: count, degraded: list(fc.record({ reason: text, since: text })),
   components: list(fc.record({ name: text, state: text, detail: text })),
 });
 const health: Arbitrary<HealthView> = fc.record({ healthy: flag, checks: list(fc.record({ name: text, ok: flag, detail: text })) });
@@ -111,6 +129,8 @@ export const samples: { readonly [K in keyof Methods]: Sample<Methods[K]> } = {
   getConnCount: { request: perhapsFilter, response: connCount },
   trace: { request: traceRequest, response: trace },
   get: { request: fc.record({ kind: text, namespace: text, name: text }, { requiredKeys: ['kind'] }), response: list(object) },
+  queryEndpoint: { request: fc.record({ namespace: text, name: text }), response: endpoints },
+  diff: { request: fc.record({ documents: list(manifest), delete: flag, own: flag }), response: diff },
   apply: { request: fc.record({ documents: list(manifest), dryRun: flag }), response: list(change) },
   deleteObjects: { request: list(objectName), response: list(change) },
   attach: { request: attach, response: change },

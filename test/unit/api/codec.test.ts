@@ -57,6 +57,8 @@ describe('the wire gives back what it was given', () => {
   cases(methods.getConnCount, samples.getConnCount);
   cases(methods.trace, samples.trace);
   cases(methods.get, samples.get);
+  cases(methods.queryEndpoint, samples.queryEndpoint);
+  cases(methods.diff, samples.diff);
   cases(methods.apply, samples.apply);
   cases(methods.deleteObjects, samples.deleteObjects);
   cases(methods.attach, samples.attach);

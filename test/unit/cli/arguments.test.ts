@@ -92,11 +92,17 @@ describe('completion', () => {
     expect(dynamicWord(['get', ''])).toBe('kind');
     expect(dynamicWord(['delete', 'pod', 'w'])).toBe('name');
     expect(dynamicWord(['status', '-o', ''])).toBe('format');
+    expect(dynamicWord(['query', 'endpoint', ''])).toBe('pod');
+    expect(dynamicWord(['query', 'endpoint', '-p', ''])).toBe('pod');
+    expect(dynamicWord(['query', ''])).toBe('none');
+    expect(dynamicWord(['get', 'netpol', '-n', ''])).toBe('namespace');
   });
   test('words that the parser knows', async () => {
     expect(await staticCandidates(['getf'])).toContain('getflows');
     expect(await staticCandidates(['getflows', '--'])).toEqual(expect.arrayContaining(['--filter', '--watch', '--socket']));
     expect(await staticCandidates(['ids', ''])).toEqual(['reload']);
+    expect(await staticCandidates(['query', ''])).toEqual(['endpoint']);
+    expect(await staticCandidates(['diff', '--'])).toEqual(expect.arrayContaining(['--file', '--delete']));
     expect(await staticCandidates(['loglevel', ''])).toEqual(['error', 'warn', 'info', 'debug']);
     expect(await staticCandidates(['--'])).toEqual(expect.arrayContaining(['--socket', '--help']));
     expect(await staticCandidates(['nonsense', ''])).toEqual([]);

@@ -187,14 +187,14 @@ test('trace names the rules in the order of the way; without a filter it says so
   const text = traceText({
     verdict: 'reject',
     steps: [
-      { filter: 'nic-1-eth0-dfw.2', direction: 'out', ruleset: 'k8s', ruleId: 12, action: 'accept', policy: { kind: 'NetworkPolicy', namespace: 'default', name: 'db', rule: 'egress[0]' } },
+      { filter: 'nic-1-eth0-dfw.2', direction: 'out', ruleset: 'k8s', ruleId: 12, action: 'accept', policy: { kind: 'NetworkPolicy', group: 'networking.k8s.io', namespace: 'default', name: 'db', rule: 'egress[0]' } },
       { filter: 'nic-2-eth0-dfw.2', direction: 'in', ruleset: 'domain-c25', ruleId: 1002, action: 'reject' },
     ],
   }, plain);
   expect(text.split('\n')).toEqual([
     'verdict: reject',
     'FILTER            DIRECTION  RULESET     RULE  ACTION  POLICY',
-    'nic-1-eth0-dfw.2  out        k8s           12  accept  NetworkPolicy/default/db egress[0]',
+    'nic-1-eth0-dfw.2  out        k8s           12  accept  K8sNetworkPolicy:default/db egress[0]',
     'nic-2-eth0-dfw.2  in         domain-c25  1002  reject  -',
     '',
   ]);
@@ -212,7 +212,7 @@ test('alerts: columns, and a line each when followed', () => {
 
 test('status lists what is degraded and refused; colours only where asked', () => {
   const view = {
-    node: 'host-1', version: '0.1.0', datapath: 'nftables', filters: 1, rules: 2, addresses: 3, realized: false, generation: 4,
+    node: 'host-1', version: '0.1.0', datapath: 'nftables', filters: 1, policies: 2, rules: 2, addresses: 3, realized: false, generation: 4,
     sources: [{ type: 'file', synced: true, revision: 9, errors: [{ object: 'web.yaml#2', path: 'spec.rules[0]', message: 'no such\nport' }] }],
     degraded: [{ reason: 'conntrack events lost', since: '2026-01-02T03:04:05Z' }], components: [],
   };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { interfaceProblem, labelProblem, nsxNameProblem, subdomainProblem, tableNameProblem, tagProblem } from '../../../src/model/names.js';
+import { interfaceProblem, labelProblem, nsxNameProblem, setNameProblem, subdomainProblem, tableNameProblem, tagProblem } from '../../../src/model/names.js';
 import { nearest } from '../../../src/model/nearest.js';
 import { quote } from '../../../src/model/quote.js';
 
@@ -21,6 +21,13 @@ describe('names', () => {
   it.each(HOSTILE)('%j is no NSX name, and the message shows it in one short printable line', (text) => {
     const problem = nsxNameProblem(text) ?? '';
     expect(problem).toMatch(/^[ -~]{10,220}$/);
+  });
+
+  it('takes the names of tables and sets that policies make', () => {
+    for (const good of ['K8sNetworkPolicy:x/np', 'AntreaNetworkPolicy:x/np#in.y-1a2b3c4d', 'Group:x/web', 'domain-c25']) {
+      expect([setNameProblem(good), tableNameProblem(good)]).toEqual([undefined, undefined]);
+    }
+    for (const bad of HOSTILE.filter((text) => text !== 'a/b')) expect(setNameProblem(bad)).toMatch(/^[ -~]{10,220}$/);
   });
 
   it('has limits', () => {

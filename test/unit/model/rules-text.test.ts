@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { v4ToText } from '../../../src/model/address.js';
-import { LIMITS, type AddressMatch, type Direction, type IcmpMatch, type Layer2Rule, type PortRange, type Protocol, type Rule } from '../../../src/model/rule.js';
+import { ruleNameProblem } from '../../../src/model/names.js';
+import { POLICY_KINDS } from '../../../src/model/policy-objects.js';
+import { LIMITS, type AddressMatch, type Direction, type IcmpMatch, type Layer2Rule, type PolicyReference, type PortRange, type Protocol, type Rule } from '../../../src/model/rule.js';
 import { normalizePorts } from '../../../src/model/rule-check.js';
 import { layer2RuleToView, ruleToView } from '../../../src/model/rule-view.js';
 import { parseRulesText, printAddressSet, printRuleset, type RulesTextTable } from '../../../src/model/rules-text.js';
@@ -183,7 +185,7 @@ describe('bad text', () => {
     ['rule 2147483648 at 1 inout protocol tcp from any to any accept;', 'the rule id must be a number from 1 to 2147483647'],
     ['rule x at 1 inout protocol tcp from any to any accept;', 'the rule id must be a number'],
     ['rule 5 at 1 both protocol tcp from any to any accept;', 'expected in, out or inout, found "both"'],
-    ['rule 5 at 1 inout protocol tcp from any to any allow;', 'expected accept, drop or reject, found "allow"'],
+    ['rule 5 at 1 inout protocol tcp from any to any allow;', 'expected accept, drop, reject or pass, found "allow"'],
     ['rule 5 at 1 inout protocol tcp from any to any punt;', 'action punt'],
     ['rule 5 at 1 inout protocol tcp from any to any accept', 'expected ";", found the end of the line'],
     ['rule 5 at 1 inout protocol tcp from any to any accept; rule 6', 'expected the end of the line, found "rule"'],
@@ -206,6 +208,7 @@ describe('bad text', () => {
 
   it.each([
     ['rule 5 at 1 inout ethertype any from any to any reject;', 'a layer 2 rule cannot reject'],
+    ['rule 5 at 1 inout ethertype any from any to any pass;', 'a layer 2 rule cannot pass'],
     ['rule 5 at 1 inout ethertype 0x0100 from any to any accept;', 'is not an ethertype'],
     ['rule 5 at 1 inout ethertype any from ip 10.0.0.1 to any accept;', 'MAC addresses only'],
     ['rule 5 at 1 inout protocol tcp from any to any accept;', 'ruleset t_L2 holds layer 2 rules'],
@@ -275,7 +278,7 @@ describe('bad text', () => {
 
 // ---- random tables -------------------------------------------------------------------------------------------------
 
-const name = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,20}$/).filter((text) => !text.endsWith('_L2'));
+const name = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._:/#-]{0,20}$/).filter((text) => !text.endsWith('_L2'));
 const host = fc.integer({ min: 0, max: 0xffff_ffff }).map(v4ToText);
 const address = fc.oneof(host, host.map((text) => `${text}-255.255.255.255`).filter((text) => !text.startsWith('255.255.255.255')), fc.constantFrom('10.0.0.0/8', 'fd00::/8', 'fe80::1', 'fd00::1-fd00::ff'));
 const mac = fc.constantFrom('00:50:56:00:00:01', '0a:58:0a:62:00:02');
@@ -298,7 +301,7 @@ const match: fc.Arbitrary<Match> = fc.oneof<fc.Arbitrary<Match>[]>(
   fc.record({ protocol: fc.constantFrom(1, 58), ports: noPorts, sourcePorts: noPorts, family: none, icmp: optional(icmp) }),
 );
 const rules: fc.Arbitrary<Rule[]> = fc.array(
-  fc.tuple(match, direction, fc.boolean(), optional(tag), side(address), side(address), fc.constantFrom('accept', 'drop', 'reject'), fc.boolean()), { maxLength: 12 },
+  fc.tuple(match, direction, fc.boolean(), optional(tag), side(address), side(address), fc.constantFrom('accept', 'drop', 'reject', 'pass'), fc.boolean()), { maxLength: 12 },
 ).map((drafts) => drafts.map(([{ protocol, ports: destinationPorts, sourcePorts, family, icmp: type }, way, log, text, source, destination, action, stateless], index) => ({
   id: 1000 + index, direction: way, ...(family === undefined ? {} : { family }), protocol, source, sourcePorts, destination, ports: destinationPorts,
   ...(type === undefined ? {} : { icmp: type }), action, log, ...(text === undefined ? {} : { tag: text }), stateless,
@@ -310,7 +313,25 @@ const layer2Rules: fc.Arbitrary<Layer2Rule[]> = fc.array(
   { id: 1 + index, direction: way, ethertype, source, destination, action, log, ...(text === undefined ? {} : { tag: text }) }
 )));
 
+/** Anything that a policy or its rules may be called. */
+const spoken = fc.string({ unit: 'binary', minLength: 1, maxLength: 30 }).filter((text) => ruleNameProblem(text) === undefined);
+const policy: fc.Arbitrary<PolicyReference> = fc.tuple(
+  fc.constantFrom(...Object.values(POLICY_KINDS)), fc.constantFrom('web', 'a.b-c'), optional(fc.constant('default')), optional(spoken),
+).map(([{ kind, group }, policyName, namespace, ruleName]) => ({ kind, group, name: policyName, ...(namespace === undefined ? {} : { namespace }), ...(ruleName === undefined ? {} : { rule: ruleName }) }));
+
 describe('printing', () => {
+  it('names the policy of a rule in a comment, which reading skips', () => {
+    const reference = { kind: 'ClusterNetworkPolicy', group: 'crd.antrea.io', name: 'acnp1', rule: "don't; 'stop'" };
+    const rule = oneRule('rule 1004 at 1 in protocol tcp from any to any port 80 pass;');
+    if (!('protocol' in rule)) throw new Error('no layer 3 rule');
+    expect(printRuleset('AntreaClusterNetworkPolicy:acnp1', 3, [ruleToView({ ...rule, policy: reference }, 1)])).toContain(
+      "rule 1004 at 1 in protocol tcp from any to any port 80 pass; # AntreaClusterNetworkPolicy:acnp1 don't; 'stop'\n");
+    fc.assert(fc.property(rules, fc.array(optional(policy), { minLength: 12, maxLength: 12 }), (plain, policies) => {
+      const governed = plain.map((one, index): Rule => ({ ...one, ...(policies[index] === undefined ? {} : { policy: policies[index] }) }));
+      expect(only(print({ name: 'K8sNetworkPolicy:x/np#in.x-0000beef', rules: governed, layer2Rules: [] })).rules).toEqual(plain);
+    }), { numRuns: 200 });
+  });
+
   it('is read back to the identical table', () => {
     fc.assert(fc.property(name, rules, layer2Rules, fc.constantFrom(0, 2), (table, l3, l2, indent) => {
       const parsed = only(print({ name: table, rules: l3, layer2Rules: l2 }, indent));

@@ -143,7 +143,7 @@ describe('rules', () => {
     [{ protocl: 'tcp' }, 'spec.rules[0].protocl', 'unknown field "protocl"; did you mean protocol?'],
     [{ protocol: 'tpc' }, 'spec.rules[0].protocol', 'unknown protocol "tpc"; did you mean tcp?'],
     [{ protocol: 256 }, 'spec.rules[0].protocol', 'unknown protocol "256"; use a name or a number from 0 to 255'],
-    [{ action: 'allow' }, 'spec.rules[0].action', 'must be one of accept, drop, reject; is the string "allow"'],
+    [{ action: 'allow' }, 'spec.rules[0].action', 'must be one of accept, drop, reject, pass; is the string "allow"'],
     [{ direction: 'both' }, 'spec.rules[0].direction', 'must be one of in, out, inout; is the string "both"'],
     [{ id: 0 }, 'spec.rules[0].id', 'must be at least 1, is 0'],
     [{ id: 2 ** 31 }, 'spec.rules[0].id', 'must be at most 2147483647, is 2147483648'],

@@ -30,6 +30,11 @@ describe('the local store', () => {
     return source;
   }
 
+  it('keeps names apart that differ in / and _ only', async () => {
+    for (const name of ['a/b', 'a_b', 'Group:a/b#1']) await store.put(set(name, [`10.0.0.${name.length}`]));
+    expect([...(await read()).snapshot().objects.keys()].sort()).toEqual(['AddressSet/Group:a/b#1', 'AddressSet/a/b', 'AddressSet/a_b']);
+  });
+
   it('stores what a file source reads, one file each', async () => {
     expect(await store.put(set('ip-vm-33'))).toBe('created');
     expect(await store.put(set('ip-vm-33'))).toBe('unchanged');

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { Compiler } from '../../../../src/compile/compiler.js';
 import { PolicyEngine } from '../../../../src/compile/policy/policy-engine.js';
 import { WorldState, type ObjectChange } from '../../../../src/compile/world.js';
 import type { DesiredObject, NamespaceObject, PodObject } from '../../../../src/model/objects.js';
@@ -142,6 +143,50 @@ describe('PolicyEngine', () => {
     };
     harness.apply(entity('x', '192.0.2.1'), entity('y', '192.0.2.2'), group, policy);
     expect(harness.rules('a')).toEqual(['AntreaClusterNetworkPolicy:p in any {192.0.2.1} > any  accept']);
+  });
+
+  it('goes on with a group whose new version cannot be resolved', () => {
+    const harness = standard();
+    const group = (fields: Partial<AntreaGroupObject>): AntreaGroupObject => ({ kind: 'ClusterGroup', metadata: { name: 'g', labels: {} }, ipBlocks: [], childGroups: [], ...fields });
+    harness.apply(group({ selection: { podSelector: labelled({ app: 'b' }) } }));
+    harness.apply(group({ childGroups: ['missing'] }));
+    expect(harness.engine.problems.map(({ message }) => message).join()).toContain('ClusterGroup/missing does not exist');
+    harness.apply({ ...group({ selection: { podSelector: ALL } }), metadata: { name: 'missing', labels: {} } });
+    expect(harness.engine.problems).toEqual([]);
+  });
+
+  it('wakes a held policy for what it lacks, also after something else of it changed', () => {
+    const harness = standard();
+    const policy = (tier: string, group: string | undefined): AntreaPolicyObject => ({
+      kind: 'AntreaClusterNetworkPolicy', metadata: { name: 'deny', labels: {} }, tier, priority: 5, appliedTo: [{ podSelector: labelled({ app: 'a' }) }], egress: [],
+      ingress: [{ name: 'no', action: 'Drop', peers: group === undefined ? [] : [{ group }], ports: [], protocols: [], toServices: [], appliedTo: [], log: false }],
+    });
+    const tier = (priority: number): DesiredObject => ({ kind: 'Tier', metadata: { name: 'custom', labels: {} }, priority, description: '' });
+    harness.apply(tier(101), policy('application', undefined));
+    harness.apply(policy('custom', 'late'));
+    harness.apply(tier(102));
+    expect(harness.engine.problems.map(({ message }) => message).join()).toContain('ClusterGroup/late does not exist; its version before stays in force');
+    harness.apply({ kind: 'ClusterGroup', metadata: { name: 'late', labels: {} }, selection: { podSelector: labelled({ app: 'b' }), namespaceSelector: ALL }, ipBlocks: [], childGroups: [] });
+    expect(harness.engine.problems).toEqual([]);
+    expect(harness.rules('a')).toEqual(['AntreaClusterNetworkPolicy:deny in any {10.0.0.2 10.0.1.1} > any  drop']);
+  });
+
+  it("does not take an AddressSet for a policy's set of that name, nor for another table's own", () => {
+    const harness = standard();
+    const group: AntreaGroupObject = { kind: 'ClusterGroup', metadata: { name: 'g', labels: {} }, selection: { podSelector: labelled({ app: 'b' }), namespaceSelector: ALL }, ipBlocks: [], childGroups: [] };
+    const policy: AntreaPolicyObject = {
+      kind: 'AntreaClusterNetworkPolicy', metadata: { name: 'p', labels: {} }, tier: 'application', priority: 5, appliedTo: [{ podSelector: ALL }], egress: [],
+      ingress: [{ name: 'r', action: 'Allow', peers: [{ group: 'g' }], ports: [], protocols: [], toServices: [], appliedTo: [], log: false }],
+    };
+    const table = (name: string, set: string, own: readonly string[]): DesiredObject => ({
+      kind: 'RuleTable', metadata: { name, labels: {} }, addressSets: own.length === 0 ? [] : [{ name: set, addresses: own }], layer2Rules: [],
+      rules: [{ id: 1, direction: 'in', protocol: 'any', source: { not: false, addressSets: [set], addresses: [] }, sourcePorts: [], destination: { not: false, addressSets: [], addresses: [] }, ports: [], action: 'drop', log: false, stateless: false }],
+    });
+    harness.apply(group, policy, { kind: 'AddressSet', metadata: { name: 'ClusterGroup:g', labels: {} }, addresses: ['192.0.2.9'] }, table('t', 'ClusterGroup:g', []), table('t/a', 'b', ['192.0.2.7']), table('t', 'ClusterGroup:g', []), table('u', 'a/b', ['192.0.2.8']));
+    const world = harness.world.update([]);
+    const [tables] = new Compiler().compile(world, (filter) => harness.engine.tables(filter)).sources.values();
+    const keys = tables?.flatMap(({ sets }) => [...sets.values()].map(({ key, members }) => `${key}: ${members.length}`)) ?? [];
+    expect(new Set(keys)).toEqual(new Set(['/ClusterGroup:g: 1', 't/a b: 1', 'u a/b: 1', '//ClusterGroup:g: 2']));
   });
 
   it('keeps a group that policies use, and a policy whose newest version cannot be resolved', () => {
