@@ -24,7 +24,14 @@ export function classPairs({ sides }: CompiledTable): (classNumber: number) => r
   };
   const pairIn = of(sides.in);
   const pairOut = of(sides.out);
-  return (classNumber) => [pairIn(classNumber), pairOut(classNumber)];
+  const known = new Map<number, readonly [number, number]>();
+  return (classNumber) => {
+    const found = known.get(classNumber);
+    if (found !== undefined) return found;
+    const pairs: readonly [number, number] = [pairIn(classNumber), pairOut(classNumber)];
+    known.set(classNumber, pairs);
+    return pairs;
+  };
 }
 
 /** Classes of both compilations that have other pairs now. */

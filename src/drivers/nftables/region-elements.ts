@@ -2,7 +2,7 @@
 import { repaintedPairs, type CompiledTable } from '../../compile/compiled.js';
 import { equalSegments, SPACE, UNDERLYING, type Segments } from '../../compile/regions.js';
 import { END, type Block } from './blocks.js';
-import { splitRegions } from './region-split.js';
+import { splitRegions, type NumberSegments } from './region-split.js';
 import { LEVEL } from './table-sets.js';
 import { ACTION, actionCode } from './verdicts.js';
 
@@ -62,12 +62,12 @@ interface PairRegions {
 }
 
 interface HeldPair {
-  readonly singles: Uint32Array;
-  readonly blocks: Uint32Array;
-  readonly rest?: Segments;
+  readonly singles: readonly number[];
+  readonly blocks: readonly number[];
+  readonly rest?: NumberSegments;
 }
 
-const NONE = new Uint32Array(0);
+const NONE: readonly number[] = [];
 
 class RegionChange {
   constructor(
@@ -91,7 +91,7 @@ class RegionChange {
   }
 
   /** Elements of the hash map, but for those that `except` has alike. */
-  private hashed(block: Block, pair: number, level: number, list: Uint32Array, code: (id: number) => number, except: Uint32Array): void {
+  private hashed(block: Block, pair: number, level: number, list: readonly number[], code: (id: number) => number, except: readonly number[]): void {
     let other = 0;
     for (let i = 0; i < list.length; i += 2) {
       const x = list[i] ?? 0;
@@ -107,7 +107,7 @@ class RegionChange {
   }
 
   /** The regions, but for those that `except` has alike (same bounds, same winner, same action). */
-  private rest(block: Block, pair: number, segments: Segments, code: (id: number) => number, except: Segments | undefined): void {
+  private rest(block: Block, pair: number, segments: NumberSegments, code: (id: number) => number, except: NumberSegments | undefined): void {
     let other = 0;
     for (let i = 0; i < segments.starts.length; i += 1) {
       const first = segments.starts[i] ?? 0;

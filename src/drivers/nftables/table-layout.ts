@@ -45,23 +45,23 @@ export function asksForTypes(compiled: CompiledTable): boolean {
 /** Chains in an order in which every chain comes after those it goes to. */
 export function tableChains(prefix: string, sets: TableSets, compiled: CompiledTable): ChainImage[] {
   const hasIcmp = asksForTypes(compiled);
+  const used = new Set(usedSets(sets, compiled).map((set) => set.name));
   return (['in', 'out'] as const).flatMap((side) =>
-    (['connection', 'packet'] as const).flatMap((mode) => new Stage(prefix, sets, compiled, side, mode).chains(hasIcmp)));
+    (['connection', 'packet'] as const).flatMap((mode) => new Stage(prefix, sets, used, compiled, side, mode).chains(hasIcmp)));
 }
 
 class Stage {
   private readonly compiledSide: CompiledSide;
-  private readonly used: ReadonlySet<string>;
 
   constructor(
     private readonly prefix: string,
     private readonly sets: TableSets,
+    private readonly used: ReadonlySet<string>,
     private readonly compiled: CompiledTable,
     private readonly side: Side,
     private readonly mode: Mode,
   ) {
     this.compiledSide = compiled.sides[side];
-    this.used = new Set(usedSets(sets, compiled).map((entry) => entry.name));
   }
 
   chains(hasIcmp: boolean): ChainImage[] {

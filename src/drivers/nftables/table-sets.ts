@@ -2,7 +2,7 @@
 import { CLASS_NONE_6, type CompiledSide, type CompiledTable, type Side } from '../../compile/compiled.js';
 import type { SetImage } from './image.js';
 import { TYPE } from './kernel.js';
-import { splitPairs } from './region-split.js';
+import { hasSplit } from './region-split.js';
 
 export type Family = 4 | 6;
 
@@ -47,7 +47,7 @@ export function tableSets(prefix: string): TableSets {
 export function usedSets(sets: TableSets, compiled: CompiledTable): SetImage[] {
   const { classes, sides } = compiled;
   const used: SetImage[] = [sets.regions];
-  if (splitPairs(compiled).size > 0) used.push(sets.exact);
+  if (hasSplit(compiled)) used.push(sets.exact);
   const use = (maps: AddressMaps, sizes: Readonly<Record<'hosts4' | 'hosts6' | 'intervals4' | 'intervals6', number>>): void => {
     if (sizes.hosts4 > 0) used.push(maps.hosts[4]);
     if (sizes.hosts6 > 0) used.push(maps.hosts[6]);
