@@ -34,6 +34,7 @@ import { DriftWatch } from './drift-watch.js';
 import { StoredFilterNumbers } from './filter-numbers.js';
 import { FilterQueries } from './filter-queries.js';
 import { HeldObjects } from './held-objects.js';
+import { HeldReplies } from './held-replies.js';
 import { hostAddresses, HostAddresses } from './host-addresses.js';
 import { auditLookups, loggedIds, TrackedFlows } from './lookups.js';
 import { collectMetrics } from './metrics-collector.js';
@@ -120,11 +121,15 @@ export class Agent {
       write: (text) => writeFileAtomic(join(config.stateDir, 'held.json'), text),
     }, log.child('held'));
     this.hostAddresses = new HostAddresses({ read: hostAddresses, clock, onChange: () => this.loop.markDirty('host addresses') });
+    const dnsDriver = new DnsDriver({
+      socket: this.nft, log: log.child('dns'), logGroup: config.dns.nflogGroup, onCommit: (generation) => this.datapath.committedElsewhere(generation),
+    });
     this.names = new NameLearning({
-      driver: new DnsDriver({ socket: this.nft, log: log.child('dns'), logGroup: config.dns.nflogGroup }),
-      reader: new native.NflogReader({ group: config.dns.nflogGroup, copyRange: 65_535 }),
+      driver: dnsDriver, reader: new native.NflogReader({ group: config.dns.nflogGroup, copyRange: 65_535 }),
       store: { read: () => readTextFile(join(config.stateDir, 'dns.json')), write: (text) => writeFileAtomic(join(config.stateDir, 'dns.json'), text) },
-      clock, log: log.child('dns'), minTtlSeconds: config.dns.minTTL, servers: config.dns.servers, onChange: () => this.namesChanged(),
+      clock, log: log.child('dns'), minTtlSeconds: config.dns.minTTL, servers: config.dns.servers,
+      held: config.dns.holdReplies ? new HeldReplies({ driver: dnsDriver, sender: new native.PacketSender(), clock, log: log.child('dns') }) : undefined,
+      realize: () => this.realizeNames(),
     });
     this.policies = new PolicyEngine({
       numbers: this.ruleNumbers, ...(config.cluster === '' ? {} : { cluster: config.cluster }), namesOf: (pattern) => this.names.addressesOf(pattern),
@@ -206,13 +211,13 @@ export class Agent {
   /** Stops serving; everything stays enforced. */
   async stop(): Promise<void> {
     this.environment.notifier.stopping();
+    await this.names.stop();
     await this.ids?.stop();
     this.stopping.abort();
     await this.loop.stopped();
     await this.api.stop();
     for (const { source } of this.sources) await source.stop();
     this.nflog.stop();
-    await this.names.stop();
     this.flowTable.stop();
     await this.audit.stop();
     this.links.close();
@@ -247,9 +252,9 @@ export class Agent {
     }
   }
 
-  private namesChanged(): void {
+  private async realizeNames(): Promise<void> {
     this.policies.namesChanged();
-    this.loop.markDirty('dns');
+    await this.loop.flush('dns');
   }
 
   private linksChanged(): void {

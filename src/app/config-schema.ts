@@ -44,6 +44,7 @@ export interface Config {
   readonly dns: {
     /** Seconds. */
     readonly minTTL: number;
+    readonly holdReplies: boolean;
     /** Whose answers count; empty = anybody's. */
     readonly servers: readonly string[];
     readonly nflogGroup: number;
@@ -154,6 +155,7 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
   nflogGroup: integer(1, 65535, 223, 'NFLOG group of the packets of rules with log; no other program may read it.'),
   dns: object({
     minTTL: integer(0, 604800, 0, 'Seconds that an address of a domain name in a rule stands at least, whatever the TTL of the DNS reply; for clients that keep addresses longer than they should.'),
+    holdReplies: { type: 'boolean', default: true, description: 'Hand DNS replies over UDP to workloads whose rules name domains on when what they say is in force, so that the first connection finds its address known; false: at once.' },
     servers: {
       type: 'array', items: { type: 'string', format: 'network' }, default: [], description: 'DNS servers whose answers count for domain names in rules, as the workloads address them; empty: whichever they ask.',
     },

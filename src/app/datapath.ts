@@ -135,6 +135,12 @@ export class Datapath {
     return (await this.options.driver.drifted(depth)) ?? (await this.framesDrifted()) ?? (await this.options.names.drifted());
   }
 
+  /** A table that neither driver here owns was committed by the agent. */
+  committedElsewhere(generation: number): void {
+    this.options.driver.committedElsewhere(generation);
+    if (generation === this.framesGeneration + 1) this.framesGeneration = generation;
+  }
+
   /** Looks at table `netdev dfw` only after somebody committed something. */
   private async framesDrifted(): Promise<string | undefined> {
     const { frames } = this;

@@ -17,6 +17,7 @@ import type { NflogPacket, NflogReader } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
 import type { NumberStore } from './filter-numbers.js';
+import type { HeldReplies } from './held-replies.js';
 
 export interface NameLearningOptions {
   readonly driver: DnsDriver;
@@ -27,8 +28,10 @@ export interface NameLearningOptions {
   readonly minTtlSeconds: number;
   /** Addresses and prefixes of the servers whose answers count; empty: anybody's that the workload asked. */
   readonly servers: readonly string[];
-  /** The addresses of some names changed. */
-  readonly onChange: () => void;
+  /** Absent: replies are not held back. */
+  readonly held: HeldReplies | undefined;
+  /** The addresses of some names changed. Resolves when that is in force. */
+  readonly realize: () => Promise<void>;
 }
 
 /** Names in rules, and the interfaces of the filters that have such rules. */
@@ -47,6 +50,8 @@ export class NameLearning {
   /** What the table was made for; undefined: to be compared with the kernel. */
   private inForce: string | undefined;
   private patterns = '';
+  /** The last change of names that is not in force yet. */
+  private realizing: Promise<void> | undefined;
   private generation = -1;
   private reading = false;
   private unsaved = false;
@@ -101,6 +106,7 @@ export class NameLearning {
       if (interfaces.length > 0) this.startReading();
       const changed = await this.options.driver.apply(this.interfaces);
       this.inForce = text;
+      await this.options.held?.follow(this.interfaces);
       return { changed };
     } catch (error) {
       this.inForce = undefined;
@@ -127,6 +133,7 @@ export class NameLearning {
 
   /** The table stays: nobody reads the copies, and all replies pass. */
   async stop(): Promise<void> {
+    await this.options.held?.stop();
     if (this.reading) this.options.reader.stop();
     this.reading = false;
     this.cache.close();
@@ -150,6 +157,8 @@ export class NameLearning {
       }
     }
     if (changed) this.changed();
+    // Also a reply that says nothing new waits for those before it.
+    this.options.held?.release(packets, this.realizing);
   }
 
   private learn(answer: NameAnswer): boolean {
@@ -161,7 +170,14 @@ export class NameLearning {
 
   private changed(): void {
     this.saveLater();
-    this.options.onChange();
+    const realizing = this.options.realize();
+    this.realizing = realizing;
+    // The loop says why it failed, and tries again.
+    realizing.then(() => this.over(realizing), () => this.over(realizing));
+  }
+
+  private over(realizing: Promise<void>): void {
+    if (this.realizing === realizing) this.realizing = undefined;
   }
 
   private saveLater(): void {

@@ -196,6 +196,13 @@ export interface NflogReader {
   lost(): number;
 }
 
+/** Puts IP packets on an interface as they are, past routing and the IP hooks of netfilter (packet(7)). */
+export interface PacketSender {
+  /** `packet`: from its IP header. To the neighbour that has its destination, else to whoever is at the other end. Throws NativeError. */
+  send(request: { interfaceIndex: number; ethertype: number; packet: Uint8Array }): void;
+  close(): void;
+}
+
 // ---- links, taps, sockets --------------------------------------------------------------------------------------
 export interface Link {
   readonly index: number;
@@ -236,6 +243,7 @@ export interface NativeBinding {
   NftMonitor: new () => NftMonitor;
   FlowTable: new (options: FlowTableOptions) => FlowTable;
   NflogReader: new (options: { group: number; copyRange: number; receiveBuffer?: number }) => NflogReader;
+  PacketSender: new () => PacketSender;
   LinkSocket: new () => LinkSocket;
   /** Creates (or attaches to) a TAP; `vnetHdr` also turns on TSO/checksum offloads; `persist` keeps it after close. */
   openTap(request: { name: string; vnetHdr: boolean; persist: boolean }): TapDevice;

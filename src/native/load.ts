@@ -11,6 +11,7 @@ const EXPORTS: readonly (keyof NativeBinding)[] = [
   'NftMonitor',
   'FlowTable',
   'NflogReader',
+  'PacketSender',
   'LinkSocket',
   'openTap',
   'closeTap',

@@ -13,6 +13,8 @@ const SITE = '203.0.113.80';
 const SITE_IPV6 = '2001:db8:cafe::80';
 const OTHER_SITE = '203.0.113.81';
 const PORT = 8080;
+/** As many sites, each with an address of its own. */
+const MANY = Array.from({ length: 10 }, (_, index) => `203.0.113.${100 + index}`);
 
 let world: World;
 let dns: Dns;
@@ -47,7 +49,7 @@ const expectReach = async (name: string, state: string, more: { readonly protoco
 
 beforeAll(async () => {
   world = await createWorld({ workloads: PODS.map((name) => ({ name })), outside: true });
-  for (const address of [`${SITE}/32`, `${OTHER_SITE}/32`, `${SITE_IPV6}/128`]) await world.exec(world.outside ?? '', 'ip', ['addr', 'add', address, 'dev', 'lo', ...(address.includes(':') ? ['nodad'] : [])]);
+  for (const address of [`${SITE}/32`, `${OTHER_SITE}/32`, `${SITE_IPV6}/128`, ...MANY.map((address) => `${address}/32`)]) await world.exec(world.outside ?? '', 'ip', ['addr', 'add', address, 'dev', 'lo', ...(address.includes(':') ? ['nodad'] : [])]);
   dns = await startDns(world, world.outside ?? '', OUTSIDE_IPV4);
   traffic = await startTraffic(world);
   await traffic.listen(world.outside ?? '', PORT);
@@ -133,6 +135,29 @@ it('keeps an address for dns.minTTL though the name has another (behaviour 40), 
   expect(entries.map(({ fqdn, address }) => [fqdn, address])).toEqual([['kept.example.net', SITE], ['kept.example.net', OTHER_SITE]]);
   expect(entries.every(({ expiration }) => Date.parse(expiration) > Date.now())).toBe(true);
   expect((await agent.metric('dfw_dns_names'))['']).toBeGreaterThan(0);
+});
+
+it('hands a reply on when its addresses are in force: the first connection finds them known', async () => {
+  await load(only('*.site.example'));
+  await dns.records(Object.fromEntries(MANY.map((address, index) => [`n${index}.site.example`, { ttl: 60, a: [address] }])));
+  for (const index of MANY.keys()) {
+    const { state } = await dns.lookup({ netns: a(), name: `n${index}.site.example`, port: PORT });
+    expect({ index, state }).toEqual({ index, state: 'open' });
+  }
+  const unknown = await dns.lookup({ netns: a(), name: 'no.example' });
+  expect(unknown).toMatchObject({ addresses: [], state: null });
+});
+
+it('lets replies pass when it is gone: at once after a stop, soon after a crash', async () => {
+  await load(only('www.example.com'));
+  const answered = async (): Promise<true | undefined> => ((await dns.lookup({ netns: a(), name: 'www.example.com' })).addresses.length > 0 ? true : undefined);
+  await agent.stop();
+  expect(await answered()).toBe(true);
+  await agent.start();
+  expect(await answered()).toBe(true);
+  await agent.kill();
+  await eventually('an answer', answered, 15_000);
+  await agent.start();
 });
 
 it('copies replies only while rules name domains', async () => {

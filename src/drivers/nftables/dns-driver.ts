@@ -1,17 +1,19 @@
 /** Makes table `inet dfw_dns` right: one transaction that replaces it, when it is not. No interfaces, no table. */
 import { AgentError } from '../../model/errors.js';
-import type { NftSocket } from '../../native/binding.js';
+import type { NftSocket, Segment } from '../../native/binding.js';
 import type { Logger } from '../../platform/logger.js';
 import { AttributeWriter } from './attributes.js';
 import { Block, equalsDump } from './blocks.js';
-import { dnsChain, DNS_TABLE, DNS_VNICS } from './dns-layout.js';
-import { appendRules, deleteTable, newChain, newSet, newTable } from './image.js';
+import { dnsChain, DNS_HOLD, DNS_TABLE, DNS_VNICS } from './dns-layout.js';
+import { appendRules, deleteTable, flushSet, newChain, newSet, newTable } from './image.js';
 import { TableReader } from './reader.js';
 
 export interface DnsDriverOptions {
   readonly socket: NftSocket;
   readonly log: Logger;
   readonly logGroup: number;
+  /** Hears of every commit here, so that those who watch for changes of others do not take it for one. */
+  readonly onCommit: (generation: number) => void;
 }
 
 export class DnsDriver {
@@ -46,6 +48,13 @@ export class DnsDriver {
     return !equalsDump(names(interfaces), await this.reader.elements(DNS_VNICS), DNS_VNICS);
   }
 
+  /** Holds the replies of these interfaces back for 3 s from now, and of no others. */
+  async hold(interfaces: readonly string[]): Promise<void> {
+    const writer = new AttributeWriter();
+    flushSet(writer, DNS_TABLE, DNS_HOLD.name);
+    await this.transact([{ kind: 'raw', bytes: writer.finish() }, ...elements(DNS_HOLD.name, interfaces)]);
+  }
+
   generation(): Promise<number> {
     return this.options.socket.generation();
   }
@@ -62,17 +71,28 @@ export class DnsDriver {
     if (interfaces.length > 0) {
       newTable(writer, DNS_TABLE);
       newSet(writer, DNS_TABLE, DNS_VNICS, 1);
+      newSet(writer, DNS_TABLE, DNS_HOLD, 2);
       const chain = dnsChain(this.options.logGroup);
       newChain(writer, DNS_TABLE, chain);
       appendRules(writer, DNS_TABLE, chain);
     }
-    const elements = interfaces.length === 0 ? [] : [names(interfaces).segment('add', DNS_TABLE, DNS_VNICS.name)];
-    const result = await this.options.socket.transact([{ kind: 'raw', bytes: writer.finish() }, ...elements]);
-    if (result.committed) return;
+    await this.transact([{ kind: 'raw', bytes: writer.finish() }, ...elements(DNS_VNICS.name, interfaces)]);
+  }
+
+  private async transact(segments: readonly Segment[]): Promise<void> {
+    const result = await this.options.socket.transact(segments);
+    if (result.committed) {
+      this.options.onCommit(result.generation);
+      return;
+    }
     throw new AgentError('E_KERNEL', `nf_tables refused the change: ${result.errors[0]?.code ?? 'unknown error'}`, {
       object: 'inet dfw_dns', retryable: true, context: { errors: result.errors.slice(0, 5) },
     });
   }
+}
+
+function elements(set: string, interfaces: readonly string[]): Segment[] {
+  return interfaces.length === 0 ? [] : [names(interfaces).segment('add', DNS_TABLE, set)];
 }
 
 function names(interfaces: readonly string[]): Block {

@@ -142,6 +142,11 @@ export class NftablesDriver {
     return undefined;
   }
 
+  /** Another table of the agent was committed: when nobody else came in between, there is nothing to look for. */
+  committedElsewhere(generation: number): void {
+    if (generation === this.generation + 1) this.generation = generation;
+  }
+
   /** Packets that each label's rule decided anew (first packets of connections, and each refused packet). */
   async ruleCounters(): Promise<Map<number, RuleCounters>> {
     const elements = await this.reader.verdicts(SETS.ids);

@@ -33,6 +33,8 @@ export interface SetImage {
   readonly counter: boolean;
   /** Fixed size: the kernel then picks the faster fixed hash table. 0 = grows. */
   readonly size: number;
+  /** Elements go by themselves after this many ms. */
+  readonly timeoutMs?: number;
 }
 
 export function rule(what: string, ...expressions: readonly Expression[]): RuleImage {
@@ -120,12 +122,13 @@ export function newSet(writer: AttributeWriter, { family, table }: TableName, se
   const isMap = set.data !== 0;
   writer.message(MESSAGE.newSet, FLAG.request | FLAG.create, family, () => {
     writer.text(1, table).text(2, set.name);
-    writer.u32(3, (isMap ? SET_FLAG.map : 0) | (set.interval ? SET_FLAG.interval : 0));
+    writer.u32(3, (isMap ? SET_FLAG.map : 0) | (set.interval ? SET_FLAG.interval : 0) | (set.timeoutMs === undefined ? 0 : SET_FLAG.timeout));
     writer.u32(4, set.keyType).u32(5, set.keyLength);
     if (set.data === 'verdict') writer.u32(6, DATA_VERDICT);
     else if (set.data === 16) writer.u32(6, TYPE.ipv6).u32(7, 16);
     if (set.size > 0) writer.nest(9, () => writer.u32(1, set.size));
     writer.u32(10, id);
+    if (set.timeoutMs !== undefined) writer.u64(11, BigInt(set.timeoutMs));
     writer.data(13, byteOrder(set));
     if (set.counter) writer.nest(17, () => writer.text(1, 'counter').nest(2, () => undefined));
   });
@@ -133,6 +136,11 @@ export function newSet(writer: AttributeWriter, { family, table }: TableName, se
 
 export function deleteSet(writer: AttributeWriter, { family, table }: TableName, name: string): void {
   writer.message(MESSAGE.deleteSet, FLAG.request, family, () => writer.text(1, table).text(2, name));
+}
+
+/** Deletes every element of a set. */
+export function flushSet(writer: AttributeWriter, { family, table }: TableName, name: string): void {
+  writer.message(MESSAGE.deleteElements, FLAG.request, family, () => writer.text(1, table).text(2, name));
 }
 
 /** Set userdata as nft writes it (NFTNL_UDATA_SET_KEYBYTEORDER 0, DATABYTEORDER 1): without it marks print swapped and interface names empty. */

@@ -10,7 +10,7 @@ export const MESSAGE = {
 } as const;
 export const FLAG = { request: 0x1, create: 0x400, append: 0x800, exclusive: 0x200 } as const;
 export const HOOK = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4, netdevIngress: 0, netdevEgress: 1 } as const;
-export const SET_FLAG = { anonymous: 1, constant: 2, interval: 4, map: 8 } as const;
+export const SET_FLAG = { anonymous: 1, constant: 2, interval: 4, map: 8, timeout: 16 } as const;
 export const ELEMENT_FLAG = { intervalEnd: 1, catchall: 2 } as const;
 export const VERDICT = { drop: 0, accept: 1, jump: -3, goto: -4, return: -5 } as const;
 /** Data type of verdict maps (NFT_DATA_VERDICT). */
