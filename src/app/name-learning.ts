@@ -171,12 +171,13 @@ export class NameLearning {
   private changed(): void {
     this.saveLater();
     const realizing = this.options.realize();
-    const done = (): void => {
-      if (this.realizing === realizing) this.realizing = undefined;
-    };
-    // The loop says why it failed, and tries again.
-    realizing.then(done, done);
     this.realizing = realizing;
+    // The loop says why it failed, and tries again.
+    realizing.then(() => this.over(realizing), () => this.over(realizing));
+  }
+
+  private over(realizing: Promise<void>): void {
+    if (this.realizing === realizing) this.realizing = undefined;
   }
 
   private saveLater(): void {

@@ -19,7 +19,10 @@ export interface Adoption {
   readonly difference: string;
 }
 
-export async function adopt(reader: TableReader, target: Target, options: PlanOptions, depth: 'structure' | 'all'): Promise<Adoption> {
+/** `idle`: tables that are to go, and may be there. */
+export async function adopt(
+  reader: TableReader, target: Target, options: PlanOptions, depth: 'structure' | 'all', idle: Actual['idle'] = new Map(),
+): Promise<Adoption> {
   const differs = (difference: string): Adoption => ({ actual: undefined, difference });
   const state = await reader.state();
   if (state !== 'active') return differs(`table is ${state}`);
@@ -35,9 +38,9 @@ export async function adopt(reader: TableReader, target: Target, options: PlanOp
   for (const id of live) if (!wanted.live.has(id)) return differs(`label id ${id.toString(16)} is in force`);
   for (const id of probation) if (options.always.includes(id)) return differs('the not-applicable id is not in force');
 
-  const chainDifference = await compareChains(reader, expectedChains(wanted, options), retired.size > 0);
+  const chainDifference = await compareChains(reader, expectedChains(wanted, options), retired.size > 0, new Set([...idle.values()].flatMap(({ chains }) => [...chains.keys()])));
   if (chainDifference !== undefined) return differs(chainDifference);
-  const setDifference = await compareSets(reader, wanted, retired, depth);
+  const setDifference = await compareSets(reader, wanted, retired, depth, new Set([...idle.values()].flatMap(({ sets }) => [...sets.keys()])));
   if (setDifference !== undefined) return differs(setDifference);
 
   const labels = new Map(wanted.labels);
@@ -64,10 +67,10 @@ function expectedChains(wanted: Actual, options: PlanOptions): Map<string, Chain
 }
 
 /** `extraLogs`: log chains of retired ids may stand around. */
-async function compareChains(reader: TableReader, expected: ReadonlyMap<string, ChainImage>, extraLogs: boolean): Promise<string | undefined> {
+async function compareChains(reader: TableReader, expected: ReadonlyMap<string, ChainImage>, extraLogs: boolean, idle: ReadonlySet<string>): Promise<string | undefined> {
   const have = await reader.chains();
   const rules = await reader.rules();
-  for (const name of have) if (!expected.has(name) && !(extraLogs && name.startsWith('log_'))) return `chain ${name} is not ours`;
+  for (const name of have) if (!expected.has(name) && !idle.has(name) && !(extraLogs && name.startsWith('log_'))) return `chain ${name} is not ours`;
   for (const [name, chain] of expected) {
     if (!have.has(name)) return `chain ${name} is absent`;
     const list = rules.get(name) ?? [];
@@ -78,11 +81,11 @@ async function compareChains(reader: TableReader, expected: ReadonlyMap<string, 
   return undefined;
 }
 
-async function compareSets(reader: TableReader, wanted: Actual, retired: ReadonlySet<number>, depth: 'structure' | 'all'): Promise<string | undefined> {
+async function compareSets(reader: TableReader, wanted: Actual, retired: ReadonlySet<number>, depth: 'structure' | 'all', idle: ReadonlySet<string>): Promise<string | undefined> {
   const expected = new Map<string, SetImage>(Object.values(SETS).map((set) => [set.name, set]));
   for (const table of wanted.tables.values()) for (const [name, set] of table.sets) expected.set(name, set);
   const have = await reader.sets();
-  for (const name of have) if (!expected.has(name)) return `set ${name} is not ours`;
+  for (const name of have) if (!expected.has(name) && !idle.has(name)) return `set ${name} is not ours`;
   for (const name of expected.keys()) if (!have.has(name)) return `set ${name} is absent`;
 
   for (const key of ['vnicIn', 'vnicOut', 'packetIn', 'packetOut'] as const) {

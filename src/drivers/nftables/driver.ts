@@ -106,13 +106,13 @@ export class NftablesDriver {
   }
 
   get sweepDue(): boolean {
-    return this.actual.probation.size > 0 || this.actual.retired.size > 0;
+    return this.actual.probation.size > 0 || this.actual.retired.size > 0 || this.actual.idle.size > 0;
   }
 
   /** What is to be swept now; undefined when nothing is. */
   pendingSweep(): Sweep | undefined {
     const ids = new Set([...this.actual.probation, ...this.actual.retired]);
-    return ids.size === 0 ? undefined : { ids, known: new Set([...this.actual.labels.keys(), ...this.options.always]), began: this.losses };
+    return ids.size === 0 && this.actual.idle.size === 0 ? undefined : { ids, known: new Set([...this.actual.labels.keys(), ...this.options.always]), began: this.losses };
   }
 
   /** After the words of that sweep were cleared: its rules are in force again, but for those that lost something meanwhile. */
@@ -131,7 +131,7 @@ export class NftablesDriver {
     const generation = await this.deps.socket.generation();
     if (generation === this.generation && depth === 'structure') return undefined;
     const compared = this.actual;
-    const { actual, difference } = await adopt(this.reader, compared.target, this.options, depth);
+    const { actual, difference } = await adopt(this.reader, compared.target, this.options, depth, compared.idle);
     // A change of our own came in between: what was read is neither the old state nor the new.
     if (this.actual !== compared) return undefined;
     if (actual === undefined) {

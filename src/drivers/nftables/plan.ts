@@ -32,6 +32,11 @@ export interface Actual {
   readonly present: boolean;
   readonly target: Target;
   readonly tables: ReadonlyMap<string, TablePiece>;
+  /**
+   * Tables that no filter has any more. A packet that is under way by the rules of before still looks into their maps, which would be
+   * empty from the commit on that deletes them: they go in a later one.
+   */
+  readonly idle: ReadonlyMap<string, TablePiece>;
   readonly filters: ReadonlyMap<string, FilterPiece>;
   /** Label ids that have a verdict, by id. */
   readonly labels: ReadonlyMap<number, LabelInfo>;
@@ -41,7 +46,7 @@ export interface Actual {
 }
 
 export const NOTHING: Actual = {
-  present: false, target: { filters: new Map(), tables: new Map() }, tables: new Map(), filters: new Map(), labels: new Map(),
+  present: false, target: { filters: new Map(), tables: new Map() }, tables: new Map(), idle: new Map(), filters: new Map(), labels: new Map(),
   live: new Set(), probation: new Set(), retired: new Set(),
 };
 
@@ -97,14 +102,21 @@ export function settle(actual: Actual, swept: ReadonlySet<number>): Plan {
     flushChain(writer, TABLE, chain);
     deleteChain(writer, TABLE, chain);
   }
+  const tail = new AttributeWriter();
+  for (const { chains: rules, sets } of actual.idle.values()) {
+    for (const chain of rules.keys()) flushChain(writer, TABLE, chain);
+    for (const chain of [...rules.keys()].reverse()) deleteChain(tail, TABLE, chain);
+    for (const set of sets.keys()) deleteSet(tail, TABLE, set);
+  }
   if (writer.length > 0) segments.push({ kind: 'raw', bytes: writer.finish() });
+  if (tail.length > 0) segments.push({ kind: 'raw', bytes: tail.finish() });
   if (back.length > 0) segments.push(liveBlock(back).segment('add', TABLE, SETS.live.name));
   const labels = new Map(actual.labels);
   for (const id of gone) labels.delete(id);
   return {
     segments, lost: new Set(),
     next: {
-      ...actual, live: new Set([...actual.live, ...back]), labels,
+      ...actual, idle: new Map(), live: new Set([...actual.live, ...back]), labels,
       probation: new Set([...actual.probation].filter((id) => !swept.has(id))),
       retired: new Set([...actual.retired].filter((id) => !swept.has(id))),
     },
@@ -126,6 +138,8 @@ class Planner {
   private readonly data: Segment[] = [];
   private readonly summary = { chains: 0, sets: 0, elements: 0, lost: 0 };
   private setId = 0;
+  /** What becomes idle with this batch. */
+  private readonly idle = new Map<string, TablePiece>();
 
   constructor(
     private readonly actual: Actual,
@@ -148,7 +162,7 @@ class Planner {
       const { labels, retired } = actual;
       const [live, probation] = lost.size === 0 ? [actual.live, actual.probation] : [without(actual.live, lost), new Set([...actual.probation, ...lost])];
       this.block('delete', SETS.live, liveBlock(lost), true);
-      return { segments: this.segments(), lost, summary: this.summary, next: { present: true, target, tables, filters, labels, live, probation, retired } };
+      return { segments: this.segments(), lost, summary: this.summary, next: { present: true, target, tables, idle: this.idle, filters, labels, live, probation, retired } };
     }
 
     const labels = targetLabels(target);
@@ -163,7 +177,7 @@ class Planner {
     this.live(live);
     return {
       segments: this.segments(), lost, summary: this.summary,
-      next: { present: true, target, tables, filters, labels: allLabels, live, probation, retired },
+      next: { present: true, target, tables, idle: this.idle, filters, labels: allLabels, live, probation, retired },
     };
   }
 
@@ -182,7 +196,7 @@ class Planner {
   private pieces(): Map<string, TablePiece> {
     const tables = new Map<string, TablePiece>();
     for (const [key, compiled] of this.target.tables) {
-      const known = this.actual.tables.get(key);
+      const known = this.actual.tables.get(key) ?? this.actual.idle.get(key);
       if (known === undefined) tables.set(key, tablePiece(key, compiled));
       else if (known.compiled === compiled) tables.set(key, known);
       // Moving hosts between classes changes no chain.
@@ -219,9 +233,10 @@ class Planner {
   }
 
   private tables(tables: ReadonlyMap<string, TablePiece>): void {
-    for (const [key, piece] of this.actual.tables) if (!tables.has(key)) this.table(piece, undefined);
+    for (const [key, piece] of this.actual.tables) if (!tables.has(key)) this.idle.set(key, piece);
+    for (const [key, piece] of this.actual.idle) if (!tables.has(key)) this.table(piece, undefined);
     for (const [key, piece] of tables) {
-      const known = this.actual.tables.get(key);
+      const known = this.actual.tables.get(key) ?? this.actual.idle.get(key);
       if (known !== piece) this.table(known, piece);
     }
   }
