@@ -57,12 +57,15 @@ describe('priorities and tiers', () => {
     await cluster.expectReach([cluster.all('Con').set('z/*', 'x/*', 'Drp'), TCP80]);
   });
 
-  it('19. policies of one priority with conflicting rules: the rule that stands earlier in its policy wins', async () => {
+  it('19. policies of one priority stand in order of their names, each with its rules in order', async () => {
     const egress = (name: string, ...rules: readonly (readonly [string, string])[]): Manifest => acnp(name, {
       priority: 5, appliedTo: [x], egress: rules.map(([action, to], index) => ({ name: `rule-${index}`, action, to: [namespace(to)], ports: [port(80)] })),
     });
-    await cluster.policies(egress('allow', ['Allow', 'z'], ['Allow', 'y']), egress('deny', ['Drop', 'y'], ['Drop', 'z']));
-    await cluster.expectReach([cluster.all('Con').set('x/*', 'y/*', 'Drp'), TCP80], [cluster.all('Con'), TCP81]);
+    const deny = (name: string): Manifest => egress(name, ['Drop', 'y'], ['Drop', 'z'], ['Allow', 'y']);
+    await cluster.policies(egress('allow', ['Allow', 'z'], ['Allow', 'y']), deny('deny'));
+    await cluster.expectReach([cluster.all('Con'), TCP80, TCP81]);
+    await cluster.policies(egress('allow', ['Allow', 'z'], ['Allow', 'y']), deny('a-deny'));
+    await cluster.expectReach([cluster.all('Con').set('x/*', ['y/*', 'z/*'], 'Drp'), TCP80], [cluster.all('Con'), TCP81]);
   });
 
   it('20. a baseline drop yields to a NetworkPolicy, which isolates the pod that it selects', async () => {

@@ -6,7 +6,7 @@ import { mustRun } from '../support/command.js';
 import { NODE, OTHER_NODE } from '../support/inventory.js';
 import { HOST_IPV4, HOST_IPV6, OUTSIDE_IPV4, OUTSIDE_IPV6 } from '../support/netns.js';
 import type { Verdict } from '../support/probe/reach.js';
-import { acnp, denyAll, labels, namespace, networkPolicy, pods, port, service, type Manifest } from '../support/policies.js';
+import { acnp, denyAll, labels, namespace, networkPolicy, pods, port, type Manifest } from '../support/policies.js';
 import { proxyServices } from '../support/service-proxy.js';
 
 let cluster: Cluster;
@@ -36,19 +36,6 @@ const [TCP80, TCP81] = [tcp(80), tcp(81)];
 const NODE_PORT = NODE_PORTS[0] ?? 0;
 const node = (name: string): Record<string, unknown> => ({ nodeSelector: labels({ 'kubernetes.io/hostname': name }) });
 const to = (from: string, addresses: readonly string[], number: number, expected: Verdict): Contact[] => addresses.map((address) => ({ ...tcp(number), from, address, expected }));
-
-it('41. toServices drops what goes to the Service, not what goes to its pods directly', async () => {
-  const server = cluster.pod('x/a');
-  const [ipv4, ipv6] = ['10.96.0.41', 'fd96::41'];
-  await cluster.objects(service('x', 'ipv4-svc', { pod: 'a' }, [81], [ipv4]), service('x', 'ipv6-svc', { pod: 'a' }, [80], [ipv6]));
-  await proxyServices(cluster.world, [{ address: ipv4, port: 81, to: server.ipv4, toPort: 81 }, { address: ipv6, port: 80, to: server.ipv6, toPort: 80 }]);
-  const through = (from: string, expected: Verdict): Contact[] => [...to(from, [ipv4], 81, expected), ...to(from, [ipv6], 80, expected)];
-  await cluster.expectContacts(['x/b', 'y/b', 'z/c'].flatMap((from) => through(from, 'Con')));
-  const toServices = ['ipv4-svc', 'ipv6-svc'].map((name) => ({ namespace: 'x', name }));
-  await cluster.policies(acnp('to-services', { egress: ['x', 'y'].map((ns) => ({ name: `${ns}-to-svc`, action: 'Drop', toServices, appliedTo: [namespace(ns)] })) }));
-  await cluster.expectContacts([...through('x/b', 'Drp'), ...through('y/b', 'Drp'), ...through('z/c', 'Con')]);
-  await cluster.expectReach([cluster.all('Con'), TCP80, TCP81]);
-});
 
 it('42. a service account as peer and as target', async () => {
   const serviceAccount = { namespace: 'x', name: 'test-sa' };
@@ -154,17 +141,5 @@ describe('Kubernetes NetworkPolicy', () => {
     await cluster.expectReach([cluster.all('Con'), TCP80, TCP81, tcp(8080)], [closed(), udp(80), ping]);
     await cluster.policies(toXa(port(8080, 'TCP', { endPort: 8081 })));
     await cluster.expectReach([cluster.all('Con'), tcp(8080), tcp(8081)], [closed(), TCP80, tcp(8082), udp(8080)]);
-  });
-
-  it('64. a pod reaches itself through its own Service, whatever refuses ingress', async () => {
-    const { ipv4, ipv6 } = cluster.pod('x/a');
-    const services = ['10.96.0.64', 'fd96::64'];
-    await proxyServices(cluster.world, [ipv4, ipv6].map((address, index) => ({ address: services[index] ?? '', port: 80, to: address, toPort: 80 })));
-    await cluster.expectContacts([...to('x/a', services, 80, 'Con'), ...to('x/b', services, 80, 'Con')]);
-    const refusals = [denyAll('x', 'Ingress'), acnp('no-ingress', { appliedTo: [namespace('x')], ingress: [{ action: 'Drop' }] })];
-    for (const refusal of refusals) {
-      await cluster.policies(refusal);
-      await cluster.expectContacts([...to('x/a', services, 80, 'Con'), ...to('x/b', services, 80, 'Drp')]);
-    }
   });
 });
