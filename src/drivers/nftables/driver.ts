@@ -80,7 +80,11 @@ export class NftablesDriver {
    */
   async apply(target: Target): Promise<Applied> {
     if (!this.known) return this.takeOver(target);
-    return this.commit(plan(this.actual, target, this.options));
+    const prepared = preparation(this.actual, target);
+    if (prepared === undefined) return this.commit(plan(this.actual, target, this.options));
+    const first = await this.commit(plan(this.actual, prepared, this.options));
+    const second = await this.commit(plan(this.actual, target, this.options));
+    return { ...second, changed: true, elements: first.elements + second.elements, bytes: first.bytes + second.bytes };
   }
 
   /** First apply, or after a failure or foreign change: adopts an equal table, replaces any other. */
@@ -205,4 +209,16 @@ export class NftablesDriver {
     this.generation = result.generation;
     return result.bytes;
   }
+}
+
+/**
+ * What is in force, and beside it the tables that filters are about to get; undefined when none gets a new one. Kernels that keep
+ * interval sets as sorted arrays publish an array after the rules of the same commit: filters may go to a table once it is complete.
+ * Until the second commit nothing is enforced otherwise; should it never come, the next apply begins from here.
+ */
+function preparation(actual: Actual, target: Target): Target | undefined {
+  const fresh = [...target.tables].filter(([key]) => !actual.tables.has(key));
+  const names = new Set(fresh.map(([key]) => key));
+  const switches = [...target.filters].some(([name, { table }]) => table !== undefined && names.has(table) && actual.target.filters.has(name));
+  return switches ? { filters: actual.target.filters, tables: new Map([...actual.target.tables, ...fresh]) } : undefined;
 }
