@@ -24,11 +24,14 @@ const admitting: readonly Manifest[] = [
   clusterGroup('clients', { ...pods('a', 'z') }), acnp('to-xb', { priority: 5, appliedTo: [pods('b', 'x')], ingress: [{ action: 'Allow', from: [{ group: 'clients' }], ports: [port(7001), port(7002, 'UDP')] }] }),
 ];
 
+/** Many, so that a kernel that takes time over them while packets pass is seen to. */
+const prefixes = (i: number): unknown[] => Array.from({ length: 200 }, (_, n) => ({ ipBlock: { cidr: `172.${16 + (i % 8)}.${n}.0/24` } }));
+
 /** The i-th change: of other policies (also ones that bind the same pods), pods, labels, groups, Services. */
 function changed(i: number): readonly Manifest[] {
   const others: Manifest[] = [];
   if (i % 2 === 1) others.push(networkPolicy('z', `other-${i % 7}`, { podSelector: labels({ pod: 'b' }), ingress: [{ from: [{ podSelector: {} }], ports: [port(1000 + i)] }] }));
-  if (i % 3 !== 0) others.push(acnp('in-the-way', { priority: 1 + (i % 9), appliedTo: [namespace('x'), namespace('y')], ingress: [{ action: 'Drop', from: [pods('c')], ports: [port(2000 + i)] }] }));
+  if (i % 3 !== 0) others.push(acnp('in-the-way', { priority: 1 + (i % 9), appliedTo: [namespace('x'), namespace('y')], ingress: [{ action: 'Drop', from: [pods('c'), ...prefixes(i)], ports: [port(2000 + i)] }] }));
   if (i % 5 < 3) others.push(networkPolicy('x', 'more', { podSelector: {}, ingress: [{ from: [pods('b', 'y')], ports: [port(3000 + (i % 4))] }] }));
   if (i % 4 === 0) others.push(clusterGroup('some', pods(['b', 'c'][i % 8 === 0 ? 0 : 1] ?? 'b')), acnp('of-group', { tier: 'emergency', appliedTo: [{ group: 'some' }], egress: [{ action: 'Reject', to: [namespace('y')], ports: [port(4000 + i)] }] }));
   return others;
