@@ -47,6 +47,6 @@ describe('npm run bench', () => {
   it('refuses a benchmark that does not exist', async () => {
     const result = await command(join(ROOT, 'scripts/bench'), ['speed']);
     expect(result.code).toBe(2);
-    expect(result.stderr).toContain('program, update, classify, flows, memory');
+    expect(result.stderr).toContain('program, compile, churn, update, classify, flows, memory');
   });
 });
