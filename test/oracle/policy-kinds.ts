@@ -75,7 +75,7 @@ function antreaRule(context: KindContext, home: string | undefined, tier: string
   const services = context.objects.filter((object) => object.kind === 'Service');
   if (direction === 'egress' && services.length > 0 && random.chance(0.1)) {
     const { metadata } = random.pick(services);
-    return { ...base, toServices: [{ namespace: metadata.namespace ?? '', name: metadata.name }] };
+    return { ...base, action: 'Allow', toServices: [{ namespace: metadata.namespace ?? '', name: metadata.name }] };
   }
   const peers = Array.from({ length: random.weighted([[3, 0], [5, 1], [2, 2]]) }, () => antreaPeer(context, home));
   if (random.chance(0.12)) {

@@ -66,7 +66,13 @@ function ruleDrafts(object: AntreaPolicyObject, direction: 'in' | 'out', rule: A
 }
 
 function rulePeers(object: AntreaPolicyObject, direction: 'in' | 'out', rule: AntreaRule, path: string): readonly Peer[] | 'any' {
-  if (rule.toServices.length > 0) return rule.toServices.map((service) => ({ service }));
+  if (rule.toServices.length > 0) {
+    // Where the host translates Service addresses before the filter sees them, such a rule matches nothing: an Allow then only admits less.
+    if (rule.action !== 'Allow') {
+      throw invalid(object, `${path}.toServices`, `${rule.action} by Service cannot be relied on here: Service addresses are translated before the filter; use a peer group with a serviceReference`);
+    }
+    return rule.toServices.map((service) => ({ service }));
+  }
   if (rule.peers.length === 0) return 'any';
   const list = `${path}.${direction === 'in' ? 'from' : 'to'}`;
   return rule.peers.map((peer, index) => onlyWay(peerWays(object, peer), object, `${list}[${index}]`));

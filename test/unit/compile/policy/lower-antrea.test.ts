@@ -66,9 +66,12 @@ describe('an Antrea policy', () => {
     expect(sourcesOf(clusterPolicy, { namespaces: { sameLabels: ['tier'] }, podSelector: web })).toEqual([{ scope: { sameLabels: ['tier'] }, podSelector: web }]);
     expect(onlyRule(clusterPolicy({ egress: [antreaRule({ peers: [{ fqdn: '*github.com' }] })] })).destinations).toEqual([{ fqdn: '*github.com' }]);
     const services = [{ namespace: 'shop', name: 'db' }, { namespace: 'shop', name: 'cache' }];
-    expect(onlyRule(clusterPolicy({ egress: [antreaRule({ toServices: services })] }))).toMatchObject({
+    expect(onlyRule(clusterPolicy({ egress: [antreaRule({ action: 'Allow', toServices: services })] }))).toMatchObject({
       sources: 'any', destinations: services.map((service) => ({ service })), services: 'any',
     });
+    for (const action of ['Drop', 'Reject', 'Pass'] as const) {
+      expect(() => onlyRule(clusterPolicy({ egress: [antreaRule({ action, toServices: services })] }))).toThrow(/by Service cannot be relied on/);
+    }
   });
 
   it('takes source ports with and without destination ports', () => {
