@@ -46,7 +46,7 @@ export class Datapath {
     return {
       tables: compilation.tables,
       filters: new Map(world.filters.map((filter) => [
-        filter.interface, { number: filter.number, interface: filter.interface, table: compilation.filterTables.get(filter.name), failOpen: false },
+        filter.interface, { number: filter.number, interface: filter.interface, table: compilation.filterTables.get(filter.name), failOpen: false, reachesItself: filter.workload.kind === 'Pod' },
       ])),
     };
   }

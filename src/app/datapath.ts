@@ -96,7 +96,10 @@ export class Datapath {
       tables: compilation.tables,
       filters: new Map(world.filters.map((filter): [string, TargetFilter] => [
         filter.interface,
-        { number: filter.number, interface: filter.interface, table: compilation.filterTables.get(filter.name), failOpen: options.failOpen },
+        {
+          number: filter.number, interface: filter.interface, table: compilation.filterTables.get(filter.name), failOpen: options.failOpen,
+          reachesItself: filter.workload.kind === 'Pod',
+        },
       ])),
     };
     const applied = await options.driver.apply(target);

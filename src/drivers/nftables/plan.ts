@@ -19,7 +19,7 @@ import { host32 } from './expressions.js';
 import {
   appendRules, deleteChain, deleteSet, deleteTable, equalChains, flushChain, newChain, newSet, newTable, type ChainImage, type SetImage,
 } from './image.js';
-import { DISPATCH_SETS, filterPiece, interfaceKey, nextTablePiece, tablePiece, type FilterPiece, type TablePiece } from './pieces.js';
+import { DISPATCH_SETS, filterPiece, hairpinElements, interfaceKey, nextTablePiece, tablePiece, type FilterPiece, type TablePiece } from './pieces.js';
 import { elementChanges } from './table-elements.js';
 import { keepsConnections, targetLabels, type Target, type TargetFilter } from './target.js';
 import {
@@ -309,6 +309,10 @@ class Planner {
     for (const name of filters.keys()) if (!before.has(name)) putName(members.add, name);
     this.block('delete', SETS.vnics, members.remove, true);
     this.block('add', SETS.vnics, members.add, true);
+    // Where the other side has it too it stays.
+    const only = (pieces: ReadonlyMap<string, FilterPiece>, others: ReadonlyMap<string, FilterPiece>): Block => hairpinElements([...pieces].filter(([name]) => others.get(name)?.hairpin !== true));
+    this.block('delete', SETS.hairpins, only(before, filters), true);
+    this.block('add', SETS.hairpins, only(filters, before), true);
     for (const [name, piece] of before) {
       if (filters.get(name) !== piece) this.chains(piece.chains, filters.get(name)?.chains);
     }
@@ -429,7 +433,7 @@ function putName(block: Block, name: string): void {
 }
 
 function sameFilter(a: TargetFilter, b: TargetFilter): boolean {
-  return a.number === b.number && a.table === b.table && a.failOpen === b.failOpen;
+  return a.number === b.number && a.table === b.table && a.failOpen === b.failOpen && a.reachesItself === b.reachesItself;
 }
 
 function sameVerdict(a: Verdict, b: Verdict | undefined): boolean {

@@ -10,6 +10,8 @@ export interface TargetFilter {
   readonly table: string | undefined;
   /** What happens without a table. */
   readonly failOpen: boolean;
+  /** With a table, reaches itself through a Service whatever its rules say. For pods: their vNIC has nobody else behind it. */
+  readonly reachesItself: boolean;
 }
 
 export interface Target {
