@@ -7,7 +7,7 @@ import { WorldState, type Problem } from '../compile/world.js';
 import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import { netdevImage, type NetdevImage } from '../drivers/nftables/netdev-layout.js';
 import type { NftablesDriver } from '../drivers/nftables/driver.js';
-import type { Target, TargetFilter } from '../drivers/nftables/target.js';
+import type { Target, TargetFilter } from '../compile/target.js';
 import type { Filter } from '../model/filter.js';
 import type { FlowTable, Link, LinkSocket } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
