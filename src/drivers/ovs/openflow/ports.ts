@@ -7,7 +7,7 @@ import { buildMessage } from './message.js';
 import { buildMultipart, forEachEntry } from './multipart.js';
 
 /** OFPPC_*: what the administrator set. */
-export const PORT_CONFIG = { DOWN: 1, NO_RECEIVE: 4, NO_FLOOD: 16, NO_FORWARD: 32, NO_PACKET_IN: 64 } as const;
+export const PORT_CONFIG = { DOWN: 1, NO_RECEIVE: 4, NO_FORWARD: 32, NO_PACKET_IN: 64 } as const;
 /** OFPPS_*: what is. */
 export const PORT_STATE = { LINK_DOWN: 1, BLOCKED: 2, LIVE: 4 } as const;
 
