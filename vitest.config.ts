@@ -15,6 +15,6 @@ const project = (name: string, timeout: number, parallel: boolean) => ({
 
 export default defineConfig({
   test: {
-    projects: [project('unit', 20_000, true), project('contract', 60_000, false), project('netns', 180_000, false), project('e2e', 180_000, false)],
+    projects: [project('unit', 20_000, true), project('contract', 60_000, false), project('netns', 180_000, false), project('ovs', 180_000, false), project('e2e', 180_000, false)],
   },
 });

@@ -7,7 +7,7 @@ import { WorldState, type Problem } from '../compile/world.js';
 import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import { netdevImage, type NetdevImage } from '../drivers/nftables/netdev-layout.js';
 import type { NftablesDriver } from '../drivers/nftables/driver.js';
-import type { Target, TargetFilter } from '../drivers/nftables/target.js';
+import type { Target, TargetFilter } from '../compile/target.js';
 import type { Filter } from '../model/filter.js';
 import type { FlowTable, Link, LinkSocket } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
@@ -96,7 +96,10 @@ export class Datapath {
       tables: compilation.tables,
       filters: new Map(world.filters.map((filter): [string, TargetFilter] => [
         filter.interface,
-        { number: filter.number, interface: filter.interface, table: compilation.filterTables.get(filter.name), failOpen: options.failOpen },
+        {
+          number: filter.number, interface: filter.interface, table: compilation.filterTables.get(filter.name), failOpen: options.failOpen,
+          reachesItself: filter.workload.kind === 'Pod',
+        },
       ])),
     };
     const applied = await options.driver.apply(target);
