@@ -1,6 +1,6 @@
 /** Type-length-value properties, as OpenFlow 1.4 brought them: 2 bytes type, 2 bytes length without padding, padded to 8. */
-import { ByteReader, malformed, padded8, unencodable } from './bytes.js';
-import type { ByteWriter } from './bytes.js';
+import { malformed, padded8, unencodable } from './bytes.js';
+import type { ByteReader, ByteWriter } from './bytes.js';
 
 /** Begins a property; `endProperty` with what this returns ends it. */
 export function beginProperty(writer: ByteWriter, type: number): number {
