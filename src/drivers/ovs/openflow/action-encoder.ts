@@ -10,7 +10,7 @@ import type { Field } from './fields.js';
 import { writeLearn } from './learn.js';
 import { allOnes, checkedSubfield, normalize, nxmNumber, oxmNumber, writeHeader, writeNumber } from './oxm.js';
 import type { FieldValue, Subfield } from './oxm.js';
-import { beginProperty, endProperty, putProperty, putU16, putU32 } from './properties.js';
+import { beginProperty, endProperty, putProperty, putU16, putU32, putU8 } from './properties.js';
 
 /** A list of actions. E_INVALID when one cannot be said in this version, or a value does not fit. */
 export function encodeActions(actions: readonly Action[], version: OpenFlowVersion = OF15): Buffer {
@@ -300,11 +300,7 @@ function writeController(writer: ByteWriter, action: ControllerAction): void {
     writer.zeros(6);
     if (maxLength !== WHOLE_PACKET) putU16(writer, CONTROLLER_PROPERTY.MAX_LENGTH, whole(maxLength, 16, 'maxLength'));
     if (controllerId !== 0) putU16(writer, CONTROLLER_PROPERTY.CONTROLLER_ID, whole(controllerId, 16, 'controllerId'));
-    if (reason !== REASON_ACTION) {
-      const start = beginProperty(writer, CONTROLLER_PROPERTY.REASON);
-      writer.u8(whole(reason, 8, 'reason'));
-      endProperty(writer, start);
-    }
+    if (reason !== REASON_ACTION) putU8(writer, CONTROLLER_PROPERTY.REASON, whole(reason, 8, 'reason'));
     if (userdata !== undefined && userdata.length > 0) putProperty(writer, CONTROLLER_PROPERTY.USERDATA, userdata);
     if (pause) endProperty(writer, beginProperty(writer, CONTROLLER_PROPERTY.PAUSE));
     if (meter !== 0) putU32(writer, CONTROLLER_PROPERTY.METER, whole(meter, 32, 'meter'));

@@ -144,7 +144,7 @@ const OXM14: Readonly<Partial<Record<FieldName, OxmNumber>>> = { tcp_flags: onf(
 const ALL: readonly Field[] = ROWS.flatMap(([name, bits, maskable, prerequisite, oxm, nxm], order) => {
   const number = oxm ?? nxm;
   // Every row has at least one number.
-  return number === undefined ? [] : [{ name, bits, bytes: wholeBytes(bits), maskable, prerequisite, nxm, oxm15: number, oxm14: OXM14[name] ?? number, order }];
+  return number === undefined ? [] : [{ name, bits, bytes: name === 'tun_flags' ? 2 : wholeBytes(bits), maskable, prerequisite, nxm, oxm15: number, oxm14: OXM14[name] ?? number, order }];
 });
 
 function wholeBytes(bits: number): number {

@@ -46,27 +46,27 @@ export class FlowEntry {
   constructor(private readonly version: OpenFlowVersion) {}
 
   get table(): number {
-    return this.#message[this.#start + 4] ?? 0;
+    return this.#message[this.#start + (this.version === OF15 ? 4 : 2)] ?? 0;
   }
 
   get priority(): number {
-    return readU16(this.#message, this.#start + (this.version === OF15 ? 6 : 14));
+    return readU16(this.#message, this.#start + (this.version === OF15 ? 6 : 12));
   }
 
   get idleTimeout(): number {
-    return readU16(this.#message, this.#start + (this.version === OF15 ? 8 : 16));
+    return readU16(this.#message, this.#start + (this.version === OF15 ? 8 : 14));
   }
 
   get hardTimeout(): number {
-    return readU16(this.#message, this.#start + (this.version === OF15 ? 10 : 18));
+    return readU16(this.#message, this.#start + (this.version === OF15 ? 10 : 16));
   }
 
   get flags(): number {
-    return readU16(this.#message, this.#start + (this.version === OF15 ? 12 : 20));
+    return readU16(this.#message, this.#start + (this.version === OF15 ? 12 : 18));
   }
 
   get importance(): number {
-    return readU16(this.#message, this.#start + (this.version === OF15 ? 14 : 22));
+    return readU16(this.#message, this.#start + (this.version === OF15 ? 14 : 20));
   }
 
   get cookie(): bigint {
@@ -85,9 +85,8 @@ export class FlowEntry {
 
   get counters(): FlowCounters {
     if (this.version === OF15) return readOxs(new ByteReader(this.#message, this.#matchEnd, this.#statsEnd));
-    const reader = new ByteReader(this.#message, this.#start + 8, this.#end);
+    const reader = new ByteReader(this.#message, this.#start + 4, this.#end);
     const duration = reader.u32() + reader.u32() / 1e9;
-    reader.skip(16);
     return { duration, packets: readU64(this.#message, this.#start + 32), bytes: readU64(this.#message, this.#start + 40) };
   }
 

@@ -25,6 +25,7 @@ export interface DecodedMatch {
 
 const OXM_MATCH = 1;
 const PCP_SHIFT = 13;
+const CT_STATE_BITS = 0xff;
 
 /**
  * The whole `struct ofp_match` with its padding. Prerequisites are added where only one is possible; value bits outside of
@@ -126,9 +127,12 @@ function entriesOf(fields: readonly MatchField[]): MatchEntry[] {
       }
     } else if (name === 'vlan_tci') {
       addVlanTci(entries, Number(normal.value), Number(normal.mask ?? 0xffff));
-    } else if (name === 'tun_flags') {
-      // The switch keeps flags that it does not know out of the mask, and so never gives it back without one.
-      add(entries, { field, value: normal.value, mask: 1 });
+    } else if (name === 'tun_flags' || name === 'ct_state') {
+      // The switch keeps flags that it does not know out of the mask, and so never gives these back without one.
+      const known = name === 'tun_flags' ? 1 : CT_STATE_BITS;
+      const flags = Number(normal.mask ?? known) & known;
+      if (Number(normal.value) > known) throw unencodable(`${name} has no flag 0x${(Number(normal.value) & ~known).toString(16)}`);
+      if (flags !== 0) add(entries, { field, value: Number(normal.value) & flags, mask: flags });
     } else {
       add(entries, { field, ...normal });
     }

@@ -7,7 +7,7 @@ import type { OpenFlowVersion } from './constants.js';
 import { decodeOxmList, writeMatch } from './match.js';
 import type { DecodedMatch, MatchField } from './match.js';
 import { buildMessage, buildNicira } from './message.js';
-import { beginProperty, endProperty, forEachProperty, putProperty, putU32, putU64 } from './properties.js';
+import { beginProperty, endProperty, forEachProperty, putProperty, putU32, putU64, putU8 } from './properties.js';
 
 const PACKET_IN = { PACKET: 0, FULL_LENGTH: 1, TABLE: 3, COOKIE: 4, REASON: 5, METADATA: 6, USERDATA: 7, CONTINUATION: 8 } as const;
 
@@ -84,13 +84,9 @@ export function encodeResume(paused: PacketIn, version: OpenFlowVersion): Buffer
   return buildNicira(version, NICIRA_MESSAGE.RESUME, (writer) => {
     putProperty(writer, PACKET_IN.PACKET, paused.packet);
     if (paused.fullLength !== paused.packet.length) putU32(writer, PACKET_IN.FULL_LENGTH, paused.fullLength);
-    const table = beginProperty(writer, PACKET_IN.TABLE);
-    writer.u8(paused.table);
-    endProperty(writer, table);
+    putU8(writer, PACKET_IN.TABLE, paused.table);
     if (paused.cookie !== undefined) putU64(writer, PACKET_IN.COOKIE, paused.cookie);
-    const reason = beginProperty(writer, PACKET_IN.REASON);
-    writer.u8(paused.reason);
-    endProperty(writer, reason);
+    putU8(writer, PACKET_IN.REASON, paused.reason);
     putProperty(writer, PACKET_IN.METADATA, paused.metadataBytes);
     const start = beginProperty(writer, PACKET_IN.CONTINUATION);
     writer.zeros(4);

@@ -23,10 +23,15 @@ export function putProperty(writer: ByteWriter, type: number, payload: Uint8Arra
   endProperty(writer, start);
 }
 
-export function putU16(writer: ByteWriter, type: number, value: number): void {
+export function putU8(writer: ByteWriter, type: number, value: number): void {
   const start = beginProperty(writer, type);
-  writer.u16(value);
+  writer.u8(value);
   endProperty(writer, start);
+}
+
+/** Open vSwitch counts the padding here, and only here, in the length. */
+export function putU16(writer: ByteWriter, type: number, value: number): void {
+  putU32(writer, type, (value << 16) >>> 0);
 }
 
 export function putU32(writer: ByteWriter, type: number, value: number): void {
