@@ -17,7 +17,7 @@ const DUMP_MS = 60_000;
 /**
  * The connections of a datapath, through ovs-vswitchd. What the userspace tracker (OVS 3.1) has not: packet and byte counters, start
  * times, ids of connections and events; its connections are found by dumping, and only whole tuples can be ended. While it writes a dump the
- * switch answers nothing else and learns no new flows (some 1 µs a connection): dump seldom, and by zone.
+ * switch answers nothing else and learns no new flows (some 3 µs a connection: 0.36 s for 120,000): dump seldom, and by zone.
  * Errors are those of UnixctlClient.
  */
 export class ConnectionTracker {
