@@ -27,7 +27,7 @@ export class PolicyDatapath {
     this.engine.update(changes, world.filters);
     const compilation = this.compiler.compile(world, (filter) => this.engine.tables(filter));
     const filters = new Map(world.filters.map((filter) => [
-      filter.interface, { number: filter.number, interface: filter.interface, table: compilation.filterTables.get(filter.name), failOpen: false },
+      filter.interface, { number: filter.number, interface: filter.interface, table: compilation.filterTables.get(filter.name), failOpen: false, reachesItself: filter.workload.kind === 'Pod' },
     ]));
     return { compilation, apply: () => this.driver.apply({ tables: compilation.tables, filters }) };
   }

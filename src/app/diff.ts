@@ -16,7 +16,7 @@ import type { Datapath } from './datapath.js';
 import { evaluateObjects, type Evaluation } from './diff-evaluation.js';
 import { flowsCut, type FilterChange } from './diff-flows.js';
 import { compareTables, type FilterTables } from './diff-tables.js';
-import { mergeSources, type NamedSource } from './desired.js';
+import { mergeSources, type Desired, type NamedSource } from './desired.js';
 import type { StoredFilterNumbers } from './filter-numbers.js';
 import { changeOf, OWN_SOURCE, type OwnObjects } from './own-objects.js';
 import type { Realized } from './realized.js';
@@ -44,6 +44,13 @@ interface Proposal {
   readonly keys: ReadonlySet<string>;
   readonly changes: ChangeView[];
   readonly errors: FaultView[];
+}
+
+/** A proposal in the making, with who holds what now. */
+interface Draft extends Proposal {
+  readonly objects: Map<string, DesiredObject>;
+  readonly keys: Set<string>;
+  readonly manifests: Desired['manifests'];
 }
 
 export class Differences {
@@ -80,47 +87,40 @@ export class Differences {
     return { changes: proposal.changes, errors, filters, ...tables, flowsCut: flows, flowsComplete: complete };
   }
 
-  private application({ documents, own }: DiffRequest): Proposal {
-    const desired = mergeSources(this.options.sources);
-    const objects = new Map(desired.objects);
-    const keys = new Set<string>();
-    const changes: ChangeView[] = [];
-    const errors: FaultView[] = [];
-    for (const input of documents) {
-      collect(errors, () => {
-        for (const { object, manifest } of this.options.own.decode(input)) {
-          const key = objectKey(object);
-          const owner = desired.manifests.get(key);
-          if (own && owner !== undefined && owner.source !== OWN_SOURCE) throw new AgentError('E_CONFLICT', `belongs to source ${owner.source}: change it there`, { object: key });
-          changes.push(changeOf(key, owner?.manifest, manifest));
-          keys.add(key);
-          // What did not change stays the very object: nothing about it is compared.
-          if (changes.at(-1)?.operation !== 'unchanged') objects.set(key, object);
-        }
-      });
-    }
-    return { objects, keys, changes, errors };
+  private application(request: DiffRequest): Proposal {
+    return this.propose(request, ({ objects, keys, changes, manifests }, input) => {
+      for (const { object, manifest } of this.options.own.decode(input)) {
+        const key = objectKey(object);
+        const owner = manifests.get(key);
+        if (request.own && owner !== undefined && owner.source !== OWN_SOURCE) throw new AgentError('E_CONFLICT', `belongs to source ${owner.source}: change it there`, { object: key });
+        const change = changeOf(key, owner?.manifest, manifest);
+        changes.push(change);
+        keys.add(key);
+        // What did not change stays the very object: nothing about it is compared.
+        if (change.operation !== 'unchanged') objects.set(key, object);
+      }
+    });
   }
 
-  private deletion({ documents, own }: DiffRequest): Proposal {
-    const desired = mergeSources(this.options.sources);
-    const objects = new Map(desired.objects);
-    const keys = new Set<string>();
-    const changes: ChangeView[] = [];
-    const errors: FaultView[] = [];
-    for (const input of documents) {
-      collect(errors, () => {
-        for (const key of this.keysOf(input)) {
-          const owner = desired.manifests.get(key);
-          if (owner === undefined) throw new AgentError('E_NOT_FOUND', 'there is no such object', { object: key });
-          if (own && owner.source !== OWN_SOURCE) throw new AgentError('E_CONFLICT', `belongs to source ${owner.source}: remove it there`, { object: key });
-          keys.add(key);
-          changes.push({ object: key, operation: 'deleted' });
-          objects.delete(key);
-        }
-      });
-    }
-    return { objects, keys, changes, errors };
+  private deletion(request: DiffRequest): Proposal {
+    return this.propose(request, ({ objects, keys, changes, manifests }, input) => {
+      for (const key of this.keysOf(input)) {
+        const owner = manifests.get(key);
+        if (owner === undefined) throw new AgentError('E_NOT_FOUND', 'there is no such object', { object: key });
+        if (request.own && owner.source !== OWN_SOURCE) throw new AgentError('E_CONFLICT', `belongs to source ${owner.source}: remove it there`, { object: key });
+        keys.add(key);
+        changes.push({ object: key, operation: 'deleted' });
+        objects.delete(key);
+      }
+    });
+  }
+
+  /** What is desired now, changed by every document; a document that is refused leaves its error. */
+  private propose({ documents }: DiffRequest, change: (draft: Draft, input: ManifestInput) => void): Proposal {
+    const { objects, manifests } = mergeSources(this.options.sources);
+    const draft: Draft = { objects: new Map(objects), keys: new Set(), changes: [], errors: [], manifests };
+    for (const input of documents) collect(draft.errors, () => change(draft, input));
+    return draft;
   }
 
   /** A document need not be valid to name an object. */

@@ -5,7 +5,7 @@
 import type { DesiredObject } from '../model/objects.js';
 import { describeError } from '../model/errors.js';
 import type { Logger } from '../platform/logger.js';
-import type { NumberStore } from './filter-numbers.js';
+import type { NumberStore } from './stored-numbers.js';
 
 export class HeldObjects {
   private written: string | undefined;

@@ -16,7 +16,7 @@ import type { FqdnAddressView } from '../model/views.js';
 import type { NflogPacket, NflogReader } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
-import type { NumberStore } from './filter-numbers.js';
+import type { NumberStore } from './stored-numbers.js';
 import type { HeldReplies } from './held-replies.js';
 
 export interface NameLearningOptions {

@@ -1,14 +1,13 @@
 /** Numbers of policy rules, kept in the state directory: a rule has the same one after every restart, and none is given twice. */
 import type { RuleNumbers } from '../compile/policy/policy-table.js';
 import { FIRST_FREE_RULE_ID } from '../compile/policy/isolation.js';
-import { AgentError, describeError } from '../model/errors.js';
-import { provisionalNumbers, type NumberStore } from './filter-numbers.js';
+import { provisionalNumbers, readNumbers, type NumberStore } from './stored-numbers.js';
 
 /** Rules that are gone keep their numbers, for when they come back, as long as there are not more than this. */
 const REMEMBERED = 200_000;
 
 export class StoredRuleNumbers implements RuleNumbers {
-  /** In order of last use. */
+  /** In order of last use: that of number() calls, as far as stored. */
   private numbers = new Map<string, number>();
   private next = FIRST_FREE_RULE_ID;
   private changed = false;
@@ -17,17 +16,7 @@ export class StoredRuleNumbers implements RuleNumbers {
 
   /** @throws AgentError E_IO when the stored numbers cannot be read: giving out others would rename rules that flows carry. */
   load(): void {
-    const text = this.store.read();
-    if (text === undefined) return;
-    let stored: unknown;
-    try {
-      stored = JSON.parse(text);
-    } catch (error) {
-      throw new AgentError('E_IO', `stored rule numbers are damaged: ${describeError(error)}; remove the file to number rules anew`, { object: 'rules.json' });
-    }
-    if (typeof stored !== 'object' || stored === null) return;
-    for (const [key, number] of Object.entries(stored)) {
-      if (typeof number !== 'number' || !Number.isSafeInteger(number)) continue;
+    for (const [key, number] of readNumbers(this.store, 'rule', 'rules.json')) {
       if (key !== '') this.numbers.set(key, number);
       this.next = Math.max(this.next, number + (key === '' ? 0 : 1));
     }
@@ -35,12 +24,15 @@ export class StoredRuleNumbers implements RuleNumbers {
 
   number(key: string): number {
     const known = this.numbers.get(key);
-    if (known !== undefined) return known;
-    const fresh = this.next;
-    this.next += 1;
-    this.numbers.set(key, fresh);
-    this.changed = true;
-    return fresh;
+    // To the end: what is in use is the last to be forgotten.
+    if (known !== undefined) this.numbers.delete(key);
+    const number = known ?? this.next;
+    this.numbers.set(key, number);
+    if (known === undefined) {
+      this.next += 1;
+      this.changed = true;
+    }
+    return number;
   }
 
   /** The number that a rule has; undefined when it was never given one. */

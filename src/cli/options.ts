@@ -12,6 +12,9 @@ export const filesOption = {
   describe: 'YAML, JSON or .rules file, a directory of them, or - for stdin; may be repeated',
 } as const;
 
+/** Options and arguments that take several values (`array`); every other one is refused when it is given twice. */
+export const REPEATABLE: ReadonlySet<string> = new Set(['file', 'address', 'expression']);
+
 /** For yargs `coerce`: an integer in [minimum, maximum], or absent. */
 export function integer(option: string, minimum: number, maximum: number): (value: unknown) => number | undefined {
   return (value) => {

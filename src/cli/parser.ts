@@ -3,6 +3,7 @@ import yargs from 'yargs';
 import type { Argv } from 'yargs';
 import { AgentError, isAgentError } from '../model/errors.js';
 import { nearest } from '../model/nearest.js';
+import { REPEATABLE } from './options.js';
 import type { GlobalArguments, Invocation } from './verb.js';
 import { VERBS } from './verbs/index.js';
 
@@ -63,7 +64,9 @@ function createParser(environment: Readonly<Record<string, string | undefined>>,
     .scriptName('agentctl')
     .locale('en')
     .usage('$0 VERB [options]\n\nQuestions and orders to the firewall agent of this host.')
-    .parserConfiguration({ 'greedy-arrays': false, 'dot-notation': false, 'parse-numbers': false, 'parse-positional-numbers': false, 'duplicate-arguments-array': false, 'populate--': false })
+    .parserConfiguration({ 'greedy-arrays': false, 'dot-notation': false, 'parse-numbers': false, 'parse-positional-numbers': false, 'duplicate-arguments-array': true, 'populate--': false })
+    // Before the checks and conversions of options, which know single values only.
+    .middleware((args) => refuseRepeated(args), true)
     .option('socket', {
       type: 'string', requiresArg: true, default: environment['DFW_SOCKET'] ?? DEFAULT_SOCKET, defaultDescription: `$DFW_SOCKET or ${DEFAULT_SOCKET}`,
       describe: 'socket of the agent',
@@ -81,6 +84,15 @@ function createParser(environment: Readonly<Record<string, string | undefined>>,
     .epilogue('Exit codes: 0 done, 1 failed, 2 wrong usage, 3 agent not reachable, 4 no such object.');
   for (const verb of VERBS) verb.register(parser, select);
   return parser;
+}
+
+/** yargs makes a list of an option given twice, whatever the option. Flags (--color) are not concerned: the last one counts. */
+function refuseRepeated(args: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(args)) {
+    // `_` and aliases of one letter say nothing new; a name in camel case stands beside the one with hyphens.
+    if (name.length === 1 || REPEATABLE.has(name) || !Array.isArray(value) || value.length < 2) continue;
+    throw new AgentError('E_USAGE', `--${name} is given ${value.length} times (${value.join(', ')}) and takes one value`);
+  }
 }
 
 function usageError(failure: unknown, argv: readonly string[]): AgentError {

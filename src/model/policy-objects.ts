@@ -198,7 +198,7 @@ export interface SecurityRule {
   readonly log: boolean;
   readonly tag?: string;
   readonly disabled: boolean;
-  /** Narrows the policy's; empty = the policy's. */
+  /** Instead of the policy's; empty = the policy's. */
   readonly appliedTo: readonly SecurityTarget[];
 }
 export interface SecurityTarget { readonly group?: string; readonly workload?: { readonly kind: 'Pod' | 'VirtualMachine' | 'Node'; readonly namespace?: string; readonly name: string } }
@@ -222,7 +222,7 @@ export interface GroupExpression {
   readonly object: GroupObjectType;
   readonly key: 'Name' | 'Tag' | 'Label';
   readonly operator: 'Equals' | 'NotEquals' | 'In' | 'NotIn' | 'Contains' | 'StartsWith' | 'EndsWith' | 'Exists';
-  /** One for all but In and NotIn; of Tag and Label: `key` or `key=value` (see docs/order.md). Empty for Exists without one. */
+  /** One for all but In and NotIn; of Tag and Label: `key` or `key=value` (see docs/groups.md). Empty for Exists without one. */
   readonly values: readonly string[];
 }
 /** What a criterion means is in docs/groups.md. */

@@ -128,6 +128,17 @@ it('apply, get, delete: objects kept by the agent, in force when apply returns, 
   expect((await agent.agentctl('get', 'ruletable', 'a-applied')).code).toBe(4);
 });
 
+it('several -f are one change', async () => {
+  const files = ['one', 'two'].map((name) => join(agent.directory, `${name}.yaml`));
+  for (const [index, file] of files.entries()) await writeFile(file, JSON.stringify(ruleTable(`a-file-${index}`, { rules: [{ id: 51 + index, direction: 'in', protocol: 'icmp', action: 'accept' }] })));
+  const changed = async (verb: string, ...more: string[]): Promise<unknown> => (await agent.ask<{ changes: unknown }>(verb, ...files.flatMap((file) => ['-f', file]), ...more)).changes;
+  const both = (operation: string): unknown => ['RuleTable/a-file-0', 'RuleTable/a-file-1'].map((object) => ({ object, operation }));
+  expect(await changed('diff')).toEqual(both('created'));
+  expect(await changed('apply')).toEqual(both('created'));
+  expect(await changed('diff', '--delete')).toEqual(both('deleted'));
+  expect(await changed('delete')).toEqual(both('deleted'));
+});
+
 it('apply refuses what does not validate and changes nothing', async () => {
   const file = join(agent.directory, 'wrong.yaml');
   await writeFile(file, JSON.stringify(ruleTable('wrong', { rules: [{ id: 1, direction: 'sideways', protocol: 'any', action: 'accept' }] })));

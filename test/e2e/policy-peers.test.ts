@@ -2,10 +2,13 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { fileURLToPath } from 'node:url';
 import { Cluster, HOST, KUBELET, nine, NODE_PORTS, OUTSIDE, ping, tcp, udp, type Contact } from '../support/cluster.js';
-import { mustRun } from '../support/command.js';
+import { eventually, mustRun } from '../support/command.js';
+import { nftGeneration } from '../support/kernel.js';
 import { NODE, OTHER_NODE } from '../support/inventory.js';
 import { HOST_IPV4, HOST_IPV6, OUTSIDE_IPV4, OUTSIDE_IPV6 } from '../support/netns.js';
+import { startProbe, type ProbePacket } from '../support/probe/probe.js';
 import type { Verdict } from '../support/probe/reach.js';
+import { startTraffic } from '../support/probe/traffic.js';
 import { acnp, denyAll, labels, namespace, networkPolicy, pods, port, type Manifest } from '../support/policies.js';
 import { proxyServices } from '../support/service-proxy.js';
 
@@ -141,5 +144,63 @@ describe('Kubernetes NetworkPolicy', () => {
     await cluster.expectReach([cluster.all('Con'), TCP80, TCP81, tcp(8080)], [closed(), udp(80), ping]);
     await cluster.policies(toXa(port(8080, 'TCP', { endPort: 8081 })));
     await cluster.expectReach([cluster.all('Con'), tcp(8080), tcp(8081)], [closed(), TCP80, tcp(8082), udp(8080)]);
+  });
+
+  describe('64. a pod and its own Service', () => {
+    const SERVICE = ['10.96.0.64', 'fd96::64'];
+    const ECHO_PORT = 7640;
+    beforeEach(async () => {
+      const { ipv4, ipv6 } = cluster.pod('x/a');
+      const addresses = [[SERVICE[0] ?? '', ipv4], [SERVICE[1] ?? '', ipv6]] as const;
+      await proxyServices(cluster.world, addresses.flatMap(([address, to]) => [
+        ...(['tcp', 'udp'] as const).map((protocol) => ({ address, port: 80, protocol, to, toPort: 80 })), { address, port: ECHO_PORT, to, toPort: ECHO_PORT },
+      ]));
+    });
+    const service = (from: string, expected: Verdict): Contact[] => SERVICE.flatMap((address) => [TCP80, udp(80)].map((kind) => ({ ...kind, from, address, expected })));
+    const isolated = (): Manifest[] => [
+      networkPolicy('x', 'isolated', { podSelector: labels({ pod: 'a' }), policyTypes: ['Ingress', 'Egress'] }),
+      acnp('none-to-itself', { appliedTo: [pods('a', 'x')], ingress: [{ action: 'Reject', from: [pods('a', 'x')] }], egress: [{ action: 'Drop', to: [pods('a', 'x')] }] }),
+    ];
+
+    it('reaches itself whatever policies say, also after a restart; nobody else reaches it', async () => {
+      await cluster.expectContacts([...service('x/a', 'Con'), ...service('x/b', 'Con')]);
+      await cluster.policies(...isolated());
+      const contacts = [...service('x/a', 'Con'), ...service('x/b', 'Drp'), ...cluster.toPod('x/b', 'x/a', TCP80, 'Drp'), ...cluster.toPod('x/a', 'x/b', TCP80, 'Drp')];
+      await cluster.expectContacts(contacts);
+      const generation = await nftGeneration(cluster.world.host);
+      await cluster.agent.kill();
+      await cluster.expectContacts(contacts);
+      await cluster.agent.start();
+      await cluster.expectContacts(contacts);
+      // Taken over as it was.
+      expect(await nftGeneration(cluster.world.host)).toBe(generation);
+    });
+
+    it('a connection to itself lives on when policies come', async () => {
+      const traffic = await startTraffic(cluster.world);
+      const { netns } = cluster.pod('x/a');
+      await traffic.listen(netns, ECHO_PORT);
+      const connections = await Promise.all(SERVICE.map((destination) => traffic.connect({ netns, destination, port: ECHO_PORT, interval: 10 })));
+      const echoed = (): Promise<number[]> => Promise.all(connections.map(async (connection) => (await connection.stats()).echoed));
+      expect(connections.map(({ state }) => state)).toEqual(['open', 'open']);
+      await cluster.policies(...isolated());
+      const before = await echoed();
+      await eventually('more echoes over both families', async () => (await echoed()).every((count, index) => count > (before[index] ?? 0) + 5) || undefined);
+      for (const connection of connections) expect((await connection.stats()).state).toBe('open');
+    });
+
+    it('a forged source gets no connection whose other direction would pass for a reply', async () => {
+      const [{ ipv4, ipv6 }, other] = [cluster.pod('x/a'), cluster.pod('y/b')];
+      const probe = await startProbe(cluster.world);
+      const packet = (source: string, destination: string, sourcePort: number): ProbePacket & { readonly sourcePort: number } =>
+        ({ from: 'x/a', family: source.includes(':') ? 6 : 4, protocol: 6, source, destination, sourcePort, destinationPort: 80 });
+      const forged = [packet(other.ipv4, SERVICE[0] ?? '', 50_001), packet(other.ipv6, SERVICE[1] ?? '', 50_002)];
+      const own = [packet(ipv4, SERVICE[0] ?? '', 50_003), packet(ipv6, SERVICE[1] ?? '', 50_004)];
+      const seen = async (packets: readonly ProbePacket[]): Promise<string[]> => (await probe.send(packets, 100)).map((result) => result.delivered.join(' '));
+      expect(await seen([...forged, ...own])).toEqual(['x/a', 'x/a', 'x/a', 'x/a']);
+      await cluster.policies(...isolated());
+      const again = (packets: typeof own): ProbePacket[] => packets.map((one) => ({ ...one, sourcePort: one.sourcePort + 100 }));
+      expect(await seen([...again(forged), ...again(own)])).toEqual(['', '', 'x/a', 'x/a']);
+    });
   });
 });

@@ -151,7 +151,7 @@ export class Agent {
 
   /** Runs bin/agentctl against this agent; never rejects for its exit status. */
   async agentctl(...args: readonly string[]): Promise<AgentctlResult> {
-    const result = await command(AGENTCTL, ['--socket', this.socket, ...args], { timeoutMs: 60_000 });
+    const result = await command(AGENTCTL, args, { timeoutMs: 60_000, env: { DFW_SOCKET: this.socket } });
     return {
       ...result,
       json: () => {

@@ -12,6 +12,7 @@ export const apply = defineVerb({
   examples: [
     ['agentctl apply -f policy.yaml --dry-run', 'check the documents and say what would change, as diff does'],
     ['agentctl apply -f manifests/', 'every YAML, JSON and .rules file of a directory'],
+    ['agentctl apply -f groups.yaml -f policies/', 'several files and directories, as one change'],
     ['kubectl get networkpolicies -A -o yaml | agentctl apply -f -', 'from stdin'],
   ],
   build: (parser) => parser

@@ -10,6 +10,7 @@ export const attach = defineVerb({
   summary: 'bind a vNIC of a workload to an interface of this host: makes its filter',
   examples: [
     ['agentctl attach default/web --interface veth3f2a --address 10.98.0.2', 'eth0 of a pod'],
+    ['agentctl attach default/web -i veth3f2a --address 10.98.0.2 --address fd00::2', 'one with two addresses'],
     ['agentctl attach vm/web-sv-01a --interface tap7 --vnic eth1 --mac 52:54:00:00:00:07', 'a NIC of a VM'],
   ],
   build: (parser) => parser

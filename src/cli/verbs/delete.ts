@@ -16,6 +16,7 @@ export const deleteVerb = defineVerb({
   summary: 'remove objects that were made with apply or attach',
   examples: [
     ['agentctl delete -f policy.yaml', 'every object that the file names'],
+    ['agentctl delete -f policies/ -f groups.yaml', 'several files and directories, as one change'],
     ['agentctl delete pod web -n shop', 'one object'],
   ],
   build: (parser) => parser

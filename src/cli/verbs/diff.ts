@@ -14,6 +14,7 @@ export const diff = defineVerb({
   summary: 'say what rules, address sets and live connections a change would touch; change nothing',
   examples: [
     ['agentctl diff -f policy.yaml', 'rules and address sets that would change, filter by filter, and connections that would be cut'],
+    ['agentctl diff -f groups.yaml -f policies/', 'several files and directories, as one change'],
     ['agentctl diff -f policy.yaml --delete', 'the same for deleting what the file names'],
     ['agentctl diff -f policy.yaml -o json | jq .flowsCut', 'connections that would lose their permission'],
   ],

@@ -63,7 +63,7 @@ export class GroupStore {
     return resolveGroup(name, { ...this.context, group: (key) => this.stored.get(key)?.inForce }, dependencies);
   }
 
-  /** Lets go of deleted groups that nobody uses. Call after policies were resolved. Adds the keys of those. */
+  /** Lets go of deleted groups that nobody uses; those in use get a problem that says so. Call after policies were resolved. */
   forgetUnused(used: (key: string) => boolean): void {
     for (const key of this.waiting) {
       const stored = this.stored.get(key);

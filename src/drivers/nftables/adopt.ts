@@ -6,11 +6,11 @@ import type { ElementDump } from '../../native/binding.js';
 import { BASE_CHAINS, ICMP_PROTOCOLS, PORT_PROTOCOLS, SETS } from './base-layout.js';
 import { Block, equalsDump } from './blocks.js';
 import type { ChainImage, SetImage } from './image.js';
-import { DISPATCH_SETS, interfaceKey } from './pieces.js';
+import { DISPATCH_SETS, hairpinElements, interfaceKey } from './pieces.js';
 import { NOTHING, plan, type Actual, type PlanOptions } from './plan.js';
 import type { ReadVerdict, TableReader } from './reader.js';
 import { elementChanges } from './table-elements.js';
-import { keepsConnections, type Target } from './target.js';
+import { keepsConnections, type Target } from '../../compile/target.js';
 import { CODE_VERDICTS, logChainImage, logVerdicts, PACKET_CODE_VERDICTS, type VerdictElement } from './verdicts.js';
 
 export interface Adoption {
@@ -101,7 +101,7 @@ async function compareSets(reader: TableReader, wanted: Actual, retired: Readonl
   const labels = [...wanted.labels.values()];
   const stateless = labels.filter((label) => label.stateless).map((label) => wordKey(label.id));
   const plain: readonly (readonly [SetImage, Block])[] = [
-    [SETS.vnics, names], [SETS.portProtocols, keyBlock(1, PORT_PROTOCOLS.map((protocol) => Uint8Array.of(protocol)))],
+    [SETS.vnics, names], [SETS.hairpins, hairpinElements(wanted.filters)], [SETS.portProtocols, keyBlock(1, PORT_PROTOCOLS.map((protocol) => Uint8Array.of(protocol)))],
     [SETS.icmpProtocols, keyBlock(1, ICMP_PROTOCOLS.map((protocol) => Uint8Array.of(protocol)))],
   ];
   for (const [set, block] of plain) if (!equalsDump(block, await reader.elements(set), set)) return `elements of ${set.name} differ`;

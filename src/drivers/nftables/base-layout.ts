@@ -4,6 +4,7 @@
  *   dfw_forward / dfw_input / dfw_output
  *     both label words name rules in force -> accept            (established traffic: one rule)
  *     vNIC involved -> workload (from a vNIC to anywhere), to_workload, from_workload (where the other side can be none)
+ *       a pod to itself through its own Service -> accept
  *       invalid -> drop; untracked (neighbour discovery, ...) -> judged by its own headers
  *       source's filter (vnic_out), then destination's filter (vnic_in); replies go to the same filters as the original
  *       sides without a filter get the not-applicable id
@@ -13,10 +14,10 @@
 import { NOT_APPLICABLE_ID } from '../../compile/label-ids.js';
 import {
   accept, atMost, big32, byte, counter, ct, drop, equal, goTo, host32, immediate, inSet, mask, meta, notEqual, notInSet, payload, rejectProhibited,
-  rejectReset, returns, setCt, verdictMap, type Expression,
+  rejectReset, returns, routedBack, setCt, verdictMap, type Expression,
 } from './expressions.js';
 import { rule, type ChainImage, type SetImage } from './image.js';
-import { CT, CT_STATE, FAMILY, HOOK, META, PAYLOAD, TYPE } from './kernel.js';
+import { CT, CT_STATE, CT_STATUS, FAMILY, HOOK, META, PAYLOAD, TYPE } from './kernel.js';
 
 export const TABLE = { family: FAMILY.inet, table: 'dfw' } as const;
 
@@ -41,6 +42,8 @@ export const SETS = {
    */
   verdicts: set('verdicts', TYPE.mark, 4, 'verdict'),
   packetVerdicts: set('packet_verdicts', TYPE.mark, 4, 'verdict'),
+  /** Input and output interface of what a pod sends to itself through a Service. */
+  hairpins: set('hairpins', TYPE.twoIfnames, 32, 0),
   portProtocols: set('port_protocols', TYPE.protocol, 1, 0),
   icmpProtocols: set('icmp_protocols', TYPE.protocol, 1, 0),
 } as const satisfies Record<string, SetImage>;
@@ -90,6 +93,17 @@ const notNew = [
   rule('no connection: invalid, or not tracked by conntrack', ...hasState(CT_STATE.invalid | CT_STATE.untracked), goTo('untracked')),
   rule('the other direction', ct(CT.direction, 0), equal(0, byte(1)), goTo('replies')),
 ];
+
+/**
+ * A pod reaches itself through its own Service, whatever its policies say (Kubernetes: a pod cannot block access to itself). Such packets
+ * have a translated destination and go out where they came in. With a source elsewhere (a forged one) they would make a connection whose
+ * other direction is another pod's reply: the route back must lead to the same interface. No label: whatever else might come of the
+ * connection is judged. Most packets go no further than the first comparison.
+ */
+const hairpin = rule(
+  'a pod to itself, through a Service', ct(CT.status, 0), mask(0, host32(CT_STATUS.destinationNat)), notEqual(0, big32(0)),
+  meta(META.iifname, 0), meta(META.oifname, 4), inSet(SETS.hairpins.name, 0), routedBack(0), equal(0, host32(1)), accept,
+);
 
 function hasState(bits: number): readonly Expression[] {
   return [ct(CT.state, 0), mask(0, host32(bits)), notEqual(0, big32(0))];
@@ -151,6 +165,7 @@ export const BASE_CHAINS: readonly ChainImage[] = [
   {
     name: 'workload',
     rules: [
+      hairpin,
       ...notNew,
       stage(META.iifname, SETS.vnicOut, "source's filter"),
       stage(META.oifname, SETS.vnicIn, "destination's filter"),

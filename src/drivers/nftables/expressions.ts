@@ -1,6 +1,6 @@
 /** nf_tables expressions as bytes: one function an expression. A rule is the concatenation. */
 import { AttributeWriter } from './attributes.js';
-import { register, VERDICT, VERDICT_REGISTER } from './kernel.js';
+import { FIB, register, VERDICT, VERDICT_REGISTER } from './kernel.js';
 
 export type Expression = (writer: AttributeWriter) => void;
 
@@ -38,6 +38,11 @@ export function ct(key: number, destination: number, direction?: 0 | 1): Express
     writer.u32(1, register(destination)).u32(2, key);
     if (direction !== undefined) writer.u8(3, direction);
   });
+}
+
+/** 1 (host order) into a register when the route back to the packet's source leads to the interface it came in by, else 0. Not in output. */
+export function routedBack(destination: number): Expression {
+  return expression('fib', (writer) => writer.u32(1, register(destination)).u32(2, FIB.resultOif).u32(3, FIB.saddr | FIB.iif | FIB.present));
 }
 
 /** Conntrack key from a register (labels are OR-ed in; 16 bytes). */

@@ -16,13 +16,21 @@ export const VERDICT = { drop: 0, accept: 1, jump: -3, goto: -4, return: -5 } as
 /** Data type of verdict maps (NFT_DATA_VERDICT). */
 export const DATA_VERDICT = 0xffffff00;
 /** nft's own datatype numbers: what makes listings readable and loadable. */
-export const TYPE = { ipv4: 7, ipv6: 8, ether: 9, protocol: 12, service: 13, mark: 19, ifname: 41 } as const;
+export const TYPE = {
+  ipv4: 7, ipv6: 8, ether: 9, protocol: 12, service: 13, mark: 19, ifname: 41,
+  /** ifname . ifname: nft's numbers of the parts, six bits each. */
+  twoIfnames: (41 << 6) | 41,
+} as const;
 export const META = { protocol: 1, mark: 3, iifname: 6, oifname: 7, nfproto: 15, l4proto: 16 } as const;
 export const CT = {
-  state: 0, direction: 1, protoSource: 11, protoDestination: 12, labels: 13,
+  state: 0, direction: 1, status: 2, protoSource: 11, protoDestination: 12, labels: 13,
   sourceIp: 19, destinationIp: 20, sourceIp6: 21, destinationIp6: 22,
 } as const;
 export const CT_STATE = { invalid: 1, established: 2, related: 4, new: 8, untracked: 64 } as const;
+/** enum ip_conntrack_status of include/uapi/linux/netfilter/nf_conntrack_common.h. */
+export const CT_STATUS = { destinationNat: 1 << 5 } as const;
+/** FIB lookups: which address, by which interface, and how the answer comes. */
+export const FIB = { resultOif: 1, saddr: 1, iif: 8, present: 32 } as const;
 export const PAYLOAD = { link: 0, network: 1, transport: 2 } as const;
 
 /** The n-th 32-bit register. */

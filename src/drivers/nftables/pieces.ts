@@ -2,12 +2,13 @@
 import { hash32 } from '../../model/text-hash.js';
 import type { CompiledTable, Side } from '../../compile/compiled.js';
 import { CHAIN, SETS } from './base-layout.js';
+import { Block } from './blocks.js';
 import { counter, jump, returns } from './expressions.js';
 import { rule, type ChainImage, type SetImage } from './image.js';
 import { VERDICT } from './kernel.js';
 import { asksForTypes, entryChain, tableChains } from './table-layout.js';
 import { peersMatter, tableSets, usedSets, type TableSets } from './table-sets.js';
-import type { TargetFilter } from './target.js';
+import type { TargetFilter } from '../../compile/target.js';
 import type { Verdict } from './verdicts.js';
 
 /** A compiled table with its kernel names. Derived once per compilation. */
@@ -53,6 +54,7 @@ export function layoutFacts(names: TableSets, compiled: CompiledTable): string {
 export interface FilterPiece {
   readonly chains: ReadonlyMap<string, ChainImage>;
   readonly dispatch: Readonly<Record<'vnicIn' | 'vnicOut' | 'packetIn' | 'packetOut', Verdict>>;
+  readonly hairpin: boolean;
 }
 
 /** Chain of a filter's side: first rule counts what is judged, second what is accepted. */
@@ -63,7 +65,7 @@ export function filterChain(filter: number, side: Side): string {
 export function filterPiece(filter: TargetFilter): FilterPiece {
   if (filter.table === undefined) {
     const verdict = { code: VERDICT.jump, chain: filter.failOpen ? CHAIN.open : CHAIN.closed };
-    return { chains: new Map(), dispatch: { vnicIn: verdict, vnicOut: verdict, packetIn: verdict, packetOut: verdict } };
+    return { chains: new Map(), dispatch: { vnicIn: verdict, vnicOut: verdict, packetIn: verdict, packetOut: verdict }, hairpin: false };
   }
   const prefix = tablePrefix(filter.table);
   const chains = (['in', 'out'] as const).map((side): ChainImage => ({
@@ -78,6 +80,7 @@ export function filterPiece(filter: TargetFilter): FilterPiece {
       vnicIn: to(filterChain(filter.number, 'in')), vnicOut: to(filterChain(filter.number, 'out')),
       packetIn: to(entryChain(prefix, 'in', 'packet')), packetOut: to(entryChain(prefix, 'out', 'packet')),
     },
+    hairpin: filter.reachesItself,
   };
 }
 
@@ -86,6 +89,18 @@ export function interfaceKey(name: string): Uint8Array {
   const key = new Uint8Array(16);
   key.set(new TextEncoder().encode(name).subarray(0, 15));
   return key;
+}
+
+/** Elements of set `hairpins`: the interfaces of these filters twice, as that of input and of output. */
+export function hairpinElements(filters: Iterable<readonly [string, FilterPiece]>): Block {
+  const block = new Block(SETS.hairpins.keyLength, 0);
+  for (const [name, { hairpin }] of filters) {
+    if (!hairpin) continue;
+    block.add();
+    const key = interfaceKey(name);
+    for (const start of [0, key.length]) key.forEach((value, offset) => block.keyByte(start + offset, value));
+  }
+  return block;
 }
 
 export const DISPATCH_SETS = { vnicIn: SETS.vnicIn, vnicOut: SETS.vnicOut, packetIn: SETS.packetIn, packetOut: SETS.packetOut } as const;

@@ -9,7 +9,7 @@
  *   retired    ids that no rule has any more; kept so that nobody gets them before the sweep
  * Both can be read off the kernel's sets, so a crash at any point loses nothing.
  */
-import { losses } from '../../compile/losses.js';
+import { lostLabels } from '../../compile/lost-labels.js';
 import { hostDelta, type LabelInfo } from '../../compile/compiled.js';
 import type { Segment } from '../../native/binding.js';
 import { AttributeWriter } from './attributes.js';
@@ -19,9 +19,9 @@ import { host32 } from './expressions.js';
 import {
   appendRules, deleteChain, deleteSet, deleteTable, equalChains, flushChain, newChain, newSet, newTable, type ChainImage, type SetImage,
 } from './image.js';
-import { DISPATCH_SETS, filterPiece, interfaceKey, nextTablePiece, tablePiece, type FilterPiece, type TablePiece } from './pieces.js';
+import { DISPATCH_SETS, filterPiece, hairpinElements, interfaceKey, nextTablePiece, tablePiece, type FilterPiece, type TablePiece } from './pieces.js';
 import { elementChanges } from './table-elements.js';
-import { keepsConnections, targetLabels, type Target, type TargetFilter } from './target.js';
+import { keepsConnections, targetLabels, type Target, type TargetFilter } from '../../compile/target.js';
 import {
   addCommented, addVerdicts, CODE_VERDICTS, logChain, logChainImage, logVerdicts, PACKET_CODE_VERDICTS, removeElements,
   type CommentedElement, type Verdict, type VerdictElement,
@@ -151,7 +151,7 @@ class Planner {
     const { actual, target } = this;
     const tables = this.pieces();
     const filters = this.filterPieces();
-    const lost = this.lost(filters);
+    const lost = this.lost();
     this.summary.lost = lost.size;
 
     if (!actual.present) this.base();
@@ -309,6 +309,10 @@ class Planner {
     for (const name of filters.keys()) if (!before.has(name)) putName(members.add, name);
     this.block('delete', SETS.vnics, members.remove, true);
     this.block('add', SETS.vnics, members.add, true);
+    // Where the other side has it too it stays.
+    const only = (pieces: ReadonlyMap<string, FilterPiece>, others: ReadonlyMap<string, FilterPiece>): Block => hairpinElements([...pieces].filter(([name]) => others.get(name)?.hairpin !== true));
+    this.block('delete', SETS.hairpins, only(before, filters), true);
+    this.block('add', SETS.hairpins, only(filters, before), true);
     for (const [name, piece] of before) {
       if (filters.get(name) !== piece) this.chains(piece.chains, filters.get(name)?.chains);
     }
@@ -372,23 +376,10 @@ class Planner {
     this.block('add', SETS.live, liveBlock([...live].filter((id) => !before.has(id))), true);
   }
 
-  private lost(filters: ReadonlyMap<string, FilterPiece>): Set<number> {
+  private lost(): Set<number> {
     const { actual, target } = this;
-    const lost = new Set<number>();
-    const loseAll = (key: string | undefined): void => {
-      for (const id of key === undefined ? [] : (actual.tables.get(key)?.compiled.labels.keys() ?? [])) lost.add(id);
-    };
-    for (const [key, piece] of actual.tables) {
-      const now = target.tables.get(key);
-      if (now === undefined) loseAll(key);
-      else for (const id of losses(piece.compiled, now)) lost.add(id);
-    }
-    for (const [name, filter] of actual.target.filters) {
-      const now = target.filters.get(name);
-      if (filters.has(name) && now?.table !== filter.table) loseAll(filter.table);
-    }
     // A rule that comes to accept what it refused has no connections to lose.
-    return new Set([...lost].filter((id) => actual.live.has(id)));
+    return new Set([...lostLabels(actual.target, target)].filter((id) => actual.live.has(id)));
   }
 }
 
@@ -429,7 +420,7 @@ function putName(block: Block, name: string): void {
 }
 
 function sameFilter(a: TargetFilter, b: TargetFilter): boolean {
-  return a.number === b.number && a.table === b.table && a.failOpen === b.failOpen;
+  return a.number === b.number && a.table === b.table && a.failOpen === b.failOpen && a.reachesItself === b.reachesItself;
 }
 
 function sameVerdict(a: Verdict, b: Verdict | undefined): boolean {

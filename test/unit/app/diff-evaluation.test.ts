@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { evaluateObjects } from '../../../src/app/diff-evaluation.js';
 import { compareTables } from '../../../src/app/diff-tables.js';
-import { provisionalNumbers } from '../../../src/app/filter-numbers.js';
+import { provisionalNumbers } from '../../../src/app/stored-numbers.js';
 import type { EffectiveTable } from '../../../src/compile/effective.js';
 import { PolicyEngine } from '../../../src/compile/policy/policy-engine.js';
 import { WorldState, type ObjectChange } from '../../../src/compile/world.js';

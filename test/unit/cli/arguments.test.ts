@@ -1,10 +1,18 @@
-import { describe, expect, test } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable, Writable } from 'node:stream';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { RemoteAgentApi } from '../../../src/api/client.js';
 import { dynamicWord } from '../../../src/cli/completion.js';
 import { exitCodeOf } from '../../../src/cli/exit-codes.js';
 import { kindCandidates, resolveKind } from '../../../src/cli/kinds.js';
-import { duration, integer, pointInTime } from '../../../src/cli/options.js';
+import { duration, integer, pointInTime, REPEATABLE } from '../../../src/cli/options.js';
+import { Output } from '../../../src/cli/output.js';
 import { parseCommandLine, staticCandidates } from '../../../src/cli/parser.js';
+import { palette } from '../../../src/cli/render/palette.js';
 import { workloadOf } from '../../../src/cli/verbs/attach.js';
+import { VERBS } from '../../../src/cli/verbs/index.js';
 import { ERROR_CODES, isAgentError } from '../../../src/model/errors.js';
 
 const usage = expect.toSatisfy((error: unknown) => isAgentError(error, 'E_USAGE'));
@@ -78,9 +86,85 @@ describe('the command line', () => {
     expect(String(failure)).toMatch(message);
     expect(String(failure)).not.toContain('\n');
   });
+  test.each([
+    [['getrules', '-f', 'a', '-f', 'b'], /--filter is given 2 times \(a, b\) and takes one value/u],
+    [['getrules', '--filter', 'a', '-f', 'b', '-f', 'c'], /--filter is given 3 times \(a, b, c\)/u], [['status', '-o', 'json', '-o', 'yaml'], /--output is given 2 times \(json, yaml\)/u],
+    [['--socket', '/a', 'status', '--socket=/b'], /--socket is given 2 times/u], [['delete', 'pod', 'web', '-n', 'a', '-n', 'b'], /--namespace is given 2 times/u],
+    [['trace', '--from', 'a', '--to', 'b', '--dport', '1', '--dport', '2'], /--dport is given 2 times \(1, 2\)/u],
+    [['attach', 'vm/a', '-i', 'tap1', '-i', 'tap2'], /--interface is given 2 times/u],
+  ])('%j: an option that takes one value is refused when it is given more often', async (argv, message) => {
+    const failure: unknown = await parse(...argv).catch((error: unknown) => error);
+    expect(failure).toEqual(usage);
+    expect(String(failure)).toMatch(message);
+  });
+  test('a flag may be repeated: the last one counts', async () => {
+    expect(await parse('status', '--no-color', '--color', '--no-color')).toMatchObject({ kind: 'run', globals: { color: false } });
+  });
+  test('exactly the options that help shows as lists may be repeated', async () => {
+    const lists = new Set<string>();
+    for (const { name } of VERBS) {
+      const help = await parseCommandLine([name, '--help'], {}, 1_000);
+      // Of "-f, --file", "--address" and the positional "expression" the long name; examples stand before and have no such end.
+      for (const [, list = ''] of (help.kind === 'print' ? help.text : '').matchAll(/^\s+(?:-\w, )?(?:--)?([\w-]+) .*\[array\]/gmu)) lists.add(list);
+    }
+    expect([...lists].sort()).toEqual([...REPEATABLE].sort());
+  });
   test('help is an answer', async () => {
     expect(await parse('--help')).toMatchObject({ kind: 'print', text: expect.stringContaining('summarize-dvfilter') });
     expect(await parse('getflows', '-h')).toMatchObject({ kind: 'print', text: expect.stringContaining('Examples:') });
+  });
+});
+
+describe('options that take several values', () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'dfw-arguments-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  /** Runs a verb against an agent that records what it is asked. */
+  async function asked(...argv: string[]): Promise<unknown[]> {
+    const parsed = await parseCommandLine(argv, {}, 100);
+    if (parsed.kind !== 'run') throw new Error('not a verb');
+    const calls: unknown[] = [];
+    const record = (answer: unknown) => async (argument: unknown): Promise<unknown> => {
+      calls.push(argument);
+      return answer;
+    };
+    const difference = { changes: [], errors: [], filters: { added: [], removed: [] }, reordered: [], rules: {}, addressSets: {}, flowsCut: [], flowsComplete: true };
+    const agent = { apply: record([]), deleteObjects: record([]), diff: record(difference), attach: record({ object: 'Attachment/a', operation: 'created' }) };
+    const sink = new Writable({ write: (_chunk, _encoding, done) => done() });
+    await parsed.invocation({
+      agent: async () => agent as unknown as RemoteAgentApi, out: new Output(sink, sink), format: 'json', palette: palette(false), signal: new AbortController().signal,
+      stdin: Readable.from([Buffer.from('{"kind":"Pod","metadata":{"name":"stdin"}}')]), now: () => 0, clientVersion: '0',
+    });
+    return calls;
+  }
+  function file(name: string): string {
+    const path = join(folder, `${name}.json`);
+    writeFileSync(path, JSON.stringify(pod(name)));
+    return path;
+  }
+  const pod = (name: string): unknown => ({ kind: 'Pod', metadata: { name } });
+
+  test('apply and diff read every file, in order, as one change', async () => {
+    const documents = ['b', 'a', 'stdin'].map((name) => ({ document: pod(name) }));
+    expect(await asked('apply', '-f', file('b'), '--file', file('a'), '-f', '-')).toEqual([documents]);
+    expect(await asked('apply', '-f', file('b'), '-f', file('a'), '-f', '-', '--dry-run')).toEqual([{ documents, delete: false, own: true }]);
+    expect(await asked('diff', '-f', file('b'), `--file=${file('a')}`, '-f-', '--delete')).toEqual([{ documents, delete: true, own: false }]);
+  });
+  test('delete names the objects of every file', async () => {
+    expect(await asked('delete', '-f', file('b'), '-f', file('a'))).toEqual([[expect.objectContaining({ kind: 'Pod', name: 'b' }), expect.objectContaining({ kind: 'Pod', name: 'a' })]]);
+    expect(await asked('delete', '-f', file('b'))).toEqual([[expect.objectContaining({ name: 'b' })]]);
+  });
+  test('a value after the file is no second file', async () => {
+    await expect(asked('delete', '-f', file('a'), file('b'))).rejects.toSatisfy((error: unknown) => isAgentError(error, 'E_USAGE'));
+  });
+  test('attach has all addresses', async () => {
+    const addresses = async (...argv: string[]): Promise<unknown> => (await asked('attach', 'vm/a', '-i', 'tap1', ...argv))[0];
+    expect(await addresses('--address', '10.0.0.1', '--address', 'fd00::1')).toMatchObject({ interface: 'tap1', addresses: ['10.0.0.1', 'fd00::1'] });
+    expect(await addresses('--address', '10.0.0.1')).toMatchObject({ addresses: ['10.0.0.1'] });
+    expect(await addresses()).toMatchObject({ addresses: [] });
   });
 });
 

@@ -1,5 +1,5 @@
-/** What the nftables driver is asked to make true. */
-import type { CompiledTable, LabelInfo } from '../../compile/compiled.js';
+/** What a datapath driver is asked to make true. */
+import type { CompiledTable, LabelInfo } from './compiled.js';
 
 export interface TargetFilter {
   /** Stable number of the filter; names its chains. */
@@ -10,6 +10,8 @@ export interface TargetFilter {
   readonly table: string | undefined;
   /** What happens without a table. */
   readonly failOpen: boolean;
+  /** With a table, reaches itself through a Service whatever its rules say. For pods: their vNIC has nobody else behind it. */
+  readonly reachesItself: boolean;
 }
 
 export interface Target {
