@@ -108,6 +108,7 @@ export class ReplyStream {
       }
       if (quote < at) quote = positionOf(chunk, QUOTE, at);
       const end = Math.min(quote, positionOf(chunk, BACKSLASH, at));
+      if (end > at) this.highSurrogate = 0;
       out.set(chunk.subarray(at, end), length);
       length += end - at;
       at = end + 1;
