@@ -1,5 +1,7 @@
 import { AgentError } from '../../../model/errors.js';
 
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
 const LONGEST_KEY = 64;
 const LONGEST_ERROR = 64 * 1024;
 const ESCAPES: ReadonlyMap<number, number> = new Map([
@@ -97,22 +99,28 @@ export class ReplyStream {
     const out = new Uint8Array(chunk.length - from + 8);
     let length = 0;
     let at = from;
+    let quote = -1;
     while (at < chunk.length) {
-      const byte = chunk[at] ?? 0;
-      at += 1;
-      if (this.escape !== undefined) length = this.readEscape(byte, out, length);
-      else if (byte === 0x5c) this.escape = '';
-      else if (byte === 0x22) {
+      if (this.escape !== undefined) {
+        length = this.readEscape(chunk[at] ?? 0, out, length);
+        at += 1;
+        continue;
+      }
+      if (quote < at) quote = positionOf(chunk, QUOTE, at);
+      const end = Math.min(quote, positionOf(chunk, BACKSLASH, at));
+      if (end > at) this.highSurrogate = 0;
+      out.set(chunk.subarray(at, end), length);
+      length += end - at;
+      at = end + 1;
+      if (end === quote && quote < chunk.length) {
         this.hand(out.subarray(0, length));
         this.place = this.place === 'key' ? 'colon' : 'after';
         return at;
-      } else {
-        out[length] = byte;
-        length += 1;
       }
+      if (end < chunk.length) this.escape = '';
     }
     this.hand(out.subarray(0, length));
-    return at;
+    return chunk.length;
   }
 
   private readEscape(byte: number, out: Uint8Array, begin: number): number {
@@ -163,4 +171,10 @@ export class ReplyStream {
   private wrong(): AgentError {
     return new AgentError('E_PARSE', 'the answer is no JSON-RPC reply with a text', { object: this.peer });
   }
+}
+
+/** The end of the chunk where there is none. */
+function positionOf(chunk: Uint8Array, byte: number, from: number): number {
+  const at = chunk.indexOf(byte, from);
+  return at === -1 ? chunk.length : at;
 }

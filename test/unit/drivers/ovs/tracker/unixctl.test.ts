@@ -43,6 +43,11 @@ describe('ReplyStream', () => {
     expect(read(Buffer.from('{"id":0,"result":null,"error":null}\n'))).toEqual({ text: '', refusal: undefined, done: true });
   });
 
+  it('makes a replacement character of half a pair, which is no text', () => {
+    const result = (escapes: string): string => read(Buffer.from(`{"result":"${escapes}"}`)).text;
+    expect([result('\\ud834\\udd1e'), result('\\ud834\\udd1e\\udd1e'), result('\\ud834x\\udd1e')]).toEqual(['𝄞', '𝄞\ufffd', 'x\ufffd']);
+  });
+
   it('ends in a text or an AgentError, whatever comes, and is done only at the end', () => {
     const anything = fc.oneof(fc.uint8Array({ maxLength: 60 }), fc.string({ unit: fc.constantFrom('{', '}', '"', '\\', 'u', 'r', ':', ',', 'result', 'd8', ' ', '[', '0'), maxLength: 30 }).map((value) => new Uint8Array(Buffer.from(value))));
     fc.assert(
