@@ -16,6 +16,8 @@ const project = (name: string, timeout: number, maxWorkers: number | string) => 
 
 export default defineConfig({
   test: {
-    projects: [project('unit', 20_000, '100%'), project('contract', 60_000, 2), project('netns', 180_000, 2), project('e2e', 180_000, 2)],
+    projects: [
+      project('unit', 20_000, '100%'), project('contract', 60_000, 2), project('netns', 180_000, 2), project('ovs', 180_000, 1), project('e2e', 180_000, 2),
+    ],
   },
 });

@@ -2,7 +2,7 @@
 import { Compiler } from '../../src/compile/compiler.js';
 import { buildWorld, type World } from '../../src/compile/world.js';
 import { NftablesDriver, type Applied } from '../../src/drivers/nftables/driver.js';
-import type { Target } from '../../src/drivers/nftables/target.js';
+import type { Target } from '../../src/compile/target.js';
 import type { DesiredObject } from '../../src/model/objects.js';
 import type { NativeBinding, NftSocket } from '../../src/native/binding.js';
 import { loadNative } from '../../src/native/load.js';

@@ -39,6 +39,14 @@ install_debian_packages() {
     die 'Debian packages could not be installed.' 'See the lines above; fix what they name (often: dpkg --configure -a, apt-get -f install) and run this again.'
 }
 
+# For scripts/ovs and the tests, which start switches of their own. Where the package came only now, its service stays off; a
+# switch that somebody had before is left alone.
+install_open_vswitch() {
+  if is_installed openvswitch-switch; then return; fi
+  install_debian_packages openvswitch-switch
+  if [ -d /run/systemd/system ]; then systemctl disable --quiet openvswitch-switch.service || true; fi
+}
+
 # "URI keyring" of the Debian archive this machine uses: the line of the stable release's "main" in its own sources.
 archive_of_this_machine() {
   # shellcheck disable=SC2016 # the $(...) are apt's

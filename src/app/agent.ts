@@ -41,6 +41,7 @@ import { hostAddresses, HostAddresses } from './host-addresses.js';
 import { auditLookups, loggedIds, TrackedFlows } from './lookups.js';
 import { collectMetrics } from './metrics-collector.js';
 import { NameLearning } from './name-learning.js';
+import { NftablesEnforcement } from './nftables-enforcement.js';
 import { OWN_SOURCE, OwnObjects } from './own-objects.js';
 import { PolicyIndex, policyKey } from './policy-index.js';
 import { PolicyQueries } from './policy-queries.js';
@@ -116,6 +117,10 @@ export class Agent {
 
     const driver = new NftablesDriver({ socket: this.nft, log: log.child('nftables'), logGroup: config.nflogGroup });
     const netdev = new NetdevDriver({ socket: this.nft, log: log.child('netdev') });
+    const enforcement = new NftablesEnforcement({
+      driver, netdev, flows: this.flowTable, clock, log: log.child('datapath'), logGroup: config.nflogGroup,
+      sensor: config.ids.enabled ? config.ids.sensor : '', onDue: () => this.loop.markDirty('sweep'),
+    });
     this.ruleNumbers = new StoredRuleNumbers({
       read: () => readTextFile(join(config.stateDir, 'rules.json')),
       write: (text) => writeFileAtomic(join(config.stateDir, 'rules.json'), text),
@@ -126,7 +131,7 @@ export class Agent {
     }, log.child('held'));
     this.hostAddresses = new HostAddresses({ read: hostAddresses, clock, onChange: () => this.loop.markDirty('host addresses') });
     const dnsDriver = new DnsDriver({
-      socket: this.nft, log: log.child('dns'), logGroup: config.dns.nflogGroup, onCommit: (generation) => this.datapath.committedElsewhere(generation),
+      socket: this.nft, log: log.child('dns'), logGroup: config.dns.nflogGroup, onCommit: (generation) => enforcement.committedElsewhere(generation),
     });
     this.names = new NameLearning({
       driver: dnsDriver, reader: new native.NflogReader({ group: config.dns.nflogGroup, copyRange: 65_535 }),
@@ -141,8 +146,8 @@ export class Agent {
     this.policies = engine(this.ruleNumbers);
     this.datapath = new Datapath({
       desired: new DesiredState(this.sources), policies: this.policies, ruleNumbers: this.ruleNumbers, held: this.held, hostAddresses: () => this.hostAddresses.current,
-      numbers: this.numbers, driver, netdev, names: this.names, links: this.links, flows: this.flowTable, clock, log: log.child('datapath'),
-      failOpen, logGroup: config.nflogGroup, sensor: config.ids.enabled ? config.ids.sensor : '', onSwept: () => this.loop.markDirty('sweep'),
+      numbers: this.numbers, enforcement, names: this.names, links: this.links, clock, log: log.child('datapath'),
+      failOpen, onDue: () => this.loop.markDirty('due'),
     });
     this.loop = new ReconcileLoop({
       clock, log: log.child('reconcile'), settleMs: SETTLE_MS, idleMs: IDLE_MS,
@@ -171,9 +176,9 @@ export class Agent {
     const objects = new OwnObjects({ store, sources: this.sources, reread: () => own.sync(this.stopping.signal) });
     const index = new PolicyIndex(() => this.datapath.realized?.compilation);
     const flows = new FlowService(this.flowTable, () => this.datapath.labels, (table, ruleId) => index.references.get(policyKey(table, ruleId)));
-    const filters = new FilterQueries({ driver, netdev, flows: this.flowTable, links: () => this.datapath.links, refreshLinks: () => this.datapath.refreshLinks(), failOpen });
+    const filters = new FilterQueries({ enforcement, flows: this.flowTable, refreshLinks: () => this.datapath.refreshLinks(), failOpen });
     const service = new AgentService({
-      datapath: this.datapath, loop: this.loop, sources: this.sources, netdev, ids: this.ids, names: this.names, status, failOpen, own: objects, flows, filters,
+      datapath: this.datapath, loop: this.loop, sources: this.sources, enforcement, ids: this.ids, names: this.names, status, failOpen, own: objects, flows, filters,
       policies: new PolicyQueries({
         engine: this.policies, realized: () => this.datapath.realized, ruleStats: () => filters.ruleStats(), knownNumber: (key) => this.ruleNumbers.known(key),
       }),
@@ -189,7 +194,7 @@ export class Agent {
       api: service, socketPath: config.api.socket, group: config.api.group, log: log.child('api'),
       peerCredentials: (fd) => native.peerCredentials(fd), allow: peerAccess(config.api.group),
     });
-    collectMetrics({ metrics: this.metrics, datapath: this.datapath, driver, netdev, flows: this.flowTable, sources: this.sources, status, ids: this.ids, names: this.names });
+    collectMetrics({ metrics: this.metrics, datapath: this.datapath, enforcement, flows: this.flowTable, sources: this.sources, status, ids: this.ids, names: this.names });
     this.metricsServer = this.buildMetricsServer(status);
   }
 

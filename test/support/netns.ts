@@ -10,14 +10,11 @@
  * Forwarded packets with TTL 98 or 99 (the probe's) are dropped silently on arrival in workloads and outside, after any sniffer
  * has seen them, so that no stack answers them.
  */
-import { execFileSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { readdirSync } from 'node:fs';
 import type { AddressPlan, PlanWorkload } from '../oracle/plan.js';
 import { Cleanup } from './cleanup.js';
 import { command, mustRun, type CommandOptions, type CommandResult } from './command.js';
+import { Namespaces } from './namespaces.js';
 
-const PREFIX = 'dfwt-';
 export const PROBE_TTL = 99;
 
 export interface WorkloadSpec {
@@ -63,38 +60,18 @@ export const OUTSIDE_IPV4 = '203.0.113.1';
 export const OUTSIDE_IPV6 = '2001:db8:cafe::1';
 
 export async function createWorld(options: WorldOptions): Promise<World> {
-  removeAbandoned();
-  const base = `${PREFIX}${process.pid.toString(36)}-${randomBytes(3).toString('hex')}`;
   const cleanup = new Cleanup();
-  const netnsNames: string[] = [];
-  const removeNow = (): void => {
-    for (const name of netnsNames.toReversed()) removeNetns(name);
-    netnsNames.length = 0;
-  };
-  const onSignal = (signal: NodeJS.Signals): void => {
-    removeNow();
-    process.off(signal, onSignal);
-    process.kill(process.pid, signal);
-  };
-  process.once('exit', removeNow);
-  process.once('SIGINT', onSignal);
-  process.once('SIGTERM', onSignal);
-  cleanup.defer('namespaces', () => {
-    process.off('exit', removeNow);
-    process.off('SIGINT', onSignal);
-    process.off('SIGTERM', onSignal);
-    removeNow();
-  });
-
+  const namespaces = new Namespaces(cleanup);
+  const { base } = namespaces;
   const host = `${base}-h`;
   const outside = options.outside === true ? `${base}-o` : undefined;
   const specs: readonly WorkloadSpec[] = typeof options.workloads === 'number' ? Array.from({ length: options.workloads }, () => ({})) : options.workloads;
   const workloads = specs.map((spec, index) => planWorkload(base, spec, index));
   const staticNeighbours = options.staticNeighbours ?? true;
   try {
-    netnsNames.push(host, ...(outside === undefined ? [] : [outside]), ...workloads.map((workload) => workload.netns));
-    await batch(undefined, netnsNames.map((name) => `netns add ${name}`));
-    await Promise.all(netnsNames.map((name) => prepare(name, name === host)));
+    const names = [host, ...(outside === undefined ? [] : [outside]), ...workloads.map((workload) => workload.netns)];
+    await namespaces.add(names);
+    await Promise.all(names.map((name) => prepare(name, name === host)));
     await batch(host, [
       'link set lo up',
       `addr add ${HOST_IPV4}/32 dev lo`,
@@ -128,8 +105,7 @@ export async function createWorld(options: WorldOptions): Promise<World> {
     },
     async addWorkload(spec) {
       const workload = planWorkload(base, spec, all.length);
-      netnsNames.push(workload.netns);
-      await batch(undefined, [`netns add ${workload.netns}`]);
+      await namespaces.add([workload.netns]);
       await prepare(workload.netns, false);
       await batch(host, hostSide(workload, staticNeighbours));
       await batch(workload.netns, workloadSide(workload, staticNeighbours));
@@ -250,51 +226,4 @@ async function prepare(netns: string, isHost: boolean): Promise<void> {
 
 async function batch(netns: string | undefined, lines: readonly string[]): Promise<void> {
   await mustRun('ip', [...(netns === undefined ? [] : ['-n', netns]), '-batch', '-'], { input: `${lines.join('\n')}\n` });
-}
-
-/** Ends the processes that still run in it, too: they are the test's own. Absent is fine. */
-function removeNetns(name: string): void {
-  for (const pid of netnsPids(name)) {
-    try {
-      process.kill(pid, 'SIGKILL');
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-    }
-  }
-  try {
-    execFileSync('ip', ['netns', 'del', name], { stdio: 'pipe' });
-  } catch (error) {
-    if (listNetns().includes(name)) throw error;
-  }
-}
-
-function netnsPids(name: string): number[] {
-  try {
-    return execFileSync('ip', ['netns', 'pids', name], { stdio: 'pipe' }).toString().split('\n').filter((line) => line !== '').map(Number);
-  } catch (error) {
-    if (listNetns().includes(name)) throw error;
-    return [];
-  }
-}
-
-function listNetns(): string[] {
-  try {
-    return readdirSync('/run/netns');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
-}
-
-/** Namespaces of test processes that no longer run. */
-function removeAbandoned(): void {
-  for (const name of listNetns()) {
-    const owner = new RegExp(`^${PREFIX}([0-9a-z]+)-`).exec(name)?.[1];
-    if (owner === undefined) continue;
-    try {
-      process.kill(Number.parseInt(owner, 36), 0);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ESRCH') removeNetns(name);
-    }
-  }
 }

@@ -10,7 +10,7 @@ import { DISPATCH_SETS, hairpinElements, interfaceKey } from './pieces.js';
 import { NOTHING, plan, type Actual, type PlanOptions } from './plan.js';
 import type { ReadVerdict, TableReader } from './reader.js';
 import { elementChanges } from './table-elements.js';
-import { keepsConnections, type Target } from './target.js';
+import { keepsConnections, type Target } from '../../compile/target.js';
 import { CODE_VERDICTS, logChainImage, logVerdicts, PACKET_CODE_VERDICTS, type VerdictElement } from './verdicts.js';
 
 export interface Adoption {

@@ -13,7 +13,7 @@ import { SETS, TABLE } from './base-layout.js';
 import { deleteTable, newTable } from './image.js';
 import { NOTHING, plan, rebuild, settle, type Actual, type Plan, type PlanOptions } from './plan.js';
 import { TableReader } from './reader.js';
-import { EMPTY_TARGET, type Target } from './target.js';
+import { EMPTY_TARGET, type Target } from '../../compile/target.js';
 
 /** What a sweep must clear: words that hold one of `ids`, or a value that is no id of `known`. */
 export interface Sweep {

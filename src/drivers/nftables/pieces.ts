@@ -8,7 +8,7 @@ import { rule, type ChainImage, type SetImage } from './image.js';
 import { VERDICT } from './kernel.js';
 import { asksForTypes, entryChain, tableChains } from './table-layout.js';
 import { peersMatter, tableSets, usedSets, type TableSets } from './table-sets.js';
-import type { TargetFilter } from './target.js';
+import type { TargetFilter } from '../../compile/target.js';
 import type { Verdict } from './verdicts.js';
 
 /** A compiled table with its kernel names. Derived once per compilation. */

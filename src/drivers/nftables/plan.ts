@@ -9,7 +9,7 @@
  *   retired    ids that no rule has any more; kept so that nobody gets them before the sweep
  * Both can be read off the kernel's sets, so a crash at any point loses nothing.
  */
-import { losses } from '../../compile/losses.js';
+import { lostLabels } from '../../compile/lost-labels.js';
 import { hostDelta, type LabelInfo } from '../../compile/compiled.js';
 import type { Segment } from '../../native/binding.js';
 import { AttributeWriter } from './attributes.js';
@@ -21,7 +21,7 @@ import {
 } from './image.js';
 import { DISPATCH_SETS, filterPiece, hairpinElements, interfaceKey, nextTablePiece, tablePiece, type FilterPiece, type TablePiece } from './pieces.js';
 import { elementChanges } from './table-elements.js';
-import { keepsConnections, targetLabels, type Target, type TargetFilter } from './target.js';
+import { keepsConnections, targetLabels, type Target, type TargetFilter } from '../../compile/target.js';
 import {
   addCommented, addVerdicts, CODE_VERDICTS, logChain, logChainImage, logVerdicts, PACKET_CODE_VERDICTS, removeElements,
   type CommentedElement, type Verdict, type VerdictElement,
@@ -151,7 +151,7 @@ class Planner {
     const { actual, target } = this;
     const tables = this.pieces();
     const filters = this.filterPieces();
-    const lost = this.lost(filters);
+    const lost = this.lost();
     this.summary.lost = lost.size;
 
     if (!actual.present) this.base();
@@ -376,23 +376,10 @@ class Planner {
     this.block('add', SETS.live, liveBlock([...live].filter((id) => !before.has(id))), true);
   }
 
-  private lost(filters: ReadonlyMap<string, FilterPiece>): Set<number> {
+  private lost(): Set<number> {
     const { actual, target } = this;
-    const lost = new Set<number>();
-    const loseAll = (key: string | undefined): void => {
-      for (const id of key === undefined ? [] : (actual.tables.get(key)?.compiled.labels.keys() ?? [])) lost.add(id);
-    };
-    for (const [key, piece] of actual.tables) {
-      const now = target.tables.get(key);
-      if (now === undefined) loseAll(key);
-      else for (const id of losses(piece.compiled, now)) lost.add(id);
-    }
-    for (const [name, filter] of actual.target.filters) {
-      const now = target.filters.get(name);
-      if (filters.has(name) && now?.table !== filter.table) loseAll(filter.table);
-    }
     // A rule that comes to accept what it refused has no connections to lose.
-    return new Set([...lost].filter((id) => actual.live.has(id)));
+    return new Set([...lostLabels(actual.target, target)].filter((id) => actual.live.has(id)));
   }
 }
 

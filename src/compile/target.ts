@@ -1,5 +1,5 @@
-/** What the nftables driver is asked to make true. */
-import type { CompiledTable, LabelInfo } from '../../compile/compiled.js';
+/** What a datapath driver is asked to make true. */
+import type { CompiledTable, LabelInfo } from './compiled.js';
 
 export interface TargetFilter {
   /** Stable number of the filter; names its chains. */

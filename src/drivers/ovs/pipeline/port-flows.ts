@@ -1,0 +1,88 @@
+/** Flows that bind filters to ports of the bridge: who sends, who gets, what is copied. */
+import type { Action } from '../openflow/actions.js';
+import { goTo, register, resubmit, set, type Flow, type MatchValues, type Step } from './flow.js';
+import { macNumber } from './layer2-flows.js';
+import { CATEGORY, cookie, REGISTER, SIDE, TABLE } from './stages.js';
+
+/** A port of the bridge, as frames are forwarded to it. */
+export interface BridgePort {
+  /** 1..0xfeff, or LOCAL (0xfffe). */
+  readonly number: number;
+  /** Gets broadcasts and what is for addresses that nobody knows. False for taps and the like. */
+  readonly floods: boolean;
+}
+
+/** A filter whose port exists. */
+export interface PortFilter {
+  /** The filter's stable number, not 0. */
+  readonly number: number;
+  readonly port: number;
+  /** '' = to be learned. */
+  readonly mac: string;
+  /** Number of its rule table; 0: none in force. */
+  readonly rules: number;
+  readonly failOpen: boolean;
+  /** Ports that get copies of what the workload sends (out) and gets (in). */
+  readonly mirrors: Readonly<Record<'in' | 'out', readonly number[]>>;
+}
+
+export const LOCAL = 0xfffe;
+
+export function filterFlows(filter: PortFilter): Flow[] {
+  const { number, port, mac, rules } = filter;
+  const flow = (table: number, priority: number, match: MatchValues, ...actions: Step[]): Flow => ({
+    table, priority, cookie: cookie(CATEGORY.filter, number), match, actions,
+  });
+  const binding = (side: 'in' | 'out'): Flow[] => {
+    const stage = SIDE[side];
+    const match = { [register(side === 'out' ? REGISTER.from : REGISTER.to)]: number };
+    // Judged less accepted = refused: both are counted here.
+    const judge = rules !== 0 ? [goTo(stage.local)] : filter.failOpen ? [set(side === 'out' ? REGISTER.labelOut : REGISTER.labelIn, 0), goTo(stage.accepted)] : [];
+    return [flow(stage.filter, 100, match, ...judge), flow(stage.accepted, 100, match, goTo(stage.after))];
+  };
+  return [
+    flow(TABLE.CLASSIFY, 100, { in_port: port }, ...copies(filter.mirrors.out, port), set(REGISTER.from, number), set(REGISTER.fromRules, rules), goTo(TABLE.SPOOF)),
+    flow(TABLE.PORT, 100, { [register(REGISTER.port)]: port }, set(REGISTER.to, number), set(REGISTER.toRules, rules), goTo(TABLE.IN_L2_SOURCE)),
+    ...binding('out'), ...binding('in'),
+    ...(filter.mirrors.in.length === 0 ? [] : [
+      flow(TABLE.OUTPUT, 100, { [register(REGISTER.port)]: port }, ...copies(filter.mirrors.in, port), { type: 'output', port }),
+    ]),
+    // An address that is declared is nobody else's, and need not be learned.
+    ...(mac === '' ? [] : [
+      flow(TABLE.SPOOF, 100, { in_port: port }, goTo(TABLE.OUT_L2_SOURCE)),
+      flow(TABLE.MACS, 100, { eth_dst: macNumber(mac) }, set(REGISTER.port, port)),
+    ]),
+  ];
+}
+
+function copies(targets: readonly number[], own: number): Action[] {
+  // A copy to the port itself would never end.
+  return targets.filter((port) => port !== own).map((port) => ({ type: 'output', port }));
+}
+
+/** What is for every port, as a copy for each; the switch sends nothing back to where it came from. */
+export function floodFlows(ports: readonly BridgePort[]): Flow[] {
+  const copiesTo = ports.filter(({ floods }) => floods).map(({ number }) => number).sort((a, b) => a - b);
+  return [{
+    table: TABLE.FLOOD, priority: 0, cookie: cookie(CATEGORY.port, 0), match: {},
+    actions: copiesTo.map((number): Action => ({
+      type: 'clone', actions: [{ type: 'set_field', field: register(REGISTER.port), value: number }, resubmit(TABLE.PORT)],
+    })),
+  }];
+}
+
+/** Ports by whose traffic reports are limited one by one, so that none takes the others' share. */
+export function reportFlows(ports: readonly BridgePort[], controller: number): Flow[] {
+  const report = (meter: number): Action => ({ type: 'controller', maxLength: REPORT_LENGTH, controllerId: controller, meter });
+  return [
+    { table: TABLE.REPORT, priority: 0, cookie: cookie(CATEGORY.port, 0), match: {}, actions: [report(OTHER_METER)] },
+    ...ports.filter(({ number }) => number !== LOCAL).map(({ number }): Flow => ({
+      table: TABLE.REPORT, priority: 100, cookie: cookie(CATEGORY.port, number), match: { in_port: number }, actions: [report(number)],
+    })),
+  ];
+}
+
+/** Enough of a packet for every header that the log shows and that an answer needs. */
+const REPORT_LENGTH = 256;
+/** Meter of reports from ports without one of their own. */
+export const OTHER_METER = 0xff00;
