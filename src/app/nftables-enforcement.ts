@@ -7,6 +7,7 @@ import { netdevImage, type NetdevImage } from '../drivers/nftables/netdev-layout
 import { filterChain } from '../drivers/nftables/pieces.js';
 import type { NftablesDriver } from '../drivers/nftables/driver.js';
 import type { Filter } from '../model/filter.js';
+import type { TrafficControlObject } from '../model/objects.js';
 import type { FlowTable, Link } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
@@ -155,7 +156,7 @@ export class NftablesEnforcement implements Enforcement {
 
   private async applyFrames({ world, compilation, links }: Wanted): Promise<{ changed: boolean; mirrors: readonly ResolvedMirror[]; problems: Problem[] }> {
     const { options } = this;
-    const mirrors = resolveMirrors(world, links);
+    const mirrors = resolveMirrors(world, links, pendingReason);
     const tables = (filter: Filter): readonly EffectiveTable[] => compilation.sources.get(compilation.filterTables.get(filter.name) ?? '') ?? [];
     const filters = netdevFilters(world, tables, mirrors, links);
     const sensor = links.get(options.sensor);
@@ -178,4 +179,10 @@ export class NftablesEnforcement implements Enforcement {
       return { changed: false, mirrors, problems: [{ object: 'netdev dfw', path: '', message }] };
     }
   }
+}
+
+function pendingReason(control: TrafficControlObject, device: Link | undefined): string | undefined {
+  if (control.action !== 'Mirror') return `action ${control.action} is not supported by the nftables datapath`;
+  if (device === undefined) return `device ${control.targetDevice} does not exist`;
+  return device.up ? undefined : `device ${control.targetDevice} is down`;
 }

@@ -35,7 +35,7 @@ export class Comparison implements FlowSink {
   /** A flow that shall be. */
   add(flow: Flow): void {
     const match = encodeMatch(matchFields(flow.match), this.version);
-    this.wanted.set(key(flow.table, flow.priority, match), {
+    this.wanted.set(wireKey(flow.table, flow.priority, match), {
       cookie: flow.cookie, instructions: encodeInstructions(instructions(flow.actions), this.version), flow,
     });
   }
@@ -47,7 +47,7 @@ export class Comparison implements FlowSink {
   /** A flow that is. Flows that the switch learned are not looked at. */
   seen(entry: FlowEntry): void {
     if (category(entry.cookie) === CATEGORY.learned) return;
-    const at = key(entry.table, entry.priority, entry.match);
+    const at = wireKey(entry.table, entry.priority, entry.match);
     const wanted = this.wanted.get(at);
     if (wanted === undefined) {
       this.cookies.add(entry.cookie);
@@ -70,7 +70,8 @@ export function objectOf(cookie: bigint): number {
   return Number(cookie & 0xffff_ffffn);
 }
 
-function key(table: number, priority: number, match: Uint8Array): string {
+/** Equal for the same flow only. */
+export function wireKey(table: number, priority: number, match: Uint8Array): string {
   return `${table} ${priority} ${Buffer.from(match.buffer, match.byteOffset, match.length).toString('latin1')}`;
 }
 

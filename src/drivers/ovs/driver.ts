@@ -6,7 +6,10 @@ import type { LabelInfo } from '../../compile/compiled.js';
 import { AgentError } from '../../model/errors.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
-import { Comparison, category, objectOf } from './adopt.js';
+import { Comparison, category, objectOf, wireKey } from './adopt.js';
+import { encodeMatch } from './openflow/match.js';
+import { matchFields } from './pipeline/flow.js';
+import { layer2Flows } from './pipeline/layer2-flows.js';
 import { FlowBundle } from './flow-bundle.js';
 import { KnownLabels } from './known-labels.js';
 import { deleteByCookie, encodeFlowMod } from './openflow/flow-mod.js';
@@ -178,11 +181,52 @@ export class OvsDriver {
     return found;
   }
 
-  /** Ports came, went or changed: what filters and floods say of them is made true; learned addresses are forgotten. */
-  async portsChanged(): Promise<Applied> {
+  /** Frames that came from (out) and were sent to (in, only where they are copied) each filter's port, by filter number. */
+  async portCounters(): Promise<Map<number, Record<'in' | 'out', FlowCounter>>> {
+    const found = new Map<number, Record<'in' | 'out', FlowCounter>>();
+    const note = (number: number, side: 'in' | 'out', counters: FlowCounter): void => {
+      const none = { packets: 0n, bytes: 0n };
+      found.set(number, { ...(found.get(number) ?? { in: none, out: none }), [side]: counters });
+    };
+    for (const [table, side] of [[TABLE.CLASSIFY, 'out'], [TABLE.OUTPUT, 'in']] as const) {
+      await this.options.session().dump({ ...OURS, table }, (entry) => {
+        if (category(entry.cookie) === CATEGORY.filter) note(objectOf(entry.cookie), side, entry.counters);
+      });
+    }
+    return found;
+  }
+
+  /** Frames by "in|out TABLE/RULE" of the layer 2 rules of a filter. */
+  async layer2Counters(filter: number): Promise<Map<string, FlowCounter>> {
     const session = this.options.session();
-    if (this.known === session) await session.send(encodeFlowMod(deleteByCookie((COOKIE_MAGIC << 48n) | (BigInt(CATEGORY.learned) << 40n), COOKIE_MASK | (0xffn << 40n)), session.version));
-    return this.apply(this.wanted);
+    const rules = new Map<string, string>();
+    const [name] = [...this.wanted.filters].find(([, { number }]) => number === filter) ?? [];
+    const bindings = (name === undefined ? undefined : this.wanted.frames.get(name)?.layer2) ?? [];
+    for (const side of ['in', 'out'] as const) {
+      for (const flow of layer2Flows(filter, side, bindings)) {
+        if (flow.rule !== undefined) rules.set(wireKey(flow.table, flow.priority, encodeMatch(matchFields(flow.match), session.version)), `${side} ${flow.rule.table}/${flow.rule.id}`);
+      }
+    }
+    const counters = new Map<string, FlowCounter>();
+    for (const table of rules.size === 0 ? [] : [TABLE.OUT_L2, TABLE.IN_L2]) {
+      await session.dump({ ...OURS, table }, (entry) => {
+        const rule = rules.get(wireKey(entry.table, entry.priority, entry.match));
+        if (rule !== undefined) add(counters, rule, entry.counters);
+      });
+    }
+    return counters;
+  }
+
+  /** Somebody else changed flows of ours: the next apply compares all of them. */
+  distrust(): void {
+    this.known = undefined;
+  }
+
+  /** Forgets learned addresses: they may lead to ports that are others now. */
+  async forgetAddresses(): Promise<void> {
+    const session = this.options.session();
+    const learned = (COOKIE_MAGIC << 48n) | (BigInt(CATEGORY.learned) << 40n);
+    await session.send(encodeFlowMod(deleteByCookie(learned, COOKIE_MASK | (0xffn << 40n)), session.version));
   }
 
   /** Removes our flows. The only thing that ends enforcement; on a bridge in secure mode nothing is forwarded then. */
@@ -249,7 +293,7 @@ function suspectLabels(state: Actual, cookies: ReadonlySet<bigint>): Set<number>
   return suspect;
 }
 
-function add(counters: Map<number, FlowCounter>, id: number, { packets, bytes }: FlowCounter): void {
+function add<K>(counters: Map<K, FlowCounter>, id: K, { packets, bytes }: FlowCounter): void {
   const known = counters.get(id);
   counters.set(id, { packets: packets + (known?.packets ?? 0n), bytes: bytes + (known?.bytes ?? 0n) });
 }
