@@ -39,7 +39,7 @@ import { FilterQueries } from './filter-queries.js';
 import { HeldObjects } from './held-objects.js';
 import { HeldReplies } from './held-replies.js';
 import { hostAddresses, HostAddresses } from './host-addresses.js';
-import { auditLookups, loggedIds, TrackedFlows } from './lookups.js';
+import { auditLookups, loggedIds, loggedPackets, TrackedFlows } from './lookups.js';
 import { collectMetrics } from './metrics-collector.js';
 import { NameLearning } from './name-learning.js';
 import { NftablesEnforcement } from './nftables-enforcement.js';
@@ -315,7 +315,7 @@ export class Agent {
   private buildEnforcement(): Enforcement {
     const { config, environment: { clock, log } } = this;
     if (config.datapath === 'ovs') {
-      this.ovs = wireOvs(config, clock, log.child('ovs'), (reason) => this.loop.markDirty(reason));
+      this.ovs = wireOvs(config, clock, log.child('ovs'), (reason) => this.loop.markDirty(reason), (packet) => this.audit.onPackets(loggedPackets(this.datapath, packet)));
       return this.ovs.enforcement;
     }
     return new NftablesEnforcement({

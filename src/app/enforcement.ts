@@ -44,6 +44,8 @@ export interface Enforcement {
    * stays in force and the next call begins by reading it.
    */
   apply(wanted: Wanted): Promise<Enforced>;
+  /** Resolves when no packet is judged by what was in force before the last apply. */
+  settled(): Promise<void>;
   /** Has somebody else changed what is ours? The next apply repairs it. */
   drifted(depth: 'structure' | 'all'): Promise<string | undefined>;
   /** Interfaces came, went or changed. */

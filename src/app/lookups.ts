@@ -1,12 +1,15 @@
 /** How the audit log and the IDS find out whose packet or connection something is. */
 import { NOT_APPLICABLE_ID } from '../compile/label-ids.js';
-import { parseLogPrefix } from '../drivers/nftables/verdicts.js';
+import { layer2LogPrefix } from '../drivers/nftables/netdev-layout.js';
+import { logPrefix, parseLogPrefix } from '../drivers/nftables/verdicts.js';
+import { layer2Id } from '../drivers/ovs/pipeline/layer2-flows.js';
+import type { LoggedPacket } from '../drivers/ovs/reports.js';
 import type { AuditLookups } from '../drivers/audit/audit-log.js';
 import type { AlertContext, FlowLookup } from '../drivers/ids/alerts.js';
 import type { ConnectionTuple } from '../drivers/ids/eve-alert.js';
 import type { Filter } from '../model/filter.js';
 import { protocolToText } from '../model/protocols.js';
-import type { FlowRecord, FlowTable } from '../native/binding.js';
+import type { FlowRecord, FlowTable, NflogPacket } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Datapath } from './datapath.js';
 
@@ -39,6 +42,37 @@ export function auditLookups(datapath: Datapath): AuditLookups {
       return { rule, filterHash: filters().find((filter) => filter.addresses.includes(address))?.hash };
     },
   };
+}
+
+/** A packet that the switch reported, as the audit log takes those of NFLOG. None when its rule is gone. */
+export function loggedPackets(datapath: Datapath, { label, layer2, from, to, frame, length }: LoggedPacket): NflogPacket[] {
+  const prefix = layer2 ? layer2Prefix(datapath, label, to) : labelPrefix(datapath, label);
+  if (prefix === undefined || frame.length < 14) return [];
+  const index = (name: string | undefined): number => datapath.links.get(name ?? '')?.index ?? 0;
+  const tagged = frame[12] === 0x81 && frame[13] === 0;
+  const network = tagged ? 18 : 14;
+  return [{
+    prefix, indev: index(from), outdev: index(to), hook: 0, timestampMs: 0, length: length - network,
+    ethertype: ((frame[network - 2] ?? 0) << 8) | (frame[network - 1] ?? 0), payload: frame.subarray(network),
+  }];
+}
+
+function labelPrefix(datapath: Datapath, id: number): string | undefined {
+  const label = datapath.labels.get(id);
+  return label === undefined ? undefined : logPrefix(label);
+}
+
+/** Layer 2 rules of the source's filter are asked before it is known where a frame goes. */
+function layer2Prefix(datapath: Datapath, id: number, to: string | undefined): string | undefined {
+  for (const tables of datapath.realized?.compilation.sources.values() ?? []) {
+    for (const { table } of tables) {
+      for (const rule of table.layer2Rules) {
+        const { name } = table.metadata;
+        if (layer2Id({ table: name, rule }) === id) return layer2LogPrefix({ table: name, rule }, to === undefined ? 'out' : 'in');
+      }
+    }
+  }
+  return undefined;
 }
 
 /** Label ids of the rules that log admitted connections, whose ends are logged too. */

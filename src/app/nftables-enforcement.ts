@@ -64,6 +64,11 @@ export class NftablesEnforcement implements Enforcement {
     return { changed: applied.changed || frames.changed, elements: applied.elements, lost: applied.lost, mirrors: frames.mirrors, problems: frames.problems };
   }
 
+  settled(): Promise<void> {
+    // A transaction is in force when the kernel has answered.
+    return Promise.resolve();
+  }
+
   async drifted(depth: 'structure' | 'all'): Promise<string | undefined> {
     return (await this.options.driver.drifted(depth)) ?? (await this.framesDrifted());
   }

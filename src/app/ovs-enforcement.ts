@@ -49,6 +49,10 @@ export class OvsEnforcement implements Enforcement {
     };
   }
 
+  settled(): Promise<void> {
+    return this.options.driver.settled();
+  }
+
   drifted(depth: 'structure' | 'all'): Promise<string | undefined> {
     // Changes by others come as events; the comparison is for what events missed.
     return depth === 'all' ? this.options.driver.drifted() : Promise.resolve(undefined);

@@ -1,6 +1,8 @@
 /** The Open vSwitch datapath, wired: one connection, one driver, one enforcement. */
 import { dirname, join } from 'node:path';
 import { OvsDriver } from '../drivers/ovs/driver.js';
+import { UnixctlClient } from '../drivers/ovs/tracker/unixctl.js';
+import { Reports, type LoggedPacket } from '../drivers/ovs/reports.js';
 import { BridgeConnection } from '../drivers/ovs/session.js';
 import { describeError } from '../model/errors.js';
 import type { Clock } from '../platform/clock.js';
@@ -18,23 +20,25 @@ const CONTROLLER = 0xdf77;
 /** Where the switch's sockets are when the database is not on this host's file system. */
 const RUN_DIRECTORY = '/run/openvswitch';
 
-export function wireOvs(config: Config, clock: Clock, log: Logger, onDue: (reason: string) => void): OvsParts {
+export function wireOvs(config: Config, clock: Clock, log: Logger, onDue: (reason: string) => void, onLogged: (packet: LoggedPacket) => void): OvsParts {
   const { bridge: bridgeName } = config.ovs;
   const bridge: BridgeConnection = new BridgeConnection({
-    path: managementSocket(config.ovs), bridge: bridgeName, controller: CONTROLLER, clock, log,
+    path: join(runDirectory(config.ovs), `${bridgeName}.mgmt`), bridge: bridgeName, controller: CONTROLLER, clock, log,
     onDue: (reason) => {
       if (reason === 'flows') driver.distrust();
       if (reason === 'ports') driver.forgetAddresses().catch((error: unknown) => log.warn('ovs.forget_failed', { error: describeError(error) }));
       onDue(`bridge ${reason}`);
     },
-    onPacket: () => undefined,
+    onPacket: (packet) => reports.take(packet),
   });
-  const driver: OvsDriver = new OvsDriver({ session: () => bridge.session(), clock, log, bridge: bridgeName, controller: CONTROLLER });
+  const reports = new Reports({ bridge: () => bridge, log, onLogged });
+  const control = new UnixctlClient({ directory: runDirectory(config.ovs), program: 'ovs-vswitchd', clock });
+  const driver: OvsDriver = new OvsDriver({ session: () => bridge.session(), clock, log, bridge: bridgeName, controller: CONTROLLER, nextRound: async () => void (await control.call('revalidator/wait', [])) });
   return { bridge, enforcement: new OvsEnforcement({ driver, bridge, bridgeName }) };
 }
 
-/** BRIDGE.mgmt stands beside the database's socket. */
-export function managementSocket({ bridge, database }: Config['ovs']): string {
+/** Sockets stand beside the database's. */
+function runDirectory({ database }: Config['ovs']): string {
   const path = /^unix:(.*)$/.exec(database)?.[1];
-  return join(path === undefined ? RUN_DIRECTORY : dirname(path), `${bridge}.mgmt`);
+  return path === undefined ? RUN_DIRECTORY : dirname(path);
 }

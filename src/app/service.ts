@@ -171,6 +171,7 @@ export class AgentService implements AgentApi {
     const work = (async () => {
       await Promise.all(this.options.sources.map(({ source }) => source.sync(deadline)));
       await this.options.loop.flush('sync');
+      await this.options.enforcement.settled();
     })();
     await Promise.race([work, expired]);
     const errors = this.options.status.errors();

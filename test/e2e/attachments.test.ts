@@ -19,7 +19,7 @@ beforeAll(async () => {
 afterAll(() => world.close());
 beforeEach(async ({ onTestFailed }) => {
   onTestFailed(async () => console.log(await agent.tail()));
-  await flushConntrack(world.host);
+  await flushConntrack(world);
 });
 
 const openTable = ruleTable('open', { rules: [{ id: 1, direction: 'inout', protocol: 'any', action: 'accept' }] });

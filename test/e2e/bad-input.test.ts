@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => world.close());
 beforeEach(async ({ onTestFailed }) => {
   onTestFailed(async () => console.log(await agent.tail()));
-  await flushConntrack(world.host);
+  await flushConntrack(world);
 });
 
 /** Whatever a test left: only the base stays. */

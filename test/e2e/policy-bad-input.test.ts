@@ -29,7 +29,7 @@ beforeAll(async () => {
 afterAll(() => world.close());
 beforeEach(async ({ onTestFailed }) => {
   onTestFailed(async () => console.log(await agent.tail()));
-  await flushConntrack(world.host);
+  await flushConntrack(world);
 });
 afterEach(async () => {
   for (const name of await readdir(agent.manifests)) if (!['workloads.yaml', 'base.yaml'].includes(name)) await agent.remove(name);

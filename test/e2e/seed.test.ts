@@ -60,7 +60,7 @@ beforeAll(async () => {
 afterAll(() => world.close());
 beforeEach(async ({ onTestFailed }) => {
   onTestFailed(async () => console.log(await agent.tail()));
-  await flushConntrack(world.host);
+  await flushConntrack(world);
 });
 
 const web = (): string => world.workload('web-sv-01a').netns;

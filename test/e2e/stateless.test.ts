@@ -20,7 +20,7 @@ beforeAll(async () => {
 afterAll(() => world.close());
 beforeEach(async ({ onTestFailed }) => {
   onTestFailed(async () => console.log(await agent.tail()));
-  await flushConntrack(world.host);
+  await flushConntrack(world);
 });
 
 const request = { id: 1, direction: 'inout', protocol: 'tcp', ports: ['7001'], action: 'accept', stateless: true };

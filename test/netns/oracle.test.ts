@@ -25,7 +25,7 @@ it(`says what linear nft rules do, for ${TABLES} random tables`, { timeout: Math
     const made = generateCase(seed, world.plan, { packets: 50 });
     const policy: ExpectedPolicy = { tables: made.tables, sharedSets: made.sharedSets, failurePolicy: seed % 5 === 0 ? 'open' : 'closed' };
     await mustRun('ip', ['netns', 'exec', world.host, 'nft', '-f', '-'], { input: linearNft(policy, world.workloads) });
-    await flushConntrack(world.host);
+    await flushConntrack(world);
     const mismatches = await compare(world.plan, policy, probe, made.packets);
     if (mismatches.length > 0) failures.push([`seed ${seed}`, describePolicy(policy), ...mismatches.slice(0, 3).map(describeMismatch)].join('\n'));
   }

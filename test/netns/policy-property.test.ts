@@ -54,7 +54,7 @@ async function load(objects: readonly DesiredObject[]): Promise<void> {
 async function report(title: string, objects: readonly DesiredObject[], sent: readonly GeneratedPacket[], texts: readonly string[]): Promise<string> {
   const fails = async (smaller: readonly DesiredObject[]): Promise<boolean> => {
     await load(smaller);
-    await flushConntrack(world.host);
+    await flushConntrack(world);
     return (await comparePackets(plan, asWorld(smaller), probe, sent.slice(0, 1))).length > 0;
   };
   // A mismatch that goes away with the connections forgotten is about connections: then the whole case is shown.
@@ -70,7 +70,7 @@ it(`judges ${SETS} random sets of policies x ${PACKETS} packets as the oracle do
     const random = new Random(seed);
     let objects: readonly DesiredObject[] = [];
     let before: readonly GeneratedPacket[] = [];
-    await flushConntrack(world.host);
+    await flushConntrack(world);
     for (let round = 0; round <= EDITS && failures.length < 3; round += 1) {
       objects = round === 0 ? generateObjects(random, plan) : edit(random, plan, objects);
       await load(objects);

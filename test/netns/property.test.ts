@@ -47,7 +47,7 @@ async function report(seed: number, policy: ExpectedPolicy, mismatches: readonly
   const packets = mismatches.slice(0, 3).map((mismatch) => mismatch.sent);
   const fails = async (smaller: ExpectedPolicy): Promise<boolean> => {
     await load(smaller);
-    await flushConntrack(world.host);
+    await flushConntrack(world);
     return (await compare(world.plan, smaller, probe, packets)).length > 0;
   };
   // A mismatch that goes away with the connections forgotten is about connections: then the whole case is shown.
@@ -69,7 +69,7 @@ it(`judges ${TABLES} random tables x ${PACKETS} packets as the oracle does`, { t
     const made = generateCase(seed, world.plan, { packets: PACKETS });
     let policy: ExpectedPolicy = { tables: made.tables, sharedSets: made.sharedSets, failurePolicy: 'closed' };
     const keep = seed % 2 === 0;
-    if (!keep) await flushConntrack(world.host);
+    if (!keep) await flushConntrack(world);
     await load(policy);
     const known = new Set(keep ? before.map(({ packet }) => connectionKey(packet)) : []);
     const packets = [...(keep ? before : []), ...made.packets.filter(({ packet }) => !known.has(connectionKey(packet)))];

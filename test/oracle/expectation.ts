@@ -42,7 +42,8 @@ export function expectation(plan: AddressPlan, policy: ExpectedPolicy, sent: Gen
   // The refusal goes to the packet's source address. Spoofed: to somebody else, who may or may not get it.
   const home = endpointOf(plan, sent.packet.source) ?? (plan.outside.length > 0 ? OUTSIDE : HOST);
   if (home !== sent.from) return { verdict, observations: ['refused', 'silent'] };
-  // L2 rules know no connections: they may stop the refusal on its way to the workload.
+  // L2 rules know no connections: they may stop the refusal on its way to the workload; not a switch's own, which goes straight to the port.
   const stopped = source !== undefined && judgeFrame(source, 'in', frameOf(source, 'in', sent.packet), policy.sharedSets) === 'drop';
-  return { verdict, observations: [stopped ? 'silent' : 'refused'] };
+  if (!stopped) return { verdict, observations: ['refused'] };
+  return { verdict, observations: plan.refusedBy === 'switch' ? ['silent', 'refused'] : ['silent'] };
 }

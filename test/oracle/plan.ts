@@ -18,6 +18,8 @@ export interface AddressPlan {
   readonly host: readonly string[];
   /** Prefixes routed to the outside namespace; empty without one. */
   readonly outside: readonly string[];
+  /** Who answers what a rule refuses; absent: the host. */
+  readonly refusedBy?: 'host' | 'switch';
 }
 
 /** Where packets come from or go to: a workload's name, or one of these. */

@@ -1,5 +1,6 @@
 /** What the kernel of a test namespace holds, read with other people's tools. */
 import { fileURLToPath } from 'node:url';
+import type { World } from './netns.js';
 import { mustRun } from './command.js';
 
 /** nf_tables generation id: it changes with every committed batch, whoever wrote it. */
@@ -14,6 +15,7 @@ export async function nftTables(netns: string): Promise<string[]> {
   return text.split('\n').filter((line) => line.startsWith('table ')).map((line) => line.slice('table '.length));
 }
 
-export async function flushConntrack(netns: string): Promise<void> {
-  await mustRun('ip', ['netns', 'exec', netns, 'conntrack', '-F']);
+export async function flushConntrack({ host, ovs }: Pick<World, 'host' | 'ovs'>): Promise<void> {
+  await mustRun('ip', ['netns', 'exec', host, 'conntrack', '-F']);
+  await ovs?.appctl('dpctl/flush-conntrack');
 }

@@ -165,6 +165,7 @@ export async function createWorld(options: WorldOptions): Promise<World> {
     plan: {
       workloads: all,
       host: [HOST_IPV4, HOST_IPV6],
+      refusedBy: ovs === undefined ? 'host' : 'switch',
       outside: outside === undefined ? [] : ['203.0.113.0/24', '2001:db8:cafe::/64'],
     },
     workload(which) {

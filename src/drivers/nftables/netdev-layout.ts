@@ -102,7 +102,7 @@ function layer2Rules(binding: Layer2Binding, side: Side, filter: NetdevFilter, l
 
 const SOURCE_OFFSET = 6;
 
-export function layer2LogPrefix(binding: Layer2Binding, side: Side): string {
+export function layer2LogPrefix(binding: Pick<Layer2Binding, 'table' | 'rule'>, side: Side): string {
   return new TextDecoder().decode(new TextEncoder().encode(`dfw2 ${binding.rule.id} ${side} ${binding.rule.action} ${binding.table}`).subarray(0, 126));
 }
 

@@ -18,7 +18,7 @@ import { encodeMeterMod } from './openflow/meters.js';
 import type { OpenFlowVersion } from './openflow/constants.js';
 import { keepsConnections } from './pipeline/label-flows.js';
 import { OTHER_METER } from './pipeline/port-flows.js';
-import { CATEGORY, COOKIE_MAGIC, COOKIE_MASK, TABLE } from './pipeline/stages.js';
+import { CATEGORY, cookie, COOKIE_MAGIC, COOKIE_MASK, TABLE } from './pipeline/stages.js';
 import { allFlows, flowImage, NOTHING, plan, tableNumbers, type Actual } from './plan.js';
 import { targetLabels } from '../../compile/target.js';
 import { EMPTY_OVS_TARGET, type BridgePorts, type OvsTarget } from './target.js';
@@ -42,6 +42,8 @@ export interface OvsDriverOptions {
   /** Name of the bridge, for messages. */
   readonly bridge: string;
   readonly controller: number;
+  /** Resolves at the end of the round in which the switch next looks at every cached flow (ovs-vswitchd's revalidator/wait). */
+  readonly nextRound: () => Promise<void>;
 }
 
 export interface Applied {
@@ -59,8 +61,9 @@ export interface FlowCounter {
 
 const OURS: FlowFilter = { cookie: COOKIE_MAGIC << 48n, cookieMask: COOKIE_MASK };
 /** Reports to the agent a second and port; what exceeds it is counted by the meter, not sent. */
-const REPORT_RATE = 100;
-const REPORT_BURST = 200;
+const REPORT_RATE = 1000;
+const REPORT_BURST = 2000;
+const ROUND_PAUSE_MS = 2;
 
 export class OvsDriver {
   private actual: Actual = NOTHING;
@@ -133,6 +136,23 @@ export class OvsDriver {
       bridge: this.options.bridge, removed: difference.removals.length, added: difference.missing.length, rulesJudgedAgain: lost,
     });
     return { changed: messages.length > 0, elements: messages.length, lost };
+  }
+
+  /**
+   * Resolves when no packet is treated by flows of before the last change any more: the switch caches what flows make of packets, and
+   * looks through its cache after each change, in its own time. One round may have begun before the change; the second has not.
+   */
+  async settled(): Promise<void> {
+    const session = this.options.session();
+    for (let round = 0; round < 2; round += 1) {
+      const ended = this.options.nextRound();
+      // A change of no consequence makes a round begin at once, not within half a second.
+      const command = round === 0 ? 'add' : 'delete_strict';
+      const nobody = { table: TABLE.MACS, priority: 1, cookie: cookie(CATEGORY.learned, 1), match: encodeMatch([{ field: 'reg5', value: 0xffff_ffff }], session.version) };
+      await new Promise<void>((resolve) => this.options.clock.after(ROUND_PAUSE_MS, resolve));
+      await session.send(encodeFlowMod({ command, ...nobody }, session.version));
+      await ended;
+    }
   }
 
   /** Has somebody else changed our flows? Compares all of them. */
@@ -279,10 +299,10 @@ function suspectLabels(state: Actual, cookies: ReadonlySet<bigint>): Set<number>
   const tables = new Set<number>();
   const labels = new Set<number>();
   let all = false;
-  for (const cookie of cookies) {
-    const kind = category(cookie);
-    if (kind === CATEGORY.addresses || kind === CATEGORY.regions) tables.add(objectOf(cookie));
-    else if (kind === CATEGORY.labels) labels.add(objectOf(cookie));
+  for (const entry of cookies) {
+    const kind = category(entry);
+    if (kind === CATEGORY.addresses || kind === CATEGORY.regions) tables.add(objectOf(entry));
+    else if (kind === CATEGORY.labels) labels.add(objectOf(entry));
     else if (kind === CATEGORY.filter) all = true;
   }
   const suspect = new Set<number>();

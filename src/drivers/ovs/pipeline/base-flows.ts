@@ -96,8 +96,9 @@ const UNTRACKED_TYPES = [130, 131, 132, 133, 134, 135, 136, 137, 143];
 /** ICMP errors: of the host itself, where it refuses or cannot deliver. */
 const ERROR_TYPES = { 0x0800: [3, 11, 12], 0x86dd: [1, 2, 3, 4] } as const;
 
-/** Queries that begin a connection for the kernel's tracker, and are invalid for the switch's own: those are judged by their own headers. */
-const QUERY_TYPES = { 0x0800: [13, 15, 17], 0x86dd: [139] } as const;
+/** Queries, and ports 0, may begin a connection for the kernel's tracker, and are invalid for the switch's own: those are judged by their own headers. */
+const QUERY_TYPES = { 0x0800: [8, 13, 15, 17], 0x86dd: [128, 139] } as const;
+const PORT_FIELDS = [[6, 'tcp_src'], [6, 'tcp_dst'], [17, 'udp_src'], [17, 'udp_dst']] as const;
 
 export const LOCAL_PORT = 0xfffffffe;
 
@@ -132,6 +133,9 @@ export function baseFlows(): Flow[] {
       TABLE.STATE, 110, {
         ct_state: { value: TRACKED | INVALID, mask: TRACKED | INVALID }, eth_type: type, ip_proto: type === 0x0800 ? 1 : 58, [type === 0x0800 ? 'icmp_type' : 'icmpv6_type']: icmp,
       }, raise(FLAG.packet), goTo(TABLE.OUT_FILTER),
+    ))),
+    ...IP.flatMap((type) => PORT_FIELDS.map(([protocol, field]) => flow(
+      TABLE.STATE, 110, { ct_state: { value: TRACKED | INVALID, mask: TRACKED | INVALID }, eth_type: type, ip_proto: protocol, [field]: 0 }, raise(FLAG.packet), goTo(TABLE.OUT_FILTER),
     ))),
     flow(TABLE.STATE, 50, { ct_state: { value: TRACKED | REPLY, mask: TRACKED | REPLY } }, ...EXCHANGE_ENDS, raise(FLAG.reply), goTo(TABLE.LIVE_OUT)),
     flow(TABLE.STATE, 0, {}, goTo(TABLE.LIVE_OUT)),

@@ -2,7 +2,7 @@
 import type { LabelInfo } from '../../../compile/compiled.js';
 import { subfield } from '../openflow/oxm.js';
 import { CT_STATE } from '../openflow/fields.js';
-import { flags, goTo, raise, register, resubmit, set, setPart, type Flow, type Step } from './flow.js';
+import { flags, goTo, lower, raise, register, resubmit, set, setPart, type Flow, type Step } from './flow.js';
 import { CATEGORY, cookie, FLAG, LABEL_BITS, REGISTER, SIDE, STAMP_BITS, TABLE } from './stages.js';
 
 /** A label and the stamp that connections under it must have to go on unasked. */
@@ -38,7 +38,7 @@ function verdictFlows(label: LabelInfo, stamp: number): Flow[] {
   ];
   const reply = { [register(REGISTER.flags)]: flags(FLAG.turned) };
   const pass = [...word, goTo(accepted)];
-  const flows = [flow(100, {}, name, ...(label.log ? [raise(FLAG.log), resubmit(TABLE.REPORT)] : []), ...pass)];
+  const flows = [flow(100, {}, name, ...(label.log ? [raise(FLAG.log), resubmit(TABLE.REPORT), lower(FLAG.log)] : []), ...pass)];
   // A stateless rule admits the direction that it matches, and no replies.
   if (label.stateless) flows.push(flow(120, reply));
   // The log has a connection's first packet.

@@ -4,7 +4,8 @@
  * and the switch looks up three times whatever the number of rules.
  */
 import type { Layer2Rule } from '../../../model/rule.js';
-import { goTo, raise, register, resubmit, set, type Flow, type MatchValues, type Step } from './flow.js';
+import { hash32 } from '../../../model/text-hash.js';
+import { goTo, lower, raise, register, resubmit, set, type Flow, type MatchValues, type Step } from './flow.js';
 import { CATEGORY, cookie, FLAG, REGISTER, SIDE, TABLE } from './stages.js';
 
 export interface Layer2Binding {
@@ -75,7 +76,13 @@ function ruleOf(binding: Layer2Binding | undefined): Pick<Layer2Flow, 'rule'> {
 
 function verdict(binding: Layer2Binding | undefined, next: number): Step[] {
   const { log = false, action = 'accept' } = binding?.rule ?? {};
-  return [...(log ? [raise(FLAG.log), resubmit(TABLE.REPORT)] : []), ...(action === 'accept' ? [goTo(next)] : [])];
+  const report = binding === undefined || !log ? [] : [set(REGISTER.label, layer2Id(binding)), raise(FLAG.log | FLAG.layer2), resubmit(TABLE.REPORT), lower(FLAG.log | FLAG.layer2)];
+  return [...report, ...(action === 'accept' ? [goTo(next)] : [])];
+}
+
+/** By which reports name a layer 2 rule. */
+export function layer2Id({ table, rule }: Pick<Layer2Binding, 'table' | 'rule'>): number {
+  return hash32(`${table}/${rule.id}`) >>> 0;
 }
 
 function meets(match: MacMatch, mac: string | undefined): boolean {

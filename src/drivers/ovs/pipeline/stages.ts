@@ -100,6 +100,8 @@ export const FLAG = {
   skipIn: 1024,
   /** ... and the other one, by the packet's own headers, once more. */
   again: 2048,
+  /** What is reported was decided by a layer 2 rule: the label register has its layer2Id. */
+  layer2: 4096,
 } as const;
 
 /**
