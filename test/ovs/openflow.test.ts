@@ -32,8 +32,8 @@ import type { Logger } from '../../src/platform/logger.js';
 import { eventually } from '../support/command.js';
 import { byOrder, matchField, MATCH_FIELDS, validMatch } from '../support/openflow-arbitraries.js';
 import { TestSwitch } from '../support/ovs.js';
-import { ACTIONS, MATCHES } from './flow-corpus.js';
-import type { CorpusFlow } from './flow-corpus.js';
+import { ACTIONS, MATCHES } from '../support/flow-corpus.js';
+import type { CorpusFlow } from '../support/flow-corpus.js';
 
 const quiet: Logger = { error: () => undefined, warn: () => undefined, info: () => undefined, debug: () => undefined, child: () => quiet };
 const METER: Meter = { id: 5, unit: 'packets', burst: true, stats: true, bands: [{ rate: 1000, burst: 2000 }] };
