@@ -1,12 +1,13 @@
 import { defineConfig } from 'vitest/config';
 
-const project = (name: string, timeout: number, parallel: boolean) => ({
+const project = (name: string, timeout: number, maxWorkers: number | string) => ({
   test: {
     name,
     include: [`test/${name}/**/*.test.ts`],
     testTimeout: timeout,
     hookTimeout: timeout,
-    fileParallelism: parallel,
+    // Test files own their namespaces, directories and processes. More than two at a time would be felt where tests wait for something.
+    maxWorkers,
     pool: 'forks' as const,
     // Real engines and kernels on shared machines: one more try before a test has failed; unit tests get none.
     retry: name === 'unit' ? 0 : 1,
@@ -15,6 +16,8 @@ const project = (name: string, timeout: number, parallel: boolean) => ({
 
 export default defineConfig({
   test: {
-    projects: [project('unit', 20_000, true), project('contract', 60_000, false), project('netns', 180_000, false), project('ovs', 180_000, false), project('e2e', 180_000, false)],
+    projects: [
+      project('unit', 20_000, '100%'), project('contract', 60_000, 2), project('netns', 180_000, 2), project('ovs', 180_000, 1), project('e2e', 180_000, 2),
+    ],
   },
 });

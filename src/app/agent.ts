@@ -33,6 +33,7 @@ import { Datapath } from './datapath.js';
 import { DesiredState, type NamedSource } from './desired.js';
 import { Differences } from './diff.js';
 import { DriftWatch } from './drift-watch.js';
+import type { Enforcement } from './enforcement.js';
 import { StoredFilterNumbers } from './filter-numbers.js';
 import { FilterQueries } from './filter-queries.js';
 import { HeldObjects } from './held-objects.js';
@@ -41,6 +42,8 @@ import { hostAddresses, HostAddresses } from './host-addresses.js';
 import { auditLookups, loggedIds, TrackedFlows } from './lookups.js';
 import { collectMetrics } from './metrics-collector.js';
 import { NameLearning } from './name-learning.js';
+import { NftablesEnforcement } from './nftables-enforcement.js';
+import { wireOvs, type OvsParts } from './ovs-wiring.js';
 import { OWN_SOURCE, OwnObjects } from './own-objects.js';
 import { PolicyIndex, policyKey } from './policy-index.js';
 import { PolicyQueries } from './policy-queries.js';
@@ -67,6 +70,8 @@ export interface AgentEnvironment {
 /** Changes that come together are applied together. */
 const SETTLE_MS = 5;
 const IDLE_MS = 1_000;
+const FIRST_PAUSE_MS = 50;
+const LAST_PAUSE_MS = 5_000;
 
 export class Agent {
   private readonly nft: NftSocket;
@@ -90,6 +95,7 @@ export class Agent {
   private readonly policies: PolicyEngine;
   private readonly names: NameLearning;
   private readonly hostAddresses: HostAddresses;
+  private ovs: OvsParts | undefined;
 
   constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
     const { native, clock, log } = environment;
@@ -114,8 +120,7 @@ export class Agent {
       write: (text) => writeFileAtomic(join(config.stateDir, 'filters.json'), text),
     });
 
-    const driver = new NftablesDriver({ socket: this.nft, log: log.child('nftables'), logGroup: config.nflogGroup });
-    const netdev = new NetdevDriver({ socket: this.nft, log: log.child('netdev') });
+    const enforcement = this.buildEnforcement();
     this.ruleNumbers = new StoredRuleNumbers({
       read: () => readTextFile(join(config.stateDir, 'rules.json')),
       write: (text) => writeFileAtomic(join(config.stateDir, 'rules.json'), text),
@@ -126,7 +131,7 @@ export class Agent {
     }, log.child('held'));
     this.hostAddresses = new HostAddresses({ read: hostAddresses, clock, onChange: () => this.loop.markDirty('host addresses') });
     const dnsDriver = new DnsDriver({
-      socket: this.nft, log: log.child('dns'), logGroup: config.dns.nflogGroup, onCommit: (generation) => this.datapath.committedElsewhere(generation),
+      socket: this.nft, log: log.child('dns'), logGroup: config.dns.nflogGroup, onCommit: (generation) => (enforcement instanceof NftablesEnforcement ? enforcement.committedElsewhere(generation) : undefined),
     });
     this.names = new NameLearning({
       driver: dnsDriver, reader: new native.NflogReader({ group: config.dns.nflogGroup, copyRange: 65_535 }),
@@ -141,8 +146,8 @@ export class Agent {
     this.policies = engine(this.ruleNumbers);
     this.datapath = new Datapath({
       desired: new DesiredState(this.sources), policies: this.policies, ruleNumbers: this.ruleNumbers, held: this.held, hostAddresses: () => this.hostAddresses.current,
-      numbers: this.numbers, driver, netdev, names: this.names, links: this.links, flows: this.flowTable, clock, log: log.child('datapath'),
-      failOpen, logGroup: config.nflogGroup, sensor: config.ids.enabled ? config.ids.sensor : '', onSwept: () => this.loop.markDirty('sweep'),
+      numbers: this.numbers, enforcement, names: this.names, links: this.links, clock, log: log.child('datapath'),
+      failOpen, onDue: () => this.loop.markDirty('due'),
     });
     this.loop = new ReconcileLoop({
       clock, log: log.child('reconcile'), settleMs: SETTLE_MS, idleMs: IDLE_MS,
@@ -171,9 +176,9 @@ export class Agent {
     const objects = new OwnObjects({ store, sources: this.sources, reread: () => own.sync(this.stopping.signal) });
     const index = new PolicyIndex(() => this.datapath.realized?.compilation);
     const flows = new FlowService(this.flowTable, () => this.datapath.labels, (table, ruleId) => index.references.get(policyKey(table, ruleId)));
-    const filters = new FilterQueries({ driver, netdev, flows: this.flowTable, links: () => this.datapath.links, refreshLinks: () => this.datapath.refreshLinks(), failOpen });
+    const filters = new FilterQueries({ enforcement, flows: this.flowTable, refreshLinks: () => this.datapath.refreshLinks(), failOpen });
     const service = new AgentService({
-      datapath: this.datapath, loop: this.loop, sources: this.sources, netdev, ids: this.ids, names: this.names, status, failOpen, own: objects, flows, filters,
+      datapath: this.datapath, loop: this.loop, sources: this.sources, enforcement, ids: this.ids, names: this.names, status, failOpen, own: objects, flows, filters,
       policies: new PolicyQueries({
         engine: this.policies, realized: () => this.datapath.realized, ruleStats: () => filters.ruleStats(), knownNumber: (key) => this.ruleNumbers.known(key),
       }),
@@ -189,7 +194,7 @@ export class Agent {
       api: service, socketPath: config.api.socket, group: config.api.group, log: log.child('api'),
       peerCredentials: (fd) => native.peerCredentials(fd), allow: peerAccess(config.api.group),
     });
-    collectMetrics({ metrics: this.metrics, datapath: this.datapath, driver, netdev, flows: this.flowTable, sources: this.sources, status, ids: this.ids, names: this.names });
+    collectMetrics({ metrics: this.metrics, datapath: this.datapath, enforcement, flows: this.flowTable, sources: this.sources, status, ids: this.ids, names: this.names });
     this.metricsServer = this.buildMetricsServer(status);
   }
 
@@ -208,6 +213,7 @@ export class Agent {
     await this.tap?.ensure();
     await Promise.all(this.sources.map(({ source }) => source.start(signal)));
     for (const { name, source } of this.sources) source.onChange(() => this.loop.markDirty(`source ${name}`));
+    this.ovs?.bridge.start(signal);
     this.loop.start(signal);
     await this.api.start();
     await this.metricsServer?.start(signal);
@@ -243,12 +249,14 @@ export class Agent {
 
   /** A kernel that refuses for now is retried by the loop: the agent stays up and says so in its status. */
   private async firstApply(): Promise<void> {
-    for (;;) {
+    for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LAST_PAUSE_MS)) {
       try {
         await this.loop.flush('start');
         return;
       } catch (error) {
         if (this.stopping.signal.aborted) throw new AgentError('E_CANCELLED', 'stopped before the first apply', { cause: error });
+        // Asking again at once would end the loop's own pause.
+        await new Promise<void>((resolve) => this.environment.clock.after(pause, resolve));
       }
     }
   }
@@ -303,6 +311,20 @@ export class Agent {
 
   /** Set by main: how the process ends after a cleanup. */
   onCleanup: () => void = () => undefined;
+
+  private buildEnforcement(): Enforcement {
+    const { config, environment: { clock, log } } = this;
+    if (config.datapath === 'ovs') {
+      this.ovs = wireOvs(config, clock, log.child('ovs'), (reason) => this.loop.markDirty(reason));
+      return this.ovs.enforcement;
+    }
+    return new NftablesEnforcement({
+      driver: new NftablesDriver({ socket: this.nft, log: log.child('nftables'), logGroup: config.nflogGroup }),
+      netdev: new NetdevDriver({ socket: this.nft, log: log.child('netdev') }),
+      flows: this.flowTable, clock, log: log.child('datapath'), logGroup: config.nflogGroup,
+      sensor: config.ids.enabled ? config.ids.sensor : '', onDue: () => this.loop.markDirty('sweep'),
+    });
+  }
 
   private buildIds(): IdsDriver {
     const { config, environment } = this;

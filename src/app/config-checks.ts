@@ -79,7 +79,6 @@ function keysAt(error: ErrorObject): string[] {
 /** What no single key shows. Settings of the format that this version cannot do are refused here, never ignored. */
 function acrossKeys(config: Config): Omit<ConfigProblem, 'origin'>[] {
   const problems: Omit<ConfigProblem, 'origin'>[] = [];
-  if (config.datapath === 'ovs') problems.push({ path: 'datapath', reason: 'ovs is not in this version; it drives nftables' });
   config.sources.forEach((source, index) => {
     if (source.type !== 'file') problems.push({ path: `sources[${index}].type`, reason: `${source.type} is not in this version; it reads files` });
     const twin = config.sources.findIndex((other) => JSON.stringify(other) === JSON.stringify(source));

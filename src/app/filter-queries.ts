@@ -1,21 +1,17 @@
 /** Filters, rules, address sets and counters as answers. Read from what is in force. */
 import type { EffectiveTable } from '../compile/effective.js';
 import type { LabelInfo } from '../compile/compiled.js';
-import type { ChainCounter, NetdevDriver } from '../drivers/nftables/netdev-driver.js';
-import type { NftablesDriver } from '../drivers/nftables/driver.js';
-import { filterChain } from '../drivers/nftables/pieces.js';
 import type { Filter } from '../model/filter.js';
 import { sortMembers } from '../model/address.js';
 import { layer2RuleToView, ruleToView } from '../model/rule-view.js';
 import type { AddressSetView, FilterStatView, FilterView, RulesetView, RuleStatsView } from '../model/views.js';
 import type { FlowTable, Link } from '../native/binding.js';
+import { sumTraffic, type Enforcement, type TrafficCounter } from './enforcement.js';
 import type { Realized } from './realized.js';
 
 export interface FilterQueriesOptions {
-  readonly driver: NftablesDriver;
-  readonly netdev: NetdevDriver;
+  readonly enforcement: Enforcement;
   readonly flows: FlowTable;
-  readonly links: () => ReadonlyMap<string, Link>;
   /** With counters of now. */
   readonly refreshLinks: () => Promise<ReadonlyMap<string, Link>>;
   readonly failOpen: boolean;
@@ -26,14 +22,14 @@ export class FilterQueries {
 
   filter(filter: Filter, realized: Realized): FilterView {
     const key = realized.compilation.filterTables.get(filter.name);
-    const present = this.options.links().has(filter.interface);
+    const present = this.options.enforcement.attached(filter);
     const time = key === undefined ? undefined : realized.tableTimes.get(key);
     return {
       name: filter.name, hash: filter.hash, workload: filter.workload, vnic: filter.vnic, interface: filter.interface, mac: filter.mac,
       addresses: [...filter.addresses], slot: 2, agentName: 'dfw-agent',
       state: key === undefined ? (this.options.failOpen ? 'open' : 'closed') : present ? 'attached' : 'waiting',
       failurePolicy: this.options.failOpen ? 'failOpen' : 'failClosed',
-      datapath: 'nftables', generation: time?.generation ?? 0, realized: key !== undefined,
+      datapath: this.options.enforcement.name, generation: time?.generation ?? 0, realized: key !== undefined,
       rulesets: this.tables(filter, realized).map(({ table }) => table.metadata.name),
     };
   }
@@ -80,18 +76,15 @@ export class FilterQueries {
    * came in; what was refused is what the filter judged less what it accepted. Neither tells families apart: all stands under
    * v4, or under v6 for a filter whose addresses are all IPv6. Bytes that passed are link-layer bytes.
    */
-  async statistics(filter: Filter): Promise<FilterStatView> {
+  async statistics(filter: Filter, realized: Realized): Promise<FilterStatView> {
     const link = (await this.options.refreshLinks()).get(filter.interface);
-    const chains = await this.options.driver.chainCounters();
-    const refused = (side: 'in' | 'out'): { packets: number; bytes: number } => {
-      const [judged, accepted] = chains.get(filterChain(filter.number, side)) ?? [];
-      return { packets: Number((judged?.packets ?? 0n) - (accepted?.packets ?? 0n)), bytes: Number((judged?.bytes ?? 0n) - (accepted?.bytes ?? 0n)) };
-    };
-    const inward = refused('in');
-    const outward = refused('out');
+    const refused = await this.options.enforcement.refused(filter);
+    const inward = plain(refused.in);
+    const outward = plain(refused.out);
     const family = filter.addresses.length > 0 && filter.addresses.every((address) => address.includes(':')) ? 'v6' : 'v4';
-    const frames = await this.options.netdev.counters();
-    const layer2 = (side: 'in' | 'out'): number => Number((frames.get(`l2_${filter.number}_${side}`) ?? []).reduce((sum, entry) => sum + entry.packets, 0n));
+    const rules = this.tables(filter, realized).flatMap(({ table }) => table.layer2Rules.map(({ id }) => ({ table: table.metadata.name, id })));
+    const frames = await this.options.enforcement.layer2(filter);
+    const layer2 = (side: 'in' | 'out'): number => plain(sumTraffic(rules.map(({ table, id }) => frames(table, id)[side]))).packets;
     return {
       filter: filter.name,
       packets: counted(family, link?.txPackets ?? 0, Math.max(0, (link?.rxPackets ?? 0) - outward.packets), inward.packets, outward.packets),
@@ -103,7 +96,7 @@ export class FilterQueries {
 
   /** Counters of every rule, by table and rule id; of all filters that have the table together. */
   async ruleStats(): Promise<(table: string, ruleId: number) => RuleStatsView> {
-    const counters = await this.options.driver.ruleCounters();
+    const counters = await this.options.enforcement.ruleCounters();
     const totals = await this.options.flows.ruleTotals();
     const byRule = new Map<string, RuleStatsView>();
     const entry = (label: LabelInfo): RuleStatsView => {
@@ -114,7 +107,7 @@ export class FilterQueries {
       byRule.set(key, fresh);
       return fresh;
     };
-    const { labels } = this.options.driver;
+    const { labels } = this.options.enforcement;
     for (const [id, { packets, bytes }] of counters) {
       const label = labels.get(id);
       if (label === undefined) continue;
@@ -136,17 +129,18 @@ export class FilterQueries {
   }
 
   private async layer2Hits(filter: Filter): Promise<(table: string, ruleId: number) => RuleStatsView> {
-    const counters = await this.options.netdev.counters();
-    const sum = (list: readonly ChainCounter[] | undefined, table: string, ruleId: number): { packets: number; bytes: number } => {
-      const mine = (list ?? []).filter(({ comment }) => comment.includes(`layer 2 rule ${table}/${ruleId} of `));
-      return { packets: Number(mine.reduce((total, { packets }) => total + packets, 0n)), bytes: Number(mine.reduce((total, { bytes }) => total + bytes, 0n)) };
-    };
+    const frames = await this.options.enforcement.layer2(filter);
     return (table, ruleId) => {
-      const inward = sum(counters.get(`l2_${filter.number}_in`), table, ruleId);
-      const outward = sum(counters.get(`l2_${filter.number}_out`), table, ruleId);
+      const counters = frames(table, ruleId);
+      const inward = plain(counters.in);
+      const outward = plain(counters.out);
       return { evals: inward.packets + outward.packets, packets: { in: inward.packets, out: outward.packets }, bytes: { in: inward.bytes, out: outward.bytes } };
     };
   }
+}
+
+function plain({ packets, bytes }: TrafficCounter): { packets: number; bytes: number } {
+  return { packets: Number(packets), bytes: Number(bytes) };
 }
 
 function counted(family: 'v4' | 'v6', passIn: number, passOut: number, dropIn: number, dropOut: number): FilterStatView['packets'] {

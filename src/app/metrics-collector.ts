@@ -1,10 +1,9 @@
 /** Brings the Prometheus figures up to date at every scrape. */
 import type { IdsDriver } from '../drivers/ids/ids.js';
-import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
-import type { NftablesDriver } from '../drivers/nftables/driver.js';
 import type { FlowTable } from '../native/binding.js';
 import type { Metrics } from '../platform/metrics.js';
 import type { Datapath } from './datapath.js';
+import type { Enforcement } from './enforcement.js';
 import type { NamedSource } from './desired.js';
 import type { NameLearning } from './name-learning.js';
 import type { StatusReporter } from './status.js';
@@ -12,8 +11,7 @@ import type { StatusReporter } from './status.js';
 export interface CollectorParts {
   readonly metrics: Metrics;
   readonly datapath: Datapath;
-  readonly driver: NftablesDriver;
-  readonly netdev: NetdevDriver;
+  readonly enforcement: Enforcement;
   readonly flows: FlowTable;
   readonly sources: readonly NamedSource[];
   readonly status: StatusReporter;
@@ -43,10 +41,10 @@ function collectState({ metrics, datapath, flows, sources, status, names }: Coll
   }
 }
 
-async function collectRuleHits({ metrics, driver }: CollectorParts): Promise<void> {
+async function collectRuleHits({ metrics, enforcement }: CollectorParts): Promise<void> {
   const hits = new Map<string, { table: string; rule: string; packets: number }>();
-  const { labels } = driver;
-  for (const [id, { packets }] of await driver.ruleCounters()) {
+  const { labels } = enforcement;
+  for (const [id, { packets }] of await enforcement.ruleCounters()) {
     const label = labels.get(id);
     // A rule that never decided anything is no time series.
     if (label === undefined || packets === 0n) continue;
@@ -58,14 +56,13 @@ async function collectRuleHits({ metrics, driver }: CollectorParts): Promise<voi
   for (const { table, rule, packets } of hits.values()) metrics.setTotal(metrics.ruleHits, { ruleset: table, rule }, packets);
 }
 
-async function collectMirrors({ metrics, datapath, netdev }: CollectorParts): Promise<void> {
+async function collectMirrors({ metrics, datapath, enforcement }: CollectorParts): Promise<void> {
   const mirrors = datapath.realized?.mirrors ?? [];
   if (mirrors.length === 0) return;
-  const counters = [...(await netdev.counters()).values()].flat();
-  for (const { control, device } of mirrors) {
+  for (const { control, device, filters } of mirrors) {
     const { name } = control.metadata;
-    const packets = counters.filter(({ comment }) => comment.includes(`mirror ${name} of `)).reduce((sum, entry) => sum + Number(entry.packets), 0);
-    metrics.setTotal(metrics.mirrorPackets, { policy: name }, packets);
+    const { packets } = await enforcement.mirrored(name, filters);
+    metrics.setTotal(metrics.mirrorPackets, { policy: name }, Number(packets));
     metrics.setTotal(metrics.mirrorDropped, { policy: name }, datapath.links.get(device?.name ?? '')?.txDropped ?? 0);
   }
 }

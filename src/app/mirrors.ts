@@ -15,18 +15,19 @@ export interface ResolvedMirror {
   readonly device: Link | undefined;
 }
 
-export function resolveMirrors(world: World, links: ReadonlyMap<string, Link>): ResolvedMirror[] {
+/** `pending`: why copies cannot flow on this datapath; undefined when they can. */
+export function resolveMirrors(
+  world: World, links: ReadonlyMap<string, Link>, pending: (control: TrafficControlObject, device: Link | undefined) => string | undefined,
+): ResolvedMirror[] {
   return world.trafficControls.map((control) => {
     const filters = world.filters.filter((filter) => selects(control, filter, world));
     const device = links.get(control.targetDevice);
-    return { control, filters, device, pending: pendingReason(control, device) };
+    return { control, filters, device, pending: pending(control, device) };
   });
 }
 
-function pendingReason(control: TrafficControlObject, device: Link | undefined): string | undefined {
-  if (control.action !== 'Mirror') return `action ${control.action} is not supported by the nftables datapath`;
-  if (device === undefined) return `device ${control.targetDevice} does not exist`;
-  return device.up ? undefined : `device ${control.targetDevice} is down`;
+export function sidesOf(control: TrafficControlObject): readonly ('in' | 'out')[] {
+  return control.direction === 'Both' ? ['in', 'out'] : control.direction === 'Ingress' ? ['in'] : ['out'];
 }
 
 function selects(control: TrafficControlObject, filter: Filter, world: World): boolean {
@@ -54,8 +55,7 @@ export function netdevFilters(
       const { device, control } = mirror;
       // Copying a device to itself would never end.
       if (device === undefined || mirror.pending !== undefined || device.index === link.index || !mirror.filters.includes(filter)) return [];
-      const sides = control.direction === 'Both' ? (['in', 'out'] as const) : control.direction === 'Ingress' ? (['in'] as const) : (['out'] as const);
-      return [{ name: control.metadata.name, deviceIndex: device.index, sides }];
+      return [{ name: control.metadata.name, deviceIndex: device.index, sides: sidesOf(control) }];
     });
     return [{
       number: filter.number, interface: filter.interface, interfaceIndex: link.index,
@@ -65,7 +65,7 @@ export function netdevFilters(
 }
 
 /** The filter's layer 2 rules in order. */
-function layer2Of(tables: readonly EffectiveTable[]): Layer2Binding[] {
+export function layer2Of(tables: readonly EffectiveTable[]): Layer2Binding[] {
   const bindings = tables.flatMap(({ table, sets }) => table.layer2Rules.map((rule): Layer2Binding => ({
     table: table.metadata.name, rule,
     source: resolveMacs(rule.source, (name) => sets.get(name)?.members ?? []),

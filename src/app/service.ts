@@ -1,7 +1,6 @@
 /** The agent's answers to the API: every verb of agentctl. Reads what is in force; writes only desired state. */
 import type { AgentApi, AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput } from '../api/agent-api.js';
 import type { FlowService } from '../connections/flow-service.js';
-import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import type { IdsDriver } from '../drivers/ids/ids.js';
 import { AgentError } from '../model/errors.js';
 import { kindsAskedFor } from '../model/kinds.js';
@@ -16,6 +15,7 @@ import type {
 import type { ReconcileLoop } from '../reconcile/loop.js';
 import { capture } from './capture.js';
 import type { Datapath } from './datapath.js';
+import type { Enforcement } from './enforcement.js';
 import { mergeSources, type NamedSource } from './desired.js';
 import type { Differences } from './diff.js';
 import type { FilterQueries } from './filter-queries.js';
@@ -35,7 +35,7 @@ export interface AgentServiceOptions {
   readonly filters: FilterQueries;
   readonly policies: PolicyQueries;
   readonly differences: Differences;
-  readonly netdev: NetdevDriver;
+  readonly enforcement: Enforcement;
   readonly ids: IdsDriver | undefined;
   readonly names: NameLearning;
   readonly status: StatusReporter;
@@ -91,7 +91,7 @@ export class AgentService implements AgentApi {
   }
 
   async getFilterStat(name: string): Promise<FilterStatView> {
-    return this.options.filters.statistics(findFilter(this.realized.world.filters, name));
+    return this.options.filters.statistics(findFilter(this.realized.world.filters, name), this.realized);
   }
 
   async getConnCount(name?: string): Promise<ConnCountView> {
@@ -178,21 +178,18 @@ export class AgentService implements AgentApi {
   }
 
   async getTrafficControl(): Promise<TrafficControlView[]> {
-    const counters = await this.options.netdev.counters();
     await this.options.datapath.refreshLinks();
-    return this.realized.mirrors.map((mirror): TrafficControlView => {
+    return Promise.all(this.realized.mirrors.map(async (mirror): Promise<TrafficControlView> => {
       const { name } = mirror.control.metadata;
-      const mine = mirror.filters.flatMap((filter) => ['in', 'out'].flatMap((side) =>
-        (counters.get(`mirror_${filter.number}_${side}`) ?? []).filter(({ comment }) => comment.includes(`mirror ${name} of `))));
+      const { packets, bytes } = await this.options.enforcement.mirrored(name, mirror.filters);
       const device = this.options.datapath.links.get(mirror.control.targetDevice);
       return {
         name, action: mirror.control.action, direction: mirror.control.direction, device: mirror.control.targetDevice,
         state: mirror.pending === undefined ? 'active' : `pending: ${mirror.pending}`,
         workloads: mirror.filters.map((filter) => ({ namespace: filter.workload.namespace ?? 'default', name: filter.workload.name, filter: filter.name })),
-        packets: Number(mine.reduce((sum, { packets }) => sum + packets, 0n)), bytes: Number(mine.reduce((sum, { bytes }) => sum + bytes, 0n)),
-        dropped: device?.txDropped ?? 0,
+        packets: Number(packets), bytes: Number(bytes), dropped: device?.txDropped ?? 0,
       };
-    });
+    }));
   }
 
   async getFqdnCache(domain?: string): Promise<FqdnAddressView[]> {

@@ -10,7 +10,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AgentClient } from '../../src/api/client.js';
 import { command, eventually, mustRun, type CommandResult } from './command.js';
-import type { World } from './netns.js';
+import { WORLD_BRIDGE, type World } from './netns.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const DAEMON = join(ROOT, 'bin/dfw-agent');
@@ -61,6 +61,7 @@ export class Agent {
       metrics: { listen: '127.0.0.1:9476' },
       audit: { path: agent.auditLog },
       stateDir: agent.stateDir,
+      ...(world.ovs === undefined ? {} : { datapath: 'ovs', ovs: { bridge: WORLD_BRIDGE, database: world.ovs.database } }),
       ...options.config,
     };
     await writeFile(agent.configFile, JSON.stringify(config, undefined, 2)); // JSON is YAML

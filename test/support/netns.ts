@@ -10,6 +10,10 @@
  * Forwarded packets with TTL 98 or 99 (the probe's) are dropped silently on arrival in workloads and outside, after any sniffer
  * has seen them, so that no stack answers them.
  */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { AddressPlan, PlanWorkload } from '../oracle/plan.js';
 import { Cleanup } from './cleanup.js';
 import { command, mustRun, type CommandOptions, type CommandResult } from './command.js';
@@ -32,7 +36,15 @@ export interface WorldWorkload extends PlanWorkload {
   readonly interface: string;
 }
 
+/** What the host's workloads are connected by: routes to each veth, or ports of a bridge of Open vSwitch behind whose local port the host routes. */
+export type WorldDatapath = 'nftables' | 'ovs';
+
+/** DFW_TEST_DATAPATH=ovs runs any test of worlds on Open vSwitch. */
+const DATAPATH: WorldDatapath = process.env['DFW_TEST_DATAPATH'] === 'ovs' ? 'ovs' : 'nftables';
+
 export interface WorldOptions {
+  /** Default: DFW_TEST_DATAPATH, else nftables. */
+  readonly datapath?: WorldDatapath;
   readonly workloads: number | readonly WorkloadSpec[];
   readonly outside?: boolean;
   /** Permanent neighbour entries on both sides, so that no rule about ARP or ND matters. Default true. */
@@ -45,6 +57,8 @@ export interface World {
   readonly workloads: readonly WorldWorkload[];
   readonly outside: string | undefined;
   readonly plan: AddressPlan;
+  /** The switch, where there is one. */
+  readonly ovs: WorldSwitch | undefined;
   readonly cleanup: Cleanup;
   /** By object name or index; throws when there is none. */
   workload(which: string | number): WorldWorkload;
@@ -52,6 +66,54 @@ export interface World {
   addWorkload(spec: WorkloadSpec): Promise<WorldWorkload>;
   exec(netns: string, program: string, args: readonly string[], options?: CommandOptions): Promise<CommandResult>;
   close(): Promise<void>;
+}
+
+const SWITCH_SCRIPT = fileURLToPath(new URL('../../scripts/ovs', import.meta.url));
+export const WORLD_BRIDGE = 'br-int';
+const BRIDGE_MAC = '02:dd:00:00:ff:01';
+
+/** The switch of a world's host: scripts/ovs, with the userspace datapath. */
+export class WorldSwitch {
+  readonly directory = mkdtempSync(join(tmpdir(), 'dfwt-ovs-'));
+
+  constructor(private readonly netns: string) {}
+
+  /** As the agent's configuration has it. */
+  get database(): string {
+    return `unix:${this.directory}/db.sock`;
+  }
+
+  /** Starts what does not run. */
+  async start(): Promise<void> {
+    await mustRun(SWITCH_SCRIPT, ['start', '--dir', this.directory, '--netns', this.netns, '--bridge', WORLD_BRIDGE]);
+    await this.vsctl('set', 'bridge', WORLD_BRIDGE, `other-config:hwaddr="${BRIDGE_MAC}"`);
+    await batch(this.netns, [`link set ${WORLD_BRIDGE} up`, `addr replace 169.254.1.1/32 dev ${WORLD_BRIDGE}`, `addr replace fe80::1/64 dev ${WORLD_BRIDGE} nodad`]);
+  }
+
+  async stop(): Promise<void> {
+    await mustRun(SWITCH_SCRIPT, ['stop', '--dir', this.directory]);
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  async addPorts(workloads: readonly WorldWorkload[]): Promise<void> {
+    // The userspace datapath passes checksums on as it finds them.
+    for (const { netns } of workloads) await mustRun('ip', ['netns', 'exec', netns, 'ethtool', '-K', 'eth0', 'tx', 'off']);
+    await this.vsctl(...workloads.flatMap(({ interface: device }) => ['--', 'add-port', WORLD_BRIDGE, device]));
+  }
+
+  async vsctl(...args: readonly string[]): Promise<string> {
+    return mustRun('ovs-vsctl', [`--db=${this.database}`, '--timeout=20', ...args]);
+  }
+
+  async ofctl(...args: readonly string[]): Promise<string> {
+    return mustRun('ovs-ofctl', ['-O', 'OpenFlow15', ...args.slice(0, 1), `unix:${this.directory}/${WORLD_BRIDGE}.mgmt`, ...args.slice(1)]);
+  }
+
+  /** ovs-appctl, asked of ovs-vswitchd. */
+  async appctl(...args: readonly string[]): Promise<string> {
+    const pid = readFileSync(join(this.directory, 'ovs-vswitchd.pid'), 'utf8').trim();
+    return mustRun('ovs-appctl', ['-t', join(this.directory, `ovs-vswitchd.${pid}.ctl`), ...args]);
+  }
 }
 
 export const HOST_IPV4 = '10.10.255.1';
@@ -68,21 +130,27 @@ export async function createWorld(options: WorldOptions): Promise<World> {
   const specs: readonly WorkloadSpec[] = typeof options.workloads === 'number' ? Array.from({ length: options.workloads }, () => ({})) : options.workloads;
   const workloads = specs.map((spec, index) => planWorkload(base, spec, index));
   const staticNeighbours = options.staticNeighbours ?? true;
+  const ovs = (options.datapath ?? DATAPATH) === 'ovs' ? new WorldSwitch(host) : undefined;
+  const hostLines = (workload: WorldWorkload): string[] => (ovs === undefined ? hostSide(workload, staticNeighbours) : switchSide(workload, staticNeighbours));
+  if (ovs !== undefined) for (const workload of workloads) Object.assign(workload, { hostMac: BRIDGE_MAC });
   try {
     const names = [host, ...(outside === undefined ? [] : [outside]), ...workloads.map((workload) => workload.netns)];
     await namespaces.add(names);
     await Promise.all(names.map((name) => prepare(name, name === host)));
+    await batch(host, ['link set lo up', `addr add ${HOST_IPV4}/32 dev lo`, `addr add ${HOST_IPV6}/128 dev lo nodad`]);
+    if (ovs !== undefined) {
+      cleanup.defer('switch', () => ovs.stop());
+      await ovs.start();
+    }
     await batch(host, [
-      'link set lo up',
-      `addr add ${HOST_IPV4}/32 dev lo`,
-      `addr add ${HOST_IPV6}/128 dev lo nodad`,
-      ...workloads.flatMap((workload) => hostSide(workload, staticNeighbours)),
+      ...workloads.flatMap(hostLines),
       ...(outside === undefined ? [] : uplink(outside)),
     ]);
     await Promise.all([
       ...workloads.map((workload) => batch(workload.netns, workloadSide(workload, staticNeighbours))),
       ...(outside === undefined ? [] : [batch(outside, outsideSide())]),
     ]);
+    await ovs?.addPorts(workloads);
   } catch (error) {
     await cleanup.run();
     throw error;
@@ -92,6 +160,7 @@ export async function createWorld(options: WorldOptions): Promise<World> {
     host,
     workloads: all,
     outside,
+    ovs,
     cleanup,
     plan: {
       workloads: all,
@@ -107,8 +176,10 @@ export async function createWorld(options: WorldOptions): Promise<World> {
       const workload = planWorkload(base, spec, all.length);
       await namespaces.add([workload.netns]);
       await prepare(workload.netns, false);
-      await batch(host, hostSide(workload, staticNeighbours));
+      if (ovs !== undefined) Object.assign(workload, { hostMac: BRIDGE_MAC });
+      await batch(host, hostLines(workload));
       await batch(workload.netns, workloadSide(workload, staticNeighbours));
+      await ovs?.addPorts([workload]);
       all.push(workload);
       return workload;
     },
@@ -142,6 +213,19 @@ function hostSide(workload: WorldWorkload, staticNeighbours: boolean): string[] 
     `route add ${ipv6}/128 dev ${device}`,
     ...workload.undeclared.map((prefix) => (prefix.includes(':') ? `route add ${prefix} via ${ipv6} dev ${device} onlink` : `route add ${prefix} via ${ipv4} dev ${device} onlink`)),
     ...(staticNeighbours ? [ipv4, ipv6, linkLocal(mac)].map((address) => `neigh replace ${address} lladdr ${mac} dev ${device} nud permanent`) : []),
+  ];
+}
+
+/** The same behind a bridge: its local port is where the host routes. */
+function switchSide(workload: WorldWorkload, staticNeighbours: boolean): string[] {
+  const { interface: device, netns, mac, ipv4, ipv6 } = workload;
+  return [
+    `link add ${device} type veth peer name eth0 address ${mac} netns ${netns}`,
+    `link set ${device} up`,
+    `route add ${ipv4}/32 dev ${WORLD_BRIDGE}`,
+    `route add ${ipv6}/128 dev ${WORLD_BRIDGE}`,
+    ...workload.undeclared.map((prefix) => (prefix.includes(':') ? `route add ${prefix} via ${ipv6} dev ${WORLD_BRIDGE} onlink` : `route add ${prefix} via ${ipv4} dev ${WORLD_BRIDGE} onlink`)),
+    ...(staticNeighbours ? [ipv4, ipv6, linkLocal(mac)].map((address) => `neigh replace ${address} lladdr ${mac} dev ${WORLD_BRIDGE} nud permanent`) : []),
   ];
 }
 

@@ -21,7 +21,8 @@ import { lowerPolicy, targetsOf } from './lower.js';
 import type { LoweringContext } from './lowering-context.js';
 import { MemberSets, type MemberOrigin } from './member-sets.js';
 import { compareOrder } from './order.js';
-import { buildTable, effectiveSets, sameLabelsText, variantKey, type PolicyTable, type RuleNumbers, type Subject, type TableContext } from './policy-table.js';
+import type { RuleNumbers, Subject } from './policy-table.js';
+import { PolicyVariants, type Variant, type VariantOwner } from './policy-variants.js';
 import { isNamespace, isPod, isPolicy, isTier, logs } from './object-guards.js';
 import { isInventory, namespaceOf, Population, type InventoryObject } from './population.js';
 import { TargetIndex, type ResolvedTarget } from './target-index.js';
@@ -51,18 +52,7 @@ export interface PolicyState {
   readonly tables: readonly { readonly table: RuleTableObject; readonly filters: ReadonlySet<string> }[];
 }
 
-interface Variant {
-  readonly entry: Entry;
-  readonly key: string;
-  readonly built: PolicyTable;
-  readonly portVersions: readonly number[];
-  readonly applying: readonly number[];
-  readonly subject: Subject;
-  effective: EffectiveTable;
-  readonly users: Set<string>;
-}
-
-class Entry {
+class Entry implements VariantOwner<Entry> {
   /** The newest version. */
   object: PolicyObject;
   /** The version in force. */
@@ -74,7 +64,7 @@ class Entry {
   dependencies: ReadonlySet<string> = new Set();
   /** Those of the version in force. */
   grounds: ReadonlySet<string> = new Set();
-  readonly variants = new Map<string, Variant>();
+  readonly variants = new Map<string, Variant<Entry>>();
   readonly filters = new Set<string>();
 
   constructor(readonly key: string, object: PolicyObject) {
@@ -86,7 +76,7 @@ class Entry {
 interface FilterState {
   filter: Filter;
   /** Undefined: policies cannot be chosen for it yet. */
-  tables: readonly Variant[] | undefined;
+  tables: readonly Variant<Entry>[] | undefined;
   isolation: Isolation;
   /** Policies that apply, also those that give it no rule. */
   entries: ReadonlySet<Entry>;
@@ -104,13 +94,11 @@ export class PolicyEngine {
   private readonly targets: TargetIndex<Entry>;
   private readonly filterStates = new Map<string, FilterState>();
   private readonly lowering: LoweringContext;
-  private readonly tableContext: TableContext;
+  private readonly variants: PolicyVariants<Entry>;
   private readonly isolations = new Isolations();
   private readonly neighbours = neighbourDiscovery();
   private readonly restored = new Map<string, PolicyObject>();
   private readonly problemEntries = new Set<Entry>();
-  /** Those with domain names among their peers. */
-  private readonly naming = new Set<Variant>();
   private hostAddresses = '';
   private securityPolicies = 0;
   /** Whether there were any when filters were last looked at. */
@@ -125,10 +113,10 @@ export class PolicyEngine {
       tierPriority: (name) => this.tiers.priority(name),
       loggingAnnotation: (namespace) => logs(this.population.namespace(namespace)),
     };
-    this.tableContext = {
+    this.variants = new PolicyVariants({
       sets: this.sets, population: this.population, numbers: options.numbers,
       group: (name) => this.groups.resolve(name, new Set()), namesOf: options.namesOf,
-    };
+    });
   }
 
   /** Objects that stay in force though nobody desires them any more, or in an older version: to be kept over a restart. */
@@ -163,13 +151,7 @@ export class PolicyEngine {
 
   /** Domain names and patterns of the rules in force, and the filters that have such rules. */
   fqdnPeers(): { readonly patterns: ReadonlySet<string>; readonly filters: ReadonlySet<string> } {
-    const patterns = new Set<string>();
-    const filters = new Set<string>();
-    for (const { built, users } of this.naming) {
-      for (const name of built.names) patterns.add(name);
-      for (const user of users) filters.add(user);
-    }
-    return { patterns, filters };
+    return this.variants.fqdnPeers();
   }
 
   /**
@@ -216,7 +198,7 @@ export class PolicyEngine {
     return state.list;
   }
 
-  private list(variants: readonly Variant[], isolated: Isolation): readonly EffectiveTable[] {
+  private list(variants: readonly Variant<Entry>[], isolated: Isolation): readonly EffectiveTable[] {
     const isolation = this.isolations.of(isolated);
     const of = (wanted: Section): EffectiveTable[] => variants.flatMap(({ effective }) => ((effective.section ?? 'admin') === wanted ? [effective] : []));
     const kubernetes = isolation === undefined ? of('kubernetes') : [isolation.node, ...of('kubernetes'), ...isolation.deny];
@@ -385,8 +367,7 @@ export class PolicyEngine {
     entry.lowered = undefined;
     this.depend(entry, new Set());
     entry.grounds = new Set();
-    for (const variant of entry.variants.values()) this.release(variant);
-    entry.variants.clear();
+    this.variants.releaseAll(entry);
   }
 
   private depend(entry: Entry, dependencies: ReadonlySet<string>): void {
@@ -449,7 +430,7 @@ export class PolicyEngine {
       return;
     }
     const subject = this.subject(filter);
-    const chosen: Variant[] = [];
+    const chosen: Variant<Entry>[] = [];
     const isolation = { in: false, out: false, log: false };
     const applying = [...this.targets.match(filter)].map((entry) => ({ entry, policy: this.lower(entry) }));
     applying.sort((a, b) => compareOrder(a.policy.order, b.policy.order));
@@ -461,7 +442,7 @@ export class PolicyEngine {
       }
       entry.filters.add(filter.name);
       const rules = this.rulesFor(policy, filter);
-      if (rules.length > 0) chosen.push(this.variant(entry, policy, rules, subject));
+      if (rules.length > 0) chosen.push(this.variants.find(entry, policy, rules, subject));
     }
     for (const variant of chosen) variant.users.add(filter.name);
     const kept = new Set(chosen);
@@ -506,75 +487,24 @@ export class PolicyEngine {
     });
   }
 
-  private variant(entry: Entry, policy: Policy, applying: readonly number[], subject: Subject): Variant {
-    const labels = subject.namespace === undefined ? '' : sameLabelsText(policy, this.population.namespaceLabels(subject.namespace));
-    const key = [variantKey(policy, applying, subject), labels].filter((part) => part !== '').join(' ');
-    const known = entry.variants.get(key);
-    if (known !== undefined) return known;
-    const fresh = this.build(entry, policy, key, applying, subject, new Set());
-    entry.variants.set(key, fresh);
-    return fresh;
-  }
-
-  private build(entry: Entry, policy: Policy, key: string, applying: readonly number[], subject: Subject, users: Set<string>): Variant {
-    const built = buildTable(policy, key, applying, subject, this.tableContext);
-    const variant: Variant = {
-      entry, key, built, applying, subject, users, portVersions: built.ports.map(({ version }) => version),
-      effective: { table: built.table, section: policy.order.section, sets: effectiveSets(built.sets) },
-    };
-    if (built.names.length > 0) this.naming.add(variant);
-    return variant;
-  }
-
   /** The filter no longer has these tables; `still` are the policies that apply from now on. */
-  private leave(state: FilterState, variants: readonly Variant[], still: ReadonlySet<Entry>): void {
+  private leave(state: FilterState, variants: readonly Variant<Entry>[], still: ReadonlySet<Entry>): void {
     const { name } = state.filter;
     for (const entry of state.entries) if (!still.has(entry)) entry.filters.delete(name);
     state.entries = still;
-    for (const variant of variants) {
-      variant.users.delete(name);
-      if (variant.users.size > 0 || variant.entry.variants.get(variant.key) !== variant) continue;
-      variant.entry.variants.delete(variant.key);
-      this.release(variant);
-    }
+    for (const variant of variants) this.variants.leave(variant, name);
   }
 
-  private release(variant: Variant): void {
-    this.naming.delete(variant);
-    for (const set of variant.built.sets) this.sets.release(set);
-    for (const ports of variant.built.ports) this.sets.releasePorts(ports);
-  }
-
-  /** Tables whose sets or named ports changed get new values; all others stay the same objects. */
+  /** Filters whose tables' sets or named ports changed get new lists; all others keep theirs. */
   private refreshVariants(): void {
-    if (!this.sets.takeTouched()) return;
-    const variants = new Set([...this.filterStates.values()].flatMap(({ tables }) => tables ?? []));
-    for (const variant of variants) {
-      const { entry, key, built } = variant;
-      if (built.ports.some(({ version }, index) => version !== variant.portVersions[index])) {
-        const fresh = this.build(entry, this.lower(entry), key, variant.applying, variant.subject, variant.users);
-        entry.variants.set(key, fresh);
-        this.replace(variant, fresh);
-        this.release(variant);
-      } else if (built.sets.some((set) => variant.effective.sets.get(set.name)?.members !== set.current.members)) {
-        variant.effective = { ...variant.effective, sets: effectiveSets(built.sets) };
-        this.outdated(variant);
+    const inUse = (): Variant<Entry>[] => [...this.filterStates.values()].flatMap(({ tables }) => tables ?? []);
+    for (const [old, now] of this.variants.refresh(inUse, (entry) => this.lower(entry))) {
+      for (const name of now.users) {
+        const state = this.filterStates.get(name);
+        if (state === undefined) continue;
+        state.list = undefined;
+        if (now !== old) state.tables = state.tables?.map((variant) => (variant === old ? now : variant));
       }
-    }
-  }
-
-  private replace(old: Variant, fresh: Variant): void {
-    for (const name of fresh.users) {
-      const state = this.filterStates.get(name);
-      if (state?.tables !== undefined) state.tables = state.tables.map((variant) => (variant === old ? fresh : variant));
-    }
-    this.outdated(fresh);
-  }
-
-  private outdated(variant: Variant): void {
-    for (const name of variant.users) {
-      const state = this.filterStates.get(name);
-      if (state !== undefined) state.list = undefined;
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Makes the kernel's table `inet dfw` equal to a target: one netlink transaction a change. Owns that table and the label
- * words 2 and 3 of connections; touches nothing else. Stopping leaves everything enforced; only cleanup() removes it.
+ * Makes the kernel's table `inet dfw` equal to a target: one netlink transaction a change, two where a filter gets a new table.
+ * Owns that table and the label words 2 and 3 of connections; touches nothing else. Stopping leaves everything enforced; only cleanup() removes it.
  */
 import { NOT_APPLICABLE_ID } from '../../compile/label-ids.js';
 import type { LabelInfo } from '../../compile/compiled.js';

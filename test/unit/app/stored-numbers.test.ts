@@ -8,7 +8,7 @@ import { isAgentError } from '../../../src/model/errors.js';
 
 class MemoryStore implements NumberStore {
   writes = 0;
-  constructor(public text: string | undefined = undefined) {}
+  constructor(public text?: string) {}
   read(): string | undefined {
     return this.text;
   }

@@ -169,7 +169,7 @@ export class RpcConnection {
     this.ended = error;
     this.cancelProbe();
     this.stream.destroy();
-    for (const waiting of [...this.waiting.values()]) waiting.fail(error);
+    for (const waiting of this.waiting.values()) waiting.fail(error);
     this.options.closed(error);
   }
 

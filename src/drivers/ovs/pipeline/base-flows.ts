@@ -43,6 +43,9 @@ function perKind(table: number, priority: number, match: MatchValues, actions: (
   return KINDS.map((kind) => flow(table, priority + (kind.match.ip_proto === undefined ? 0 : 1), { ...match, ...kind.match }, ...actions(kind)));
 }
 
+/** Replies of tracked connections: without that, the switch does not let an action read the connection's tuple. */
+const REPLIES: MatchValues = { ct_state: { value: CT_STATE.TRACKED | CT_STATE.REPLY, mask: CT_STATE.TRACKED | CT_STATE.REPLY } };
+
 /** Headers of a reply as those of the connection; an ICMP reply's type and code are those of the request. */
 function turn(kind: Kind): Step[] {
   const [type, code] = kind.icmp ?? [];
@@ -93,6 +96,9 @@ const UNTRACKED_TYPES = [130, 131, 132, 133, 134, 135, 136, 137, 143];
 /** ICMP errors: of the host itself, where it refuses or cannot deliver. */
 const ERROR_TYPES = { 0x0800: [3, 11, 12], 0x86dd: [1, 2, 3, 4] } as const;
 
+/** Queries that begin a connection for the kernel's tracker, and are invalid for the switch's own: those are judged by their own headers. */
+const QUERY_TYPES = { 0x0800: [13, 15, 17], 0x86dd: [139] } as const;
+
 export const LOCAL_PORT = 0xfffffffe;
 
 export function baseFlows(): Flow[] {
@@ -122,6 +128,11 @@ export function baseFlows(): Flow[] {
     flow(TABLE.TRACK, 0, {}, goTo(TABLE.OUTPUT)),
 
     flow(TABLE.STATE, 100, { ct_state: { value: TRACKED | INVALID, mask: TRACKED | INVALID } }),
+    ...IP.flatMap((type) => QUERY_TYPES[type].map((icmp) => flow(
+      TABLE.STATE, 110, {
+        ct_state: { value: TRACKED | INVALID, mask: TRACKED | INVALID }, eth_type: type, ip_proto: type === 0x0800 ? 1 : 58, [type === 0x0800 ? 'icmp_type' : 'icmpv6_type']: icmp,
+      }, raise(FLAG.packet), goTo(TABLE.OUT_FILTER),
+    ))),
     flow(TABLE.STATE, 50, { ct_state: { value: TRACKED | REPLY, mask: TRACKED | REPLY } }, ...EXCHANGE_ENDS, raise(FLAG.reply), goTo(TABLE.LIVE_OUT)),
     flow(TABLE.STATE, 0, {}, goTo(TABLE.LIVE_OUT)),
     flow(TABLE.LIVE_OUT, 100, { [REG.from]: 0 }, goTo(TABLE.LIVE_IN)),
@@ -138,9 +149,9 @@ export function baseFlows(): Flow[] {
     flow(TABLE.ORIENT, 140, { ...flag(FLAG.statelessOut), [REG.to]: 0 }, ...EXCHANGE_ENDS, lower(FLAG.reply), raise(FLAG.packet), goTo(TABLE.OUT_FILTER)),
     flow(TABLE.ORIENT, 140, { ...flag(FLAG.statelessIn), [REG.from]: 0 }, ...EXCHANGE_ENDS, lower(FLAG.reply), raise(FLAG.packet), goTo(TABLE.OUT_FILTER)),
     // One of them: the other judges the connection first.
-    ...perKind(TABLE.ORIENT, 120, flag(FLAG.statelessOut), (kind) => [...turn(kind), raise(FLAG.skipOut | FLAG.again | FLAG.packet), goTo(TABLE.OUT_FILTER)]),
-    ...perKind(TABLE.ORIENT, 110, flag(FLAG.statelessIn), (kind) => [...turn(kind), raise(FLAG.skipIn | FLAG.again | FLAG.packet), goTo(TABLE.OUT_FILTER)]),
-    ...perKind(TABLE.ORIENT, 50, flag(FLAG.reply), (kind) => [...turn(kind), goTo(TABLE.OUT_FILTER)]),
+    ...perKind(TABLE.ORIENT, 120, { ...REPLIES, ...flag(FLAG.statelessOut) }, (kind) => [...turn(kind), raise(FLAG.skipOut | FLAG.again | FLAG.packet), goTo(TABLE.OUT_FILTER)]),
+    ...perKind(TABLE.ORIENT, 110, { ...REPLIES, ...flag(FLAG.statelessIn) }, (kind) => [...turn(kind), raise(FLAG.skipIn | FLAG.again | FLAG.packet), goTo(TABLE.OUT_FILTER)]),
+    ...perKind(TABLE.ORIENT, 50, { ...REPLIES, ...flag(FLAG.reply) }, (kind) => [...turn(kind), goTo(TABLE.OUT_FILTER)]),
     flow(TABLE.ORIENT, 0, {}, goTo(TABLE.OUT_FILTER)),
 
     flow(TABLE.OUT_FILTER, 200, flag(FLAG.skipOut), goTo(TABLE.IN_FILTER)),
@@ -165,9 +176,11 @@ export function baseFlows(): Flow[] {
     flow(TABLE.RESTORE, 0, {}, goTo(TABLE.COMMIT)),
 
     flow(TABLE.COMMIT, 90, flag(FLAG.packet), goTo(TABLE.OUTPUT)),
-    flow(TABLE.COMMIT, 80, { [REG.to]: 0 }, commit('out'), goTo(TABLE.OUTPUT)),
-    flow(TABLE.COMMIT, 80, { [REG.from]: 0 }, commit('in'), goTo(TABLE.OUTPUT)),
-    flow(TABLE.COMMIT, 70, {}, commit('out', 'in'), goTo(TABLE.OUTPUT)),
+    ...IP.flatMap((type) => [
+      flow(TABLE.COMMIT, 80, { [REG.to]: 0, eth_type: type }, commit('out'), goTo(TABLE.OUTPUT)),
+      flow(TABLE.COMMIT, 80, { [REG.from]: 0, eth_type: type }, commit('in'), goTo(TABLE.OUTPUT)),
+      flow(TABLE.COMMIT, 70, { eth_type: type }, commit('out', 'in'), goTo(TABLE.OUTPUT)),
+    ]),
 
     flow(TABLE.OUTPUT, 200, flag(FLAG.flood, FLAG.copy), raise(FLAG.copy), goTo(TABLE.FLOOD)),
     flow(TABLE.OUTPUT, 0, {}, { type: 'output_field', source: subfield(REG.port) }),

@@ -27,8 +27,13 @@ interface MacClasses {
   readonly examples: readonly (string | undefined)[];
 }
 
+/** A flow, and the rule that it is of; undefined: of none. */
+export interface Layer2Flow extends Flow {
+  readonly rule?: { readonly table: string; readonly id: number };
+}
+
 /** No flows where there are no rules for the side. The first rule that matches decides; frames that none matches pass. */
-export function layer2Flows(filter: number, side: 'in' | 'out', bindings: readonly Layer2Binding[]): Flow[] {
+export function layer2Flows(filter: number, side: 'in' | 'out', bindings: readonly Layer2Binding[]): Layer2Flow[] {
   const rules = bindings.filter(({ rule: { direction } }) => direction === 'inout' || direction === side);
   if (rules.length === 0) return [];
   const stage = SIDE[side];
@@ -43,7 +48,7 @@ export function layer2Flows(filter: number, side: 'in' | 'out', bindings: readon
     ...[...ids].map(([mac, id]) => flow(table, 20, { [field]: macNumber(mac) }, set(target, id), goTo(next))),
     flow(table, 10, {}, set(target, 0), goTo(next)),
   ];
-  const flows = [
+  const flows: Layer2Flow[] = [
     ...lookup(stage.l2Source, stage.l2Destination, 'eth_src', REGISTER.class, sources),
     ...lookup(stage.l2Destination, stage.l2, 'eth_dst', REGISTER.profile, destinations),
   ];
@@ -54,14 +59,18 @@ export function layer2Flows(filter: number, side: 'in' | 'out', bindings: readon
         return meets(from, source) && meets(to, destination) && (rule.ethertype === 'any' || rule.ethertype === type);
       });
       const usual = decide(undefined);
-      flows.push(flow(stage.l2, 10, classes, ...verdict(usual, stage.afterL2)));
+      flows.push({ ...flow(stage.l2, 10, classes, ...verdict(usual, stage.afterL2)), ...ruleOf(usual) });
       for (const type of types) {
         const found = decide(type);
-        if (found !== usual) flows.push(flow(stage.l2, 20, { ...classes, eth_type: type }, ...verdict(found, stage.afterL2)));
+        if (found !== usual) flows.push({ ...flow(stage.l2, 20, { ...classes, eth_type: type }, ...verdict(found, stage.afterL2)), ...ruleOf(found) });
       }
     });
   });
   return flows;
+}
+
+function ruleOf(binding: Layer2Binding | undefined): Pick<Layer2Flow, 'rule'> {
+  return binding === undefined ? {} : { rule: { table: binding.table, id: binding.rule.id } };
 }
 
 function verdict(binding: Layer2Binding | undefined, next: number): Step[] {

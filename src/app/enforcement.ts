@@ -1,0 +1,75 @@
+/** What the datapath of the configuration must be able to do for the rest of the agent. One of these is in use; nothing else writes rules. */
+import type { Compilation } from '../compile/compiler.js';
+import type { LabelInfo, Side } from '../compile/compiled.js';
+import type { Target } from '../compile/target.js';
+import type { Problem, World } from '../compile/world.js';
+import type { Filter } from '../model/filter.js';
+import type { Link } from '../native/binding.js';
+import type { ResolvedMirror } from './mirrors.js';
+
+export interface Wanted {
+  readonly target: Target;
+  readonly world: World;
+  readonly compilation: Compilation;
+  /** Interfaces of the host. */
+  readonly links: ReadonlyMap<string, Link>;
+}
+
+export interface Enforced {
+  readonly changed: boolean;
+  /** Elements or flows written. */
+  readonly elements: number;
+  /** Rules whose connections are judged again. */
+  readonly lost: number;
+  readonly mirrors: readonly ResolvedMirror[];
+  /** What could not be done though the rest is in force. */
+  readonly problems: readonly Problem[];
+}
+
+export interface TrafficCounter {
+  readonly packets: bigint;
+  readonly bytes: bigint;
+}
+
+export interface Enforcement {
+  readonly name: 'nftables' | 'ovs';
+  /** Ids in the labels of connections, and the rules they stand for. */
+  readonly labels: ReadonlyMap<number, LabelInfo>;
+  /** True when every connection was judged by the rules in force, or will be on its next packet. */
+  readonly settledDown: boolean;
+  /** Label ids in use, and the keys they were given for: they must keep them. Called once, before the first compilation. */
+  readLabels(): Promise<ReadonlyMap<number, string>>;
+  /**
+   * Makes what is wanted true; all or nothing, and nothing is written where it is true. Rejects with AgentError; the old state then
+   * stays in force and the next call begins by reading it.
+   */
+  apply(wanted: Wanted): Promise<Enforced>;
+  /** Has somebody else changed what is ours? The next apply repairs it. */
+  drifted(depth: 'structure' | 'all'): Promise<string | undefined>;
+  /** Interfaces came, went or changed. */
+  linksChanged(): void;
+  /** Can the filter see packets now: is its interface there? */
+  attached(filter: Filter): boolean;
+  /** Packets that each label's rule decided anew (first packets of connections, and each refused packet). */
+  ruleCounters(): Promise<ReadonlyMap<number, TrafficCounter>>;
+  /** What the filter's rules refused. */
+  refused(filter: Filter): Promise<Readonly<Record<Side, TrafficCounter>>>;
+  /** Frames that layer 2 rules of the filter decided, by rule table and id. */
+  layer2(filter: Filter): Promise<(table: string, ruleId: number) => Readonly<Record<Side, TrafficCounter>>>;
+  /** Copies that a TrafficControl of this name made, of all filters. */
+  mirrored(control: string, filters: readonly Filter[]): Promise<TrafficCounter>;
+  /** Ends enforcement; returns what was removed, as people name it. */
+  cleanup(): Promise<string[]>;
+}
+
+export const NO_TRAFFIC: TrafficCounter = { packets: 0n, bytes: 0n };
+
+export function sumTraffic(counters: Iterable<TrafficCounter>): TrafficCounter {
+  let packets = 0n;
+  let bytes = 0n;
+  for (const counter of counters) {
+    packets += counter.packets;
+    bytes += counter.bytes;
+  }
+  return { packets, bytes };
+}

@@ -1,0 +1,188 @@
+/** Enforcement by nf_tables: rules in table `inet dfw`, mirrors and layer 2 rules in table `netdev dfw`. */
+import type { LabelInfo, Side } from '../compile/compiled.js';
+import type { EffectiveTable } from '../compile/effective.js';
+import type { Problem } from '../compile/world.js';
+import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
+import { netdevImage, type NetdevImage } from '../drivers/nftables/netdev-layout.js';
+import { filterChain } from '../drivers/nftables/pieces.js';
+import type { NftablesDriver } from '../drivers/nftables/driver.js';
+import type { Filter } from '../model/filter.js';
+import type { TrafficControlObject } from '../model/objects.js';
+import type { FlowTable, Link } from '../native/binding.js';
+import type { Clock } from '../platform/clock.js';
+import type { Logger } from '../platform/logger.js';
+import { NO_TRAFFIC, sumTraffic, type Enforced, type Enforcement, type TrafficCounter, type Wanted } from './enforcement.js';
+import { netdevFilters, resolveMirrors, type ResolvedMirror } from './mirrors.js';
+
+export interface NftablesEnforcementOptions {
+  readonly driver: NftablesDriver;
+  readonly netdev: NetdevDriver;
+  readonly flows: FlowTable;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly logGroup: number;
+  /** Interface whose frames only the IDS engine reads; '' = none. */
+  readonly sensor: string;
+  /** Called when another apply is due: after a sweep, or to try again what an interface that vanished prevented. */
+  readonly onDue: () => void;
+}
+
+/** A packet that was judged before a commit may write its label shortly after: sweeping waits this long. */
+const SWEEP_DELAY_MS = 30;
+const RETRY_MS = 200;
+
+export class NftablesEnforcement implements Enforcement {
+  readonly name = 'nftables';
+  private sweeping: Promise<void> | undefined;
+  private swept: Parameters<NftablesDriver['settle']>[0] | undefined;
+  private frames: NetdevImage | undefined;
+  private framesGeneration = -1;
+  /** What table `netdev dfw` was made to be, as text; undefined: to be compared with the kernel. */
+  private framesInForce: string | undefined;
+  private links: ReadonlyMap<string, Link> = new Map();
+
+  constructor(private readonly options: NftablesEnforcementOptions) {}
+
+  get labels(): ReadonlyMap<number, LabelInfo> {
+    return this.options.driver.labels;
+  }
+
+  get settledDown(): boolean {
+    return this.sweeping === undefined && this.options.driver.pendingSweep() === undefined;
+  }
+
+  readLabels(): Promise<ReadonlyMap<number, string>> {
+    return this.options.driver.readLabels();
+  }
+
+  async apply(wanted: Wanted): Promise<Enforced> {
+    this.links = wanted.links;
+    const applied = await this.options.driver.apply(wanted.target);
+    await this.settle();
+    const frames = await this.applyFrames(wanted);
+    this.sweepLater();
+    return { changed: applied.changed || frames.changed, elements: applied.elements, lost: applied.lost, mirrors: frames.mirrors, problems: frames.problems };
+  }
+
+  async drifted(depth: 'structure' | 'all'): Promise<string | undefined> {
+    return (await this.options.driver.drifted(depth)) ?? (await this.framesDrifted());
+  }
+
+  /** A table that neither driver here owns was committed by the agent. */
+  committedElsewhere(generation: number): void {
+    this.options.driver.committedElsewhere(generation);
+    if (generation === this.framesGeneration + 1) this.framesGeneration = generation;
+  }
+
+  /** Hooks on interfaces must be looked at again. */
+  linksChanged(): void {
+    this.framesInForce = undefined;
+  }
+
+  attached(filter: Filter): boolean {
+    return this.links.has(filter.interface);
+  }
+
+  ruleCounters(): Promise<ReadonlyMap<number, TrafficCounter>> {
+    return this.options.driver.ruleCounters();
+  }
+
+  async refused(filter: Filter): Promise<Record<Side, TrafficCounter>> {
+    const chains = await this.options.driver.chainCounters();
+    const of = (side: Side): TrafficCounter => {
+      const [judged = NO_TRAFFIC, accepted = NO_TRAFFIC] = chains.get(filterChain(filter.number, side)) ?? [];
+      return { packets: judged.packets - accepted.packets, bytes: judged.bytes - accepted.bytes };
+    };
+    return { in: of('in'), out: of('out') };
+  }
+
+  async layer2(filter: Filter): Promise<(table: string, ruleId: number) => Record<Side, TrafficCounter>> {
+    const counters = await this.options.netdev.counters();
+    const of = (side: Side, table: string, ruleId: number): TrafficCounter =>
+      sumTraffic((counters.get(`l2_${filter.number}_${side}`) ?? []).filter(({ comment }) => comment.includes(`layer 2 rule ${table}/${ruleId} of `)));
+    return (table, ruleId) => ({ in: of('in', table, ruleId), out: of('out', table, ruleId) });
+  }
+
+  async mirrored(control: string, filters: readonly Filter[]): Promise<TrafficCounter> {
+    const counters = await this.options.netdev.counters();
+    return sumTraffic(filters.flatMap(({ number }) => ['in', 'out'].flatMap((side) =>
+      (counters.get(`mirror_${number}_${side}`) ?? []).filter(({ comment }) => comment.includes(`mirror ${control} of `)))));
+  }
+
+  async cleanup(): Promise<string[]> {
+    await this.sweeping;
+    await this.options.driver.cleanup();
+    await this.options.netdev.cleanup();
+    return ['table inet dfw', 'table netdev dfw'];
+  }
+
+  private async settle(): Promise<void> {
+    const { swept } = this;
+    if (swept === undefined) return;
+    this.swept = undefined;
+    await this.options.driver.settle(swept);
+  }
+
+  private sweepLater(): void {
+    const { options } = this;
+    const sweep = options.driver.pendingSweep();
+    if (sweep === undefined || this.sweeping !== undefined) return;
+    this.sweeping = new Promise<void>((resolve) => options.clock.after(SWEEP_DELAY_MS, resolve))
+      .then(() => options.flows.sweepLabels({ ids: Uint32Array.from(sweep.ids), known: Uint32Array.from(sweep.known) }))
+      .then(
+        ({ scanned, cleared }) => {
+          options.log.info('connections.judged_again', { rules: sweep.ids.size, scanned, cleared });
+          this.swept = sweep;
+        },
+        // The rules stay on probation: their connections are judged packet by packet until a later sweep succeeds.
+        (error: unknown) => options.log.error('connections.sweep_failed', { error: error instanceof Error ? error.message : String(error) }),
+      )
+      .finally(() => {
+        this.sweeping = undefined;
+        options.onDue();
+      });
+  }
+
+  /** Looks at table `netdev dfw` only after somebody committed something. */
+  private async framesDrifted(): Promise<string | undefined> {
+    const { frames } = this;
+    const generation = await this.options.netdev.generation();
+    if (frames === undefined || generation === this.framesGeneration) return undefined;
+    this.framesGeneration = generation;
+    if (!(await this.options.netdev.differs(frames))) return undefined;
+    this.framesInForce = undefined;
+    return 'table netdev dfw differs';
+  }
+
+  private async applyFrames({ world, compilation, links }: Wanted): Promise<{ changed: boolean; mirrors: readonly ResolvedMirror[]; problems: Problem[] }> {
+    const { options } = this;
+    const mirrors = resolveMirrors(world, links, pendingReason);
+    const tables = (filter: Filter): readonly EffectiveTable[] => compilation.sources.get(compilation.filterTables.get(filter.name) ?? '') ?? [];
+    const filters = netdevFilters(world, tables, mirrors, links);
+    const sensor = links.get(options.sensor);
+    const wanted = netdevImage(
+      filters, sensor === undefined ? [] : [{ interface: sensor.name, interfaceIndex: sensor.index }], options.logGroup,
+    );
+    const text = JSON.stringify([...wanted.chains.values()].map((chain) => [chain.name, chain.hook, chain.rules.map(({ comment }) => comment)]));
+    if (text === this.framesInForce) return { changed: false, mirrors, problems: [] };
+    try {
+      const changed = await options.netdev.apply(wanted);
+      this.framesInForce = text;
+      this.frames = wanted;
+      return { changed, mirrors, problems: [] };
+    } catch (error) {
+      // An interface may vanish between listing and hooking: its link event brings us back here.
+      this.framesInForce = undefined;
+      const message = `mirrors and layer 2 rules are not up to date: ${error instanceof Error ? error.message : String(error)}`;
+      options.log.warn('netdev.failed', { error: message });
+      options.clock.after(RETRY_MS, options.onDue);
+      return { changed: false, mirrors, problems: [{ object: 'netdev dfw', path: '', message }] };
+    }
+  }
+}
+
+function pendingReason(control: TrafficControlObject, device: Link | undefined): string | undefined {
+  if (control.action !== 'Mirror') return `action ${control.action} is not supported by the nftables datapath`;
+  if (device === undefined) return `device ${control.targetDevice} does not exist`;
+  return device.up ? undefined : `device ${control.targetDevice} is down`;
+}

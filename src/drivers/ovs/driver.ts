@@ -1,0 +1,299 @@
+/**
+ * Makes the flows of one bridge equal to a target: one atomic bundle a change. Owns the flows with our cookie, meters of our numbers,
+ * and the labels of connections in our zone; touches nothing else. Stopping leaves everything enforced; only cleanup() removes it.
+ */
+import type { LabelInfo } from '../../compile/compiled.js';
+import { AgentError } from '../../model/errors.js';
+import type { Clock } from '../../platform/clock.js';
+import type { Logger } from '../../platform/logger.js';
+import { Comparison, category, objectOf, wireKey } from './adopt.js';
+import { encodeMatch } from './openflow/match.js';
+import { matchFields } from './pipeline/flow.js';
+import { layer2Flows } from './pipeline/layer2-flows.js';
+import { FlowBundle } from './flow-bundle.js';
+import { KnownLabels } from './known-labels.js';
+import { deleteByCookie, encodeFlowMod } from './openflow/flow-mod.js';
+import type { FlowEntry, FlowFilter } from './openflow/flow-stats.js';
+import { encodeMeterMod } from './openflow/meters.js';
+import type { OpenFlowVersion } from './openflow/constants.js';
+import { keepsConnections } from './pipeline/label-flows.js';
+import { OTHER_METER } from './pipeline/port-flows.js';
+import { CATEGORY, COOKIE_MAGIC, COOKIE_MASK, TABLE } from './pipeline/stages.js';
+import { allFlows, flowImage, NOTHING, plan, tableNumbers, type Actual } from './plan.js';
+import { targetLabels } from '../../compile/target.js';
+import { EMPTY_OVS_TARGET, type BridgePorts, type OvsTarget } from './target.js';
+
+/** One connection to the switch. All reject with AgentError E_KERNEL, retryable, when it is gone. */
+export interface SwitchSession {
+  readonly version: OpenFlowVersion;
+  readonly ports: BridgePorts;
+  /** All or nothing. */
+  bundle(messages: readonly Uint8Array[]): Promise<void>;
+  dump(filter: FlowFilter, use: (flow: FlowEntry) => void): Promise<void>;
+  /** What cannot be in a bundle; resolves when the switch has done it. Refusals reject. */
+  send(message: Uint8Array): Promise<void>;
+}
+
+export interface OvsDriverOptions {
+  /** Rejects with E_KERNEL, retryable, while there is none. Another object than last time = another connection. */
+  readonly session: () => SwitchSession;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Name of the bridge, for messages. */
+  readonly bridge: string;
+  readonly controller: number;
+}
+
+export interface Applied {
+  readonly changed: boolean;
+  /** Flows written. */
+  readonly elements: number;
+  /** Rules whose connections are judged again. */
+  readonly lost: number;
+}
+
+export interface FlowCounter {
+  readonly packets: bigint;
+  readonly bytes: bigint;
+}
+
+const OURS: FlowFilter = { cookie: COOKIE_MAGIC << 48n, cookieMask: COOKIE_MASK };
+/** Reports to the agent a second and port; what exceeds it is counted by the meter, not sent. */
+const REPORT_RATE = 100;
+const REPORT_BURST = 200;
+
+export class OvsDriver {
+  private actual: Actual = NOTHING;
+  private wanted: OvsTarget = EMPTY_OVS_TARGET;
+  /** The connection whose switch has `actual`; undefined = to be read again. */
+  private known: SwitchSession | undefined;
+  private meters = new Set<number>();
+
+  constructor(private readonly options: OvsDriverOptions) {}
+
+  get labels(): ReadonlyMap<number, LabelInfo> {
+    return new Map([...this.actual.labels].map(([id, { label }]) => [id, label]));
+  }
+
+  /** Label ids that the switch holds and the keys they were given for: they must keep them. Call before compiling. */
+  async readLabels(): Promise<ReadonlyMap<number, string>> {
+    const labels = new KnownLabels();
+    await this.options.session().dump(OURS, (entry) => labels.seen(entry));
+    return labels.keys;
+  }
+
+  /** Makes the target true; writes nothing when it already is. On failure the switch keeps what it had, and the next call reads it. */
+  async apply(target: OvsTarget): Promise<Applied> {
+    const session = this.options.session();
+    this.wanted = target;
+    if (this.known !== session) return this.takeOver(session, target);
+    const bundle = new FlowBundle(session.version);
+    const { next, lost } = plan(this.actual, target, session.ports, this.planOptions(), bundle);
+    await this.commit(session, bundle.messages(), next);
+    return { changed: bundle.size > 0, elements: bundle.size, lost: lost.size };
+  }
+
+  /** First apply on a connection: compares all flows, writes what differs. */
+  private async takeOver(session: SwitchSession, target: OvsTarget): Promise<Applied> {
+    this.known = undefined;
+    this.meters = new Set();
+    const entries = new KnownLabels();
+    await session.dump({ ...OURS }, (entry) => entries.seen(entry));
+    const numbers = tableNumbers(target, new Map());
+    const image = flowImage(target, session.ports, numbers, this.planOptions());
+    const now = this.planOptions().now;
+    const newest = Math.max(0, this.actual.stamp, ...entries.stamps.values());
+    // As if all labels had kept their stamps ...
+    const kept: Actual = {
+      target, numbers, image, stamp: newest,
+      labels: new Map([...targetLabels(target)].map(([id, label]) => [id, { label, stamp: entries.stamps.get(id) ?? Math.max(now, newest + 1) }])),
+    };
+    const compare = async (state: Actual): Promise<ReturnType<Comparison['difference']>> => {
+      const comparison = new Comparison(session.version);
+      allFlows(state, comparison);
+      await session.dump(OURS, (entry) => comparison.seen(entry));
+      return comparison.difference();
+    };
+    let difference = await compare(kept);
+    let state = kept;
+    let lost = 0;
+    if (difference.removals.length > 0 || difference.missing.length > 0) {
+      // ... but connections may have been admitted by what the switch has instead: those of the tables that differ are judged again.
+      const suspect = suspectLabels(kept, difference.cookies);
+      const stamp = Math.max(now, newest + 1);
+      lost = suspect.size;
+      state = { ...kept, stamp, labels: new Map([...kept.labels].map(([id, stamped]) => [id, suspect.has(id) ? { ...stamped, stamp } : stamped])) };
+      difference = await compare(state);
+    }
+    const bundle = new FlowBundle(session.version);
+    for (const flow of difference.missing) bundle.add(flow);
+    const messages = [...difference.removals, ...bundle.messages()];
+    await this.commit(session, messages, state);
+    this.options.log.info(messages.length === 0 ? 'ovs.adopted' : 'ovs.rebuilt', {
+      bridge: this.options.bridge, removed: difference.removals.length, added: difference.missing.length, rulesJudgedAgain: lost,
+    });
+    return { changed: messages.length > 0, elements: messages.length, lost };
+  }
+
+  /** Has somebody else changed our flows? Compares all of them. */
+  async drifted(): Promise<string | undefined> {
+    const session = this.known;
+    if (session === undefined) return undefined;
+    const compared = this.actual;
+    const comparison = new Comparison(session.version);
+    allFlows(compared, comparison);
+    await session.dump(OURS, (entry) => comparison.seen(entry));
+    // A change of our own came in between: what was read is neither the old state nor the new.
+    if (this.actual !== compared || this.known !== session) return undefined;
+    const { removals, missing } = comparison.difference();
+    if (removals.length === 0 && missing.length === 0) return undefined;
+    this.known = undefined;
+    return `${missing.length} flows missing or changed, ${removals.length} unknown`;
+  }
+
+  /** Packets that each label's rule decided anew, by its flows' counters. */
+  async ruleCounters(): Promise<Map<number, FlowCounter>> {
+    const counters = new Map<number, FlowCounter>();
+    for (const table of [TABLE.OUT_VERDICT, TABLE.IN_VERDICT]) {
+      await this.options.session().dump({ ...OURS, table }, (entry) => {
+        if (category(entry.cookie) === CATEGORY.labels) add(counters, objectOf(entry.cookie), entry.counters);
+      });
+    }
+    return counters;
+  }
+
+  /** What each filter judged and accepted, by filter number. */
+  async filterCounters(): Promise<Map<number, Record<'in' | 'out', { judged: FlowCounter; accepted: FlowCounter }>>> {
+    const tables = { out: { judged: TABLE.OUT_FILTER, accepted: TABLE.OUT_ACCEPTED }, in: { judged: TABLE.IN_FILTER, accepted: TABLE.IN_ACCEPTED } } as const;
+    const found = new Map<number, Record<'in' | 'out', { judged: FlowCounter; accepted: FlowCounter }>>();
+    const none = { packets: 0n, bytes: 0n };
+    for (const side of ['in', 'out'] as const) {
+      for (const what of ['judged', 'accepted'] as const) {
+        await this.options.session().dump({ ...OURS, table: tables[side][what] }, (entry) => {
+          if (category(entry.cookie) !== CATEGORY.filter) return;
+          const number = objectOf(entry.cookie);
+          const known = found.get(number) ?? { in: { judged: none, accepted: none }, out: { judged: none, accepted: none } };
+          known[side][what] = entry.counters;
+          found.set(number, { in: { ...known.in }, out: { ...known.out } });
+        });
+      }
+    }
+    return found;
+  }
+
+  /** Frames that came from (out) and were sent to (in, only where they are copied) each filter's port, by filter number. */
+  async portCounters(): Promise<Map<number, Record<'in' | 'out', FlowCounter>>> {
+    const found = new Map<number, Record<'in' | 'out', FlowCounter>>();
+    const note = (number: number, side: 'in' | 'out', counters: FlowCounter): void => {
+      const none = { packets: 0n, bytes: 0n };
+      found.set(number, { ...(found.get(number) ?? { in: none, out: none }), [side]: counters });
+    };
+    for (const [table, side] of [[TABLE.CLASSIFY, 'out'], [TABLE.OUTPUT, 'in']] as const) {
+      await this.options.session().dump({ ...OURS, table }, (entry) => {
+        if (category(entry.cookie) === CATEGORY.filter) note(objectOf(entry.cookie), side, entry.counters);
+      });
+    }
+    return found;
+  }
+
+  /** Frames by "in|out TABLE/RULE" of the layer 2 rules of a filter. */
+  async layer2Counters(filter: number): Promise<Map<string, FlowCounter>> {
+    const session = this.options.session();
+    const rules = new Map<string, string>();
+    const [name] = [...this.wanted.filters].find(([, { number }]) => number === filter) ?? [];
+    const bindings = (name === undefined ? undefined : this.wanted.frames.get(name)?.layer2) ?? [];
+    for (const side of ['in', 'out'] as const) {
+      for (const flow of layer2Flows(filter, side, bindings)) {
+        if (flow.rule !== undefined) rules.set(wireKey(flow.table, flow.priority, encodeMatch(matchFields(flow.match), session.version)), `${side} ${flow.rule.table}/${flow.rule.id}`);
+      }
+    }
+    const counters = new Map<string, FlowCounter>();
+    for (const table of rules.size === 0 ? [] : [TABLE.OUT_L2, TABLE.IN_L2]) {
+      await session.dump({ ...OURS, table }, (entry) => {
+        const rule = rules.get(wireKey(entry.table, entry.priority, entry.match));
+        if (rule !== undefined) add(counters, rule, entry.counters);
+      });
+    }
+    return counters;
+  }
+
+  /** Somebody else changed flows of ours: the next apply compares all of them. */
+  distrust(): void {
+    this.known = undefined;
+  }
+
+  /** Forgets learned addresses: they may lead to ports that are others now. */
+  async forgetAddresses(): Promise<void> {
+    const session = this.options.session();
+    const learned = (COOKIE_MAGIC << 48n) | (BigInt(CATEGORY.learned) << 40n);
+    await session.send(encodeFlowMod(deleteByCookie(learned, COOKIE_MASK | (0xffn << 40n)), session.version));
+  }
+
+  /** Removes our flows. The only thing that ends enforcement; on a bridge in secure mode nothing is forwarded then. */
+  async cleanup(): Promise<void> {
+    const session = this.options.session();
+    await session.bundle([encodeFlowMod(deleteByCookie(COOKIE_MAGIC << 48n, COOKIE_MASK), session.version)]);
+    this.actual = { ...NOTHING, stamp: this.actual.stamp };
+    this.known = undefined;
+  }
+
+  private planOptions(): { controller: number; now: number } {
+    return { controller: this.options.controller, now: Math.floor(this.options.clock.now() / 1000) };
+  }
+
+  private async commit(session: SwitchSession, messages: readonly Uint8Array[], next: Actual): Promise<void> {
+    if (messages.length > 0) {
+      this.known = undefined;
+      try {
+        await this.makeMeters(session);
+        await session.bundle(messages);
+      } catch (error) {
+        if (error instanceof AgentError) throw error;
+        throw new AgentError('E_KERNEL', `the change could not be sent: ${error instanceof Error ? error.message : String(error)}`, {
+          object: this.options.bridge, retryable: true, cause: error,
+        });
+      }
+    }
+    this.actual = next;
+    this.known = session;
+  }
+
+  /** A meter for each port, before a flow names it. */
+  private async makeMeters(session: SwitchSession): Promise<void> {
+    for (const id of [OTHER_METER, ...[...session.ports.values()].map(({ number }) => number)]) {
+      if (this.meters.has(id)) continue;
+      const meter = { id, unit: 'packets', burst: true, stats: true, bands: [{ rate: REPORT_RATE, burst: REPORT_BURST }] } as const;
+      try {
+        await session.send(encodeMeterMod('add', meter, session.version));
+      } catch {
+        // It is there from an earlier run: make it ours.
+        await session.send(encodeMeterMod('modify', meter, session.version));
+      }
+      this.meters.add(id);
+    }
+  }
+}
+
+/** Labels that keep connections, of tables of which some flow differs; all of them where a difference is nobody's table. */
+function suspectLabels(state: Actual, cookies: ReadonlySet<bigint>): Set<number> {
+  const tables = new Set<number>();
+  const labels = new Set<number>();
+  let all = false;
+  for (const cookie of cookies) {
+    const kind = category(cookie);
+    if (kind === CATEGORY.addresses || kind === CATEGORY.regions) tables.add(objectOf(cookie));
+    else if (kind === CATEGORY.labels) labels.add(objectOf(cookie));
+    else if (kind === CATEGORY.filter) all = true;
+  }
+  const suspect = new Set<number>();
+  for (const [key, compiled] of state.target.tables) {
+    const differs = all || tables.has(state.numbers.get(key) ?? 0);
+    for (const label of compiled.labels.values()) if (keepsConnections(label) && (differs || labels.has(label.id))) suspect.add(label.id);
+  }
+  return suspect;
+}
+
+function add<K>(counters: Map<K, FlowCounter>, id: K, { packets, bytes }: FlowCounter): void {
+  const known = counters.get(id);
+  counters.set(id, { packets: packets + (known?.packets ?? 0n), bytes: bytes + (known?.bytes ?? 0n) });
+}

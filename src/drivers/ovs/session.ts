@@ -1,0 +1,181 @@
+/**
+ * Keeps one OpenFlow connection to the bridge alive: connects again with growing pauses, knows the bridge's ports, and tells when
+ * somebody else changed flows of ours. What was asked of a connection that ended is rejected; nothing is asked twice.
+ */
+import { AgentError, describeError, isAgentError } from '../../model/errors.js';
+import type { Clock } from '../../platform/clock.js';
+import type { Logger } from '../../platform/logger.js';
+import { OpenFlowConnection } from './openflow/connection.js';
+import { buildPortDescRequest, readPortDesc, type Port, type PortStatus } from './openflow/ports.js';
+import { encodeGetConfig, encodeSetConfig, encodeSetControllerId, encodeSetPacketInFormat, readConfig } from './openflow/messages.js';
+import { MONITOR_FLAG, type FlowUpdate } from './openflow/flow-events.js';
+import type { PacketIn } from './openflow/packets.js';
+import type { SwitchSession } from './driver.js';
+import { category } from './adopt.js';
+import { CATEGORY, COOKIE_MAGIC } from './pipeline/stages.js';
+
+export interface BridgeOptions {
+  /** The bridge's management socket. */
+  readonly path: string;
+  readonly bridge: string;
+  readonly controller: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** There is a new connection, ports changed, or flows of ours: another apply is due. */
+  readonly onDue: (reason: 'connected' | 'ports' | 'flows') => void;
+  readonly onPacket: (packet: PacketIn) => void;
+}
+
+const FIRST_PAUSE_MS = 100;
+const LAST_PAUSE_MS = 5_000;
+/** A switch that hangs must not be taken for one that works for longer than this. */
+const ECHO_INTERVAL_MS = 2_000;
+const ECHO_TIMEOUT_MS = 10_000;
+const MONITOR = 1;
+
+export class BridgeConnection {
+  private connection: OpenFlowConnection | undefined;
+  private current: SwitchSession | undefined;
+  private readonly ports = new Map<string, { readonly number: number }>();
+  private reason = 'not connected yet';
+  private quiet = 0;
+
+  constructor(private readonly options: BridgeOptions) {}
+
+  /** Connects, and again whenever the connection ends, until the signal fires. Resolves at once. */
+  start(signal: AbortSignal): void {
+    void this.run(signal);
+  }
+
+  /** @throws AgentError E_UNREACHABLE, retryable: no connection, and why. */
+  session(): SwitchSession {
+    if (this.current !== undefined && this.connection?.open === true) return this.current;
+    throw new AgentError('E_UNREACHABLE', `bridge ${this.options.bridge}: ${this.reason}`, { object: this.options.bridge, retryable: true });
+  }
+
+  get state(): { readonly connected: boolean; readonly reason: string; readonly ports: number } {
+    return { connected: this.connection?.open === true && this.current !== undefined, reason: this.reason, ports: this.ports.size };
+  }
+
+  has(port: string): boolean {
+    return this.ports.has(port);
+  }
+
+  portNamed(name: string): number | undefined {
+    return this.ports.get(name)?.number;
+  }
+
+  nameOf(number: number): string | undefined {
+    for (const [name, port] of this.ports) if (port.number === number) return name;
+    return undefined;
+  }
+
+  /** Messages that nobody waits for, such as packet-outs; dropped while there is no connection. */
+  send(encode: (version: SwitchSession['version']) => Uint8Array): void {
+    const { connection } = this;
+    if (connection?.open === true) connection.send(encode(connection.version));
+  }
+
+  private async run(signal: AbortSignal): Promise<void> {
+    const { clock, log, bridge } = this.options;
+    let pause = FIRST_PAUSE_MS;
+    while (!signal.aborted) {
+      try {
+        const { ended } = await this.connect(signal);
+        pause = FIRST_PAUSE_MS;
+        this.reason = (await ended).message;
+        log.warn('ovs.disconnected', { bridge, error: this.reason });
+      } catch (error) {
+        if (this.reason !== describeError(error)) log.warn('ovs.connect_failed', { bridge, error: describeError(error) });
+        this.reason = describeError(error);
+      }
+      this.current = undefined;
+      if (signal.aborted) return;
+      await new Promise<void>((resolve) => {
+        const cancel = clock.after(pause, resolve);
+        signal.addEventListener('abort', () => {
+          cancel();
+          resolve();
+        }, { once: true });
+      });
+      pause = Math.min(pause * 2, LAST_PAUSE_MS);
+    }
+  }
+
+  /** Resolves when connected, with what resolves when the connection ends. */
+  private async connect(signal: AbortSignal): Promise<{ readonly ended: Promise<AgentError> }> {
+    const { clock, log, path, controller, onDue, onPacket, bridge } = this.options;
+    let end: (reason: AgentError) => void = () => undefined;
+    const ended = new Promise<AgentError>((resolve) => {
+      end = resolve;
+    });
+    const connection = new OpenFlowConnection({
+      path, clock, log, echoIntervalMs: ECHO_INTERVAL_MS, echoTimeoutMs: ECHO_TIMEOUT_MS,
+      events: {
+        closed: (reason) => end(reason),
+        portStatus: (status) => this.portStatus(status),
+        packetIn: onPacket,
+        flowUpdate: (update) => this.flowUpdate(update),
+        refused: (error) => log.debug('ovs.refused', { bridge, error: error.name }),
+      },
+    });
+    signal.addEventListener('abort', () => end(new AgentError('E_CANCELLED', 'stopping', { object: bridge })), { once: true });
+    const version = await connection.start(signal);
+    try {
+      // How fragments are treated is the administrator's; only packets shall be reported whole.
+      const { flags } = readConfig((await connection.request(encodeGetConfig(version))).bytes);
+      await connection.sequence([encodeSetControllerId(controller, version), encodeSetPacketInFormat(version), encodeSetConfig({ flags, missSendLength: 0xffff }, version)]);
+      this.ports.clear();
+      await connection.multipart(buildPortDescRequest(version), (part) => readPortDesc(part, (port) => this.note(port)));
+      await connection.monitorFlows({ id: MONITOR, flags: MONITOR_FLAG.ADD | MONITOR_FLAG.REMOVED | MONITOR_FLAG.MODIFY });
+    } catch (error) {
+      await connection.stop();
+      throw isAgentError(error) ? error : new AgentError('E_UNREACHABLE', describeError(error), { object: bridge, retryable: true, cause: error });
+    }
+    this.connection = connection;
+    this.reason = '';
+    this.current = {
+      version,
+      ports: this.ports,
+      bundle: async (messages) => {
+        await connection.bundle(messages);
+      },
+      dump: async (filter, use) => {
+        await connection.dumpFlows(filter, use);
+      },
+      send: async (message) => {
+        await connection.sequence([message]);
+      },
+    };
+    log.info('ovs.connected', { bridge, version, ports: this.ports.size });
+    onDue('connected');
+    return { ended };
+  }
+
+  private note(port: Port): void {
+    // Ports are numbered in 16 bits (LOCAL is 0xfffe there); others are not ports that anything is forwarded to.
+    this.ports.set(port.name, { number: port.number & 0xffff });
+  }
+
+  private portStatus({ reason, port }: PortStatus): void {
+    const before = this.ports.get(port.name)?.number;
+    if (reason === 'delete') {
+      if (before === (port.number & 0xffff)) this.ports.delete(port.name);
+    } else this.note(port);
+    if (before !== this.ports.get(port.name)?.number) this.options.onDue('ports');
+  }
+
+  /** Changes of this very connection come abbreviated and are no news. */
+  private flowUpdate(update: FlowUpdate): void {
+    if (update.event === 'own' || update.event === 'paused' || update.event === 'initial') return;
+    // Of others' flows, and of those that the switch learns, it is no business of ours; after 'resumed' nobody knows.
+    if ('cookie' in update && (update.cookie >> 48n !== COOKIE_MAGIC || category(update.cookie) === CATEGORY.learned)) return;
+    this.quiet += 1;
+    if (this.quiet > 1) return;
+    // A change is seldom alone.
+    this.options.clock.after(50, () => {
+      this.quiet = 0;
+      this.options.onDue('flows');
+    });
+  }
+}

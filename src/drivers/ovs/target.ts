@@ -1,0 +1,25 @@
+/** What the Open vSwitch driver is asked to make true. */
+import type { Target } from '../../compile/target.js';
+import type { Layer2Binding } from './pipeline/layer2-flows.js';
+import type { BridgePort } from './pipeline/port-flows.js';
+
+/** What a filter has beside its rule table. */
+export interface FrameFilter {
+  /** Declared; '' = to be learned. */
+  readonly mac: string;
+  readonly layer2: readonly Layer2Binding[];
+  /** Names of the ports that get copies of what the workload sends (out) and gets (in). */
+  readonly mirrors: Readonly<Record<'in' | 'out', readonly string[]>>;
+}
+
+export interface OvsTarget extends Target {
+  /** By interface, as `filters`. */
+  readonly frames: ReadonlyMap<string, FrameFilter>;
+  /** Ports that get only copies: broadcasts and unknown addresses are not for them. */
+  readonly taps: ReadonlySet<string>;
+}
+
+/** Ports of the bridge by name, as the switch has them. Filters whose interface is no port wait. */
+export type BridgePorts = ReadonlyMap<string, Pick<BridgePort, 'number'>>;
+
+export const EMPTY_OVS_TARGET: OvsTarget = { filters: new Map(), tables: new Map(), frames: new Map(), taps: new Set() };
