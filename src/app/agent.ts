@@ -315,7 +315,11 @@ export class Agent {
   private buildEnforcement(): Enforcement {
     const { config, environment: { clock, log } } = this;
     if (config.datapath === 'ovs') {
-      this.ovs = wireOvs(config, clock, log.child('ovs'), (reason) => this.loop.markDirty(reason), (packet) => this.audit.onPackets(loggedPackets(this.datapath, packet)));
+      this.ovs = wireOvs(config, clock, log.child('ovs'), {
+        onDue: (reason) => this.loop.markDirty(reason),
+        onLogged: (packet) => this.audit.onPackets(loggedPackets(this.datapath, packet)),
+        onRepaired: () => this.metrics.driftRepairs.inc({}),
+      });
       return this.ovs.enforcement;
     }
     return new NftablesEnforcement({

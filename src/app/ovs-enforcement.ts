@@ -14,6 +14,8 @@ export interface OvsEnforcementOptions {
   readonly driver: OvsDriver;
   readonly bridge: BridgeConnection;
   readonly bridgeName: string;
+  /** What somebody else had done to our flows is put right. */
+  readonly onRepaired: (flows: number) => void;
 }
 
 export class OvsEnforcement implements Enforcement {
@@ -21,11 +23,19 @@ export class OvsEnforcement implements Enforcement {
   /** Stamps make connections obey by themselves: nothing is ever swept. */
   readonly settledDown = true;
   private mirrors: readonly ResolvedMirror[] = [];
+  /** Somebody else changed flows of ours since the last apply. */
+  private meddled = false;
 
   constructor(private readonly options: OvsEnforcementOptions) {}
 
   get labels(): ReadonlyMap<number, LabelInfo> {
     return this.options.driver.labels;
+  }
+
+  /** Flows of ours are not what they were: the next apply compares all of them and repairs what differs. */
+  distrust(): void {
+    this.meddled = true;
+    this.options.driver.distrust();
   }
 
   readLabels(): Promise<ReadonlyMap<number, string>> {
@@ -41,7 +51,13 @@ export class OvsEnforcement implements Enforcement {
       frames: new Map(world.filters.map((filter): [string, FrameFilter] => [filter.interface, { mac: filter.mac, layer2: layer2Of(tables(filter)), mirrors: this.targetsOf(filter) }])),
       taps: new Set(this.mirrors.map(({ control }) => control.targetDevice)),
     };
-    const applied = await driver.apply(wanted);
+    const { meddled } = this;
+    this.meddled = false;
+    const applied = await driver.apply(wanted).catch((error: unknown) => {
+      this.meddled ||= meddled;
+      throw error;
+    });
+    if (meddled && applied.changed) this.options.onRepaired(applied.elements);
     const absent = world.filters.filter((filter) => !bridge.has(filter.interface));
     return {
       ...applied, mirrors: this.mirrors,

@@ -20,12 +20,20 @@ const CONTROLLER = 0xdf77;
 /** Where the switch's sockets are when the database is not on this host's file system. */
 const RUN_DIRECTORY = '/run/openvswitch';
 
-export function wireOvs(config: Config, clock: Clock, log: Logger, onDue: (reason: string) => void, onLogged: (packet: LoggedPacket) => void): OvsParts {
+export interface OvsEvents {
+  /** Another apply is due. */
+  readonly onDue: (reason: string) => void;
+  readonly onLogged: (packet: LoggedPacket) => void;
+  /** What somebody else had done to our flows is put right. */
+  readonly onRepaired: () => void;
+}
+
+export function wireOvs(config: Config, clock: Clock, log: Logger, { onDue, onLogged, onRepaired }: OvsEvents): OvsParts {
   const { bridge: bridgeName } = config.ovs;
   const bridge: BridgeConnection = new BridgeConnection({
     path: join(runDirectory(config.ovs), `${bridgeName}.mgmt`), bridge: bridgeName, controller: CONTROLLER, clock, log,
     onDue: (reason) => {
-      if (reason === 'flows') driver.distrust();
+      if (reason === 'flows') enforcement.distrust();
       if (reason === 'ports') driver.forgetAddresses().catch((error: unknown) => log.warn('ovs.forget_failed', { error: describeError(error) }));
       onDue(`bridge ${reason}`);
     },
@@ -34,7 +42,14 @@ export function wireOvs(config: Config, clock: Clock, log: Logger, onDue: (reaso
   const reports = new Reports({ bridge: () => bridge, log, onLogged });
   const control = new UnixctlClient({ directory: runDirectory(config.ovs), program: 'ovs-vswitchd', clock });
   const driver: OvsDriver = new OvsDriver({ session: () => bridge.session(), clock, log, bridge: bridgeName, controller: CONTROLLER, nextRound: async () => void (await control.call('revalidator/wait', [])) });
-  return { bridge, enforcement: new OvsEnforcement({ driver, bridge, bridgeName }) };
+  const enforcement: OvsEnforcement = new OvsEnforcement({
+    driver, bridge, bridgeName,
+    onRepaired: (flows) => {
+      log.warn('drift.repaired', { bridge: bridgeName, flows });
+      onRepaired();
+    },
+  });
+  return { bridge, enforcement };
 }
 
 /** Sockets stand beside the database's. */
