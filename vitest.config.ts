@@ -1,9 +1,12 @@
 import { defineConfig } from 'vitest/config';
+import { DATAPATH, filesLeftOut } from './test/support/datapaths.js';
 
 const project = (name: string, timeout: number, maxWorkers: number | string) => ({
   test: {
     name,
     include: [`test/${name}/**/*.test.ts`],
+    exclude: filesLeftOut(DATAPATH),
+    setupFiles: ['test/support/datapath-setup.ts'],
     testTimeout: timeout,
     hookTimeout: timeout,
     // Test files own their namespaces, directories and processes. More than two at a time would be felt where tests wait for something.
