@@ -10,7 +10,7 @@
  * Forwarded packets with TTL 98 or 99 (the probe's) are dropped silently on arrival in workloads and outside, after any sniffer
  * has seen them, so that no stack answers them.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -91,6 +91,8 @@ export class WorldSwitch {
   }
 
   async stop(): Promise<void> {
+    const keep = process.env['DFW_TEST_OVS_LOG'];
+    if (keep !== undefined) copyFileSync(join(this.directory, 'ovs-vswitchd.log'), keep);
     await mustRun(SWITCH_SCRIPT, ['stop', '--dir', this.directory]);
     rmSync(this.directory, { recursive: true, force: true });
   }
