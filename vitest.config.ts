@@ -1,5 +1,6 @@
 import { defineConfig } from 'vitest/config';
 import { DATAPATH, filesLeftOut } from './test/support/datapaths.js';
+import { PATIENCE } from './test/support/patience.js';
 
 const project = (name: string, timeout: number, maxWorkers: number | string) => ({
   test: {
@@ -7,8 +8,8 @@ const project = (name: string, timeout: number, maxWorkers: number | string) => 
     include: [`test/${name}/**/*.test.ts`],
     exclude: filesLeftOut(DATAPATH),
     setupFiles: ['test/support/datapath-setup.ts'],
-    testTimeout: timeout,
-    hookTimeout: timeout,
+    testTimeout: timeout * PATIENCE,
+    hookTimeout: timeout * PATIENCE,
     // Test files own their namespaces, directories and processes. More than two at a time would be felt where tests wait for something.
     maxWorkers,
     pool: 'forks' as const,
@@ -21,6 +22,8 @@ export default defineConfig({
   test: {
     projects: [
       project('unit', 20_000, '100%'), project('contract', 60_000, 2), project('netns', 180_000, 2), project('ovs', 180_000, 1), project('e2e', 180_000, 2),
+      // In the guest of scripts/test-vm only: it needs the module openvswitch.
+      project('vm', 180_000, 1),
     ],
   },
 });

@@ -63,13 +63,15 @@ using RuleTotals = std::unordered_map<uint32_t, RuleTotal>;
 
 class FlowIndex {
  public:
-  explicit FlowIndex(IdSet notApplicable) : notApplicable_(std::move(notApplicable)) {}
+  static constexpr int32_t kAnyZone = -1;
+  /** Labels of connections in other zones than `zone` are somebody else's and name no rule. */
+  explicit FlowIndex(IdSet notApplicable, int32_t zone = kAnyZone) : notApplicable_(std::move(notApplicable)), zone_(zone) {}
 
   std::unique_lock<std::mutex> lock() { return std::unique_lock<std::mutex>(mutex_); }
 
   /** A label word that names a rule. Needs no lock. */
   bool isRule(uint32_t word) const { return word != 0 && !notApplicable_.contains(word); }
-  bool hasRule(const Flow& flow) const { return isRule(flow.ruleOut) || isRule(flow.ruleIn); }
+  bool hasRule(const Flow& flow) const { return (zone_ == kAnyZone || zone_ == flow.key.zone) && (isRule(flow.ruleOut) || isRule(flow.ruleIn)); }
 
   /** NEW. */
   void onEvent(const Flow& flow);
@@ -125,6 +127,7 @@ class FlowIndex {
   std::mutex mutex_;
   std::mutex totalsMutex_;
   const IdSet notApplicable_;
+  const int32_t zone_;
   FlowPool<AddressV4> v4_;
   FlowPool<AddressV6> v6_;
 

@@ -23,6 +23,12 @@ uint64_t realtimeNs() {
 Failure FlowStream::run(const Deliver& deliver, uint64_t& count) {
   deliver_ = &deliver;
   nowNs_ = realtimeNs();
+  if (!fromKernel_) {
+    readPacked();
+    if (!refused_) flush();
+    count = count_;
+    return refused_ ? Failure{ECANCELED, "stream"} : Failure{};
+  }
   std::vector<FlowKey> keys;
   bool few = (selection_.byAddress || selection_.byRule) && !FlowDump::isCheap();
   if (few) {
@@ -65,6 +71,13 @@ Failure FlowStream::readSome(const std::vector<FlowKey>& keys) {
     });
   }
   return failed;
+}
+
+void FlowStream::readPacked() {
+  for (size_t i = 0; i < packed_.count; ++i) {
+    const Flow flow = packed_.at(i);
+    if (wanted(flow) && !append(flow)) return;
+  }
 }
 
 bool FlowStream::append(const Flow& flow) {

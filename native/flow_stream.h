@@ -7,6 +7,7 @@
 
 #include "flow_format.h"
 #include "flow_index.h"
+#include "flow_packed.h"
 #include "failure.h"
 
 namespace dfw {
@@ -17,6 +18,9 @@ class FlowStream {
   using Deliver = std::function<bool(std::vector<char>&&)>;
 
   FlowStream(FlowIndex& index, Selection selection, FormatOptions format) : index_(index), selection_(std::move(selection)), format_(std::move(format)) {}
+  /** Of these flows instead of the kernel's; the index tells only which words are rules. */
+  FlowStream(FlowIndex& index, Selection selection, FormatOptions format, PackedFlows flows)
+      : index_(index), selection_(std::move(selection)), format_(std::move(format)), packed_(flows), fromKernel_(false) {}
   /** Runs to the end, to the limit, or until `deliver` says no (ECANCELED). `count` = lines or objects written. */
   Failure run(const Deliver& deliver, uint64_t& count);
 
@@ -27,10 +31,13 @@ class FlowStream {
   bool flush();
   Failure dumpAll();
   Failure readSome(const std::vector<FlowKey>& keys);
+  void readPacked();
 
   FlowIndex& index_;
   const Selection selection_;
   const FormatOptions format_;
+  const PackedFlows packed_;
+  const bool fromKernel_ = true;
   const Deliver* deliver_ = nullptr;
   std::vector<char> chunk_;
   size_t used_ = 0;

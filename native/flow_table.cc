@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "flow_arguments.h"
 #include "flow_ends.h"
 #include "flow_events.h"
 #include "flow_index.h"
@@ -22,7 +23,7 @@ constexpr size_t kQueryCap = 10'000;
 
 /** What worker threads share with the JS object; lives until the last of them ends. */
 struct FlowEngine {
-  FlowEngine(IdSet notApplicable, FlowEventOptions options) : index(std::move(notApplicable)), events(index, options) {}
+  FlowEngine(IdSet notApplicable, int32_t zone, FlowEventOptions options) : index(std::move(notApplicable), zone), events(index, options) {}
   FlowIndex index;
   FlowEvents events;
 };
@@ -53,35 +54,6 @@ Napi::Object toObject(Napi::Env env, const Flow& flow) {
   return out;
 }
 
-/** False when an address does not parse. */
-bool selectionOf(const Napi::Value& value, Selection& selection) {
-  if (!value.IsObject()) return true;
-  const auto query = value.As<Napi::Object>();
-  const Napi::Value addresses = query.Get("addresses"), rules = query.Get("ruleIds"), limit = query.Get("limit");
-  selection.byAddress = addresses.IsArray();
-  selection.byRule = rules.IsTypedArray();
-  if (selection.byRule) selection.rules = IdSet(idsOf(rules));
-  if (limit.IsNumber()) selection.limit = static_cast<uint64_t>(std::max(0.0, limit.As<Napi::Number>().DoubleValue()));
-  return addressesOf(addresses, selection.addresses);
-}
-
-bool formatOf(const Napi::Value& value, const Selection& selection, FormatOptions& options) {
-  if (!value.IsObject()) return false;
-  const auto format = value.As<Napi::Object>();
-  options.json = format.Get("kind").ToString().Utf8Value() == "json";
-  const std::vector<uint32_t> labels = idsOf(format.Get("labelIds")), rules = idsOf(format.Get("ruleIds"));
-  options.names = RuleNames(labels, rules);
-  if (const Napi::Value policies = format.Get("policies"); policies.IsObject()) {
-    const auto named = policies.As<Napi::Object>();
-    options.names.setPolicies(bytesOf(named.Get("text")), labels, idsOf(named.Get("spans")));
-  }
-  options.byRule = selection.byRule;
-  options.rules = selection.rules;
-  const Napi::Value local = format.Get("localAddresses");
-  options.byAddress = local.IsArray();
-  return addressesOf(local, options.local);
-}
-
 class FlowTable : public Napi::ObjectWrap<FlowTable> {
  public:
   static Napi::Function define(Napi::Env env) {
@@ -95,14 +67,17 @@ class FlowTable : public Napi::ObjectWrap<FlowTable> {
   explicit FlowTable(const Napi::CallbackInfo& info) : Napi::ObjectWrap<FlowTable>(info) {
     FlowEventOptions eventOptions;
     IdSet notApplicable;
+    int32_t zone = FlowIndex::kAnyZone;
     if (info.Length() > 0 && info[0].IsObject()) {
       const auto options = info[0].As<Napi::Object>();
       const Napi::Value buffer = options.Get("receiveBuffer"), interval = options.Get("drainIntervalMs");
       if (buffer.IsNumber()) eventOptions.receiveBuffer = std::max(4096, buffer.As<Napi::Number>().Int32Value());
       if (interval.IsNumber()) eventOptions.drainIntervalMs = std::max(1, interval.As<Napi::Number>().Int32Value());
       notApplicable = IdSet(idsOf(options.Get("notApplicableIds")));
+      const Napi::Value only = options.Get("zone");
+      if (only.IsNumber()) zone = only.As<Napi::Number>().Int32Value();
     }
-    engine_ = std::make_shared<FlowEngine>(std::move(notApplicable), eventOptions);
+    engine_ = std::make_shared<FlowEngine>(std::move(notApplicable), zone, eventOptions);
     endsDropped_ = std::make_shared<std::atomic<uint64_t>>(0);
     // Threads must be gone before the environment is: also when JS never called stop().
     hookState_ = new std::weak_ptr<FlowEngine>(engine_);

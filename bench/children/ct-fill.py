@@ -5,7 +5,7 @@ Entry i goes from 100.64.0.0 + i // 32 (port 1024 + i % 32 * 1000) to the host i
 shape in IPv6 (fd64::/64 to fd00:200::/64). Label word 2 is --out, label word 3 is one of --in in turn. Prints one JSON object.
 The namespace gets a chain without a hook that holds one label expression: only then has a new entry room for labels.
 
-  ct-fill.py COUNT [--hosts N] [--family 4|6] [--protocol tcp|udp|sctp] [--out ID] [--in ID,ID,...] [--first I] [--timeout SECONDS]
+  ct-fill.py COUNT [--hosts N] [--family 4|6] [--protocol tcp|udp|sctp] [--out ID] [--in ID,ID,...] [--first I] [--timeout SECONDS] [--zone N]
 """
 import argparse
 import ipaddress
@@ -19,7 +19,7 @@ NETLINK_NETFILTER, SO_SNDBUFFORCE = 12, 32
 CT_NEW = 1 << 8  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_NEW
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_EXCL, NLM_F_CREATE = 0x1, 0x4, 0x200, 0x400
 NESTED = 0x8000
-CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_STATUS, CTA_PROTOINFO, CTA_TIMEOUT, CTA_LABELS = 1, 2, 3, 4, 7, 22
+CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_STATUS, CTA_PROTOINFO, CTA_TIMEOUT, CTA_ZONE, CTA_LABELS = 1, 2, 3, 4, 7, 18, 22
 BATCH = 500
 PROTOCOLS = {'tcp': 6, 'udp': 17, 'sctp': 132}
 
@@ -44,6 +44,8 @@ def message(options, source, destination, port, out, into, flags):
     body += attribute(CTA_TIMEOUT, struct.pack('!I', options.timeout))
     if protocol == 6:
         body += attribute(CTA_PROTOINFO | NESTED, attribute(1 | NESTED, attribute(1, bytes([3]))))  # established
+    if options.zone != 0:
+        body += attribute(CTA_ZONE, struct.pack('!H', options.zone))
     body += attribute(CTA_LABELS, struct.pack('=4I', 0, 0, out, into))
     return struct.pack('=IHHII', 16 + len(body), CT_NEW, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL | flags, 1, 0) + body
 
@@ -67,6 +69,7 @@ def main():
     parser.add_argument('--in', dest='into', type=lambda text: [int(one, 0) for one in text.split(',')], default=[0x00FFFF00])
     parser.add_argument('--first', type=int, default=0)
     parser.add_argument('--timeout', type=int, default=86400)
+    parser.add_argument('--zone', type=int, default=0)
     options = parser.parse_args()
 
     subprocess.run(['nft', '-f', '-'], input='table inet ct_fill {\n chain labels {\n  ct label set 1\n }\n}\n', text=True, check=True)

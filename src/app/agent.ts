@@ -95,14 +95,15 @@ export class Agent {
   private readonly policies: PolicyEngine;
   private readonly names: NameLearning;
   private readonly hostAddresses: HostAddresses;
-  private ovs: OvsParts | undefined;
+  private readonly ovs: OvsParts | undefined;
 
   constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
     const { native, clock, log } = environment;
     const failOpen = config.failurePolicy === 'open';
     this.nft = new native.NftSocket();
     this.links = new native.LinkSocket();
-    this.flowTable = new native.FlowTable({ receiveBuffer: config.conntrack.receiveBuffer, notApplicableIds: Uint32Array.of(NOT_APPLICABLE_ID) });
+    this.ovs = config.datapath === 'ovs' ? this.buildOvs() : undefined;
+    this.flowTable = this.ovs?.flows ?? new native.FlowTable({ receiveBuffer: config.conntrack.receiveBuffer, notApplicableIds: Uint32Array.of(NOT_APPLICABLE_ID) });
     this.nflog = new native.NflogReader({ group: config.nflogGroup, copyRange: 256 });
     this.metrics = new Metrics((error) => log.error('metrics.failed', { error: describeError(error) }));
 
@@ -120,7 +121,7 @@ export class Agent {
       write: (text) => writeFileAtomic(join(config.stateDir, 'filters.json'), text),
     });
 
-    const enforcement = this.buildEnforcement();
+    const enforcement = this.ovs?.enforcement ?? this.buildNftables();
     this.ruleNumbers = new StoredRuleNumbers({
       read: () => readTextFile(join(config.stateDir, 'rules.json')),
       write: (text) => writeFileAtomic(join(config.stateDir, 'rules.json'), text),
@@ -171,7 +172,8 @@ export class Agent {
       : undefined;
 
     const status = new StatusReporter({
-      node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids: this.ids, clock,
+      node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, enforcement, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids: this.ids, clock,
+      ...(this.ovs === undefined ? {} : { datapathState: this.ovs.state }),
     });
     const objects = new OwnObjects({ store, sources: this.sources, reread: () => own.sync(this.stopping.signal) });
     const index = new PolicyIndex(() => this.datapath.realized?.compilation);
@@ -194,7 +196,7 @@ export class Agent {
       api: service, socketPath: config.api.socket, group: config.api.group, log: log.child('api'),
       peerCredentials: (fd) => native.peerCredentials(fd), allow: peerAccess(config.api.group),
     });
-    collectMetrics({ metrics: this.metrics, datapath: this.datapath, enforcement, flows: this.flowTable, sources: this.sources, status, ids: this.ids, names: this.names });
+    collectMetrics({ metrics: this.metrics, datapath: this.datapath, enforcement, flows: this.flowTable, sources: this.sources, status, ids: this.ids, names: this.names, clock });
     this.metricsServer = this.buildMetricsServer(status);
   }
 
@@ -213,7 +215,7 @@ export class Agent {
     await this.tap?.ensure();
     await Promise.all(this.sources.map(({ source }) => source.start(signal)));
     for (const { name, source } of this.sources) source.onChange(() => this.loop.markDirty(`source ${name}`));
-    this.ovs?.bridge.start(signal);
+    this.ovs?.start(signal);
     this.loop.start(signal);
     await this.api.start();
     await this.metricsServer?.start(signal);
@@ -238,6 +240,7 @@ export class Agent {
     for (const { source } of this.sources) await source.stop();
     this.nflog.stop();
     this.flowTable.stop();
+    await this.ovs?.stop();
     await this.audit.stop();
     this.links.close();
     this.nft.close();
@@ -312,16 +315,17 @@ export class Agent {
   /** Set by main: how the process ends after a cleanup. */
   onCleanup: () => void = () => undefined;
 
-  private buildEnforcement(): Enforcement {
+  private buildOvs(): OvsParts {
+    const { config, environment: { native, clock, log } } = this;
+    return wireOvs({
+      config, native, clock, log: log.child('ovs'),
+      onDue: (reason) => this.loop.markDirty(reason), onLogged: (packet) => this.audit.onPackets(loggedPackets(this.datapath, packet)),
+      onRepaired: () => this.metrics.driftRepairs.inc({}),
+    });
+  }
+
+  private buildNftables(): Enforcement {
     const { config, environment: { clock, log } } = this;
-    if (config.datapath === 'ovs') {
-      this.ovs = wireOvs(config, clock, log.child('ovs'), {
-        onDue: (reason) => this.loop.markDirty(reason),
-        onLogged: (packet) => this.audit.onPackets(loggedPackets(this.datapath, packet)),
-        onRepaired: () => this.metrics.driftRepairs.inc({}),
-      });
-      return this.ovs.enforcement;
-    }
     return new NftablesEnforcement({
       driver: new NftablesDriver({ socket: this.nft, log: log.child('nftables'), logGroup: config.nflogGroup }),
       netdev: new NetdevDriver({ socket: this.nft, log: log.child('netdev') }),

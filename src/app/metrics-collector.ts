@@ -1,9 +1,11 @@
 /** Brings the Prometheus figures up to date at every scrape. */
 import type { IdsDriver } from '../drivers/ids/ids.js';
 import type { FlowTable } from '../native/binding.js';
+import type { Clock } from '../platform/clock.js';
 import type { Metrics } from '../platform/metrics.js';
 import type { Datapath } from './datapath.js';
 import type { Enforcement } from './enforcement.js';
+import { freshWithin } from './fresh-flows.js';
 import type { NamedSource } from './desired.js';
 import type { NameLearning } from './name-learning.js';
 import type { StatusReporter } from './status.js';
@@ -17,7 +19,10 @@ export interface CollectorParts {
   readonly status: StatusReporter;
   readonly ids: IdsDriver | undefined;
   readonly names: NameLearning;
+  readonly clock: Clock;
 }
+
+const FRESH_MS = 1_000;
 
 export function collectMetrics(parts: CollectorParts): void {
   const { metrics } = parts;
@@ -26,12 +31,13 @@ export function collectMetrics(parts: CollectorParts): void {
   metrics.onScrape(() => collectMirrors(parts));
 }
 
-function collectState({ metrics, datapath, flows, sources, status, names }: CollectorParts): void {
+async function collectState({ metrics, datapath, flows, sources, status, names, clock }: CollectorParts): Promise<void> {
   const { realized } = datapath;
   metrics.filters.set(realized?.world.filters.length ?? 0);
   metrics.rules.set(realized?.compilation.rules ?? 0);
   metrics.addresses.set(realized?.compilation.addresses ?? 0);
   metrics.dnsNames.set(names.size);
+  await freshWithin(flows, clock, FRESH_MS);
   const stats = flows.stats();
   metrics.flows.set(stats.flows);
   metrics.setTotal(metrics.flowEventsLost, {}, stats.lost);

@@ -1,26 +1,38 @@
-/** The Open vSwitch datapath, wired: one connection, one driver, one enforcement. */
+/** The Open vSwitch datapath, wired: one connection, one driver, one enforcement; the switch's database, and its connections. */
 import { dirname, join } from 'node:path';
 import { OvsDriver } from '../drivers/ovs/driver.js';
-import { UnixctlClient } from '../drivers/ovs/tracker/unixctl.js';
+import { labelTraffic } from '../drivers/ovs/label-traffic.js';
+import { ZONE } from '../drivers/ovs/pipeline/stages.js';
 import { Reports, type LoggedPacket } from '../drivers/ovs/reports.js';
 import { BridgeConnection } from '../drivers/ovs/session.js';
+import { SwitchDatabase } from '../drivers/ovs/switch-database.js';
+import { ConnectionTracker } from '../drivers/ovs/tracker/tracker.js';
+import { TrackerFlowTable } from '../drivers/ovs/tracker/tracker-flow-table.js';
+import { UnixctlClient } from '../drivers/ovs/tracker/unixctl.js';
 import { describeError } from '../model/errors.js';
+import type { FlowTable, NativeBinding } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
+import { BridgeFlowTable } from './bridge-flow-table.js';
 import type { Config } from './config.js';
 import { OvsEnforcement } from './ovs-enforcement.js';
+import { ovsState } from './ovs-state.js';
+import type { DatapathState } from './status.js';
 
 export interface OvsParts {
   readonly enforcement: OvsEnforcement;
-  readonly bridge: BridgeConnection;
+  readonly flows: FlowTable;
+  /** Connects to the bridge and to the database, in the background. */
+  start(signal: AbortSignal): void;
+  stop(): Promise<void>;
+  state(): Promise<DatapathState>;
 }
 
-/** By this id the switch's reports come to us and to nobody else's connection. */
-const CONTROLLER = 0xdf77;
-/** Where the switch's sockets are when the database is not on this host's file system. */
-const RUN_DIRECTORY = '/run/openvswitch';
-
-export interface OvsEvents {
+export interface OvsWiring {
+  readonly config: Config;
+  readonly native: Pick<NativeBinding, 'FlowTable' | 'streamFlows'>;
+  readonly clock: Clock;
+  readonly log: Logger;
   /** Another apply is due. */
   readonly onDue: (reason: string) => void;
   readonly onLogged: (packet: LoggedPacket) => void;
@@ -28,8 +40,13 @@ export interface OvsEvents {
   readonly onRepaired: () => void;
 }
 
-export function wireOvs(config: Config, clock: Clock, log: Logger, { onDue, onLogged, onRepaired }: OvsEvents): OvsParts {
-  const { bridge: bridgeName } = config.ovs;
+/** By this id the switch's reports come to us and to nobody else's connection. */
+const CONTROLLER = 0xdf77;
+/** Where the switch's sockets are when the database is not on this host's file system. */
+const RUN_DIRECTORY = '/run/openvswitch';
+
+export function wireOvs({ config, native, clock, log, onDue, onLogged, onRepaired }: OvsWiring): OvsParts {
+  const { bridge: bridgeName, database: endpoint } = config.ovs;
   const bridge: BridgeConnection = new BridgeConnection({
     path: join(runDirectory(config.ovs), `${bridgeName}.mgmt`), bridge: bridgeName, controller: CONTROLLER, clock, log,
     onDue: (reason) => {
@@ -49,7 +66,25 @@ export function wireOvs(config: Config, clock: Clock, log: Logger, { onDue, onLo
       onRepaired();
     },
   });
-  return { bridge, enforcement };
+  const database: SwitchDatabase = new SwitchDatabase({
+    endpoint, bridge: bridgeName, clock, log, random: () => Math.random(), onChange: () => flows.use(database.bridge?.datapathType),
+  });
+  const tracker = new TrackerFlowTable({
+    tracker: new ConnectionTracker(control, 'netdev@ovs-netdev'), zone: ZONE, format: native.streamFlows, clock, log, totals: () => labelTraffic(bridge.session()),
+  });
+  const flows: BridgeFlowTable = new BridgeFlowTable({
+    kernel: new native.FlowTable({ receiveBuffer: config.conntrack.receiveBuffer, notApplicableIds: new Uint32Array(0), zone: ZONE }), tracker, clock, log,
+    unknown: () => (database.reason === '' ? `the switch has no bridge ${bridgeName}` : `the switch's database: ${database.reason}`),
+  });
+  return {
+    enforcement, flows,
+    start: (signal) => {
+      bridge.start(signal);
+      database.start(signal);
+    },
+    stop: () => database.stop(),
+    state: () => ovsState({ bridge, bridgeName, database, endpoint, connections: () => tracker.problem }),
+  };
 }
 
 /** Sockets stand beside the database's. */

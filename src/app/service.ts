@@ -96,7 +96,7 @@ export class AgentService implements AgentApi {
 
   async getConnCount(name?: string): Promise<ConnCountView> {
     const filter = name === undefined ? undefined : findFilter(this.realized.world.filters, name);
-    return { ...(filter === undefined ? {} : { filter: filter.name }), connections: this.options.flows.connections(filter) };
+    return { ...(filter === undefined ? {} : { filter: filter.name }), connections: await this.options.flows.connections(filter) };
   }
 
   async trace(request: TraceRequest): Promise<TraceView> {

@@ -7,6 +7,8 @@ import type { FlowTable } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { ReconcileLoop } from '../reconcile/loop.js';
 import type { Datapath } from './datapath.js';
+import type { Enforcement } from './enforcement.js';
+import { freshWithin } from './fresh-flows.js';
 import { mergeSources, type NamedSource } from './desired.js';
 
 export interface StatusOptions {
@@ -14,13 +16,25 @@ export interface StatusOptions {
   readonly version: string;
   readonly sources: readonly NamedSource[];
   readonly datapath: Datapath;
+  readonly enforcement: Enforcement;
   readonly policies: PolicyEngine;
   readonly loop: ReconcileLoop;
   readonly flows: FlowTable;
   readonly audit: AuditLog;
   readonly ids: IdsDriver | undefined;
   readonly clock: Clock;
+  /** What the rules are programmed into, where it is more than the kernel. */
+  readonly datapathState?: () => Promise<DatapathState>;
 }
+
+export interface Component { readonly name: string; readonly state: string; readonly detail: string }
+export interface DatapathState {
+  readonly components: readonly Component[];
+  /** What is not as it should be. */
+  readonly degraded: readonly string[];
+}
+const FRESH_MS = 1_000;
+const NOTHING_MORE: DatapathState = { components: [], degraded: [] };
 
 type ObjectError = { object: string; path: string; message: string };
 
@@ -38,15 +52,18 @@ export class StatusReporter {
     return [...refused, ...held].map(({ object, path, message }) => ({ object, path, message }));
   }
 
-  status(): StatusView {
-    const { datapath, node, version, sources } = this.options;
+  async status(): Promise<StatusView> {
+    const { datapath, node, version, sources, flows, datapathState } = this.options;
+    // Where connections cannot be read, `datapathState` says so.
+    await freshWithin(flows, this.options.clock, FRESH_MS);
+    const more = (await datapathState?.()) ?? NOTHING_MORE;
     const { realized } = datapath;
     return {
-      node, version, datapath: 'nftables',
+      node, version, datapath: this.options.enforcement.name,
       sources: sources.map((entry) => this.source(entry)),
       filters: realized?.world.filters.length ?? 0, policies: this.options.policies.policyCount, rules: realized?.compilation.rules ?? 0, addresses: realized?.compilation.addresses ?? 0,
       realized: realized !== undefined && this.options.loop.error === undefined, generation: realized?.generation ?? 0,
-      degraded: this.degraded(), components: this.components(),
+      degraded: this.degraded(more.degraded), components: [...more.components, ...this.components()],
     };
   }
 
@@ -70,9 +87,9 @@ export class StatusReporter {
     return { type: entry.name, synced: entry.source.synced, revision: entry.source.snapshot().revision, errors: this.sourceErrors(entry) };
   }
 
-  private degraded(): { reason: string; since: string }[] {
+  private degraded(more: readonly string[]): { reason: string; since: string }[] {
     const { datapath, loop, audit, ids, clock } = this.options;
-    const reasons: string[] = [];
+    const reasons: string[] = [...more];
     if (loop.error !== undefined) reasons.push(`the last change is not in force: ${loop.error}`);
     for (const { object, path, message } of datapath.realized?.problems ?? []) reasons.push([object, path, message].filter((part) => part !== '').join(': '));
     for (const mirror of datapath.realized?.mirrors ?? []) {
@@ -87,7 +104,7 @@ export class StatusReporter {
     return reasons.map((reason) => ({ reason, since: this.since.get(reason) ?? '' }));
   }
 
-  private components(): { name: string; state: string; detail: string }[] {
+  private components(): Component[] {
     const { flows, audit, ids, datapath } = this.options;
     const stats = flows.stats();
     const lines = audit.status();

@@ -23,7 +23,8 @@ export class FlowService {
   ) {}
 
   /** Counts first, then the flows as they are read: never all of them in memory. */
-  stream(scope: FlowScope, kind: 'text' | 'json', signal: AbortSignal): FlowStream {
+  async stream(scope: FlowScope, kind: 'text' | 'json', signal: AbortSignal): Promise<FlowStream> {
+    await this.table.refresh?.();
     const queue = new ChunkQueue();
     const query = this.query(scope);
     if (query === undefined) queue.close();
@@ -37,12 +38,13 @@ export class FlowService {
     return { counts: this.counts(scope), chunks: queue };
   }
 
-  counts(scope: FlowScope): FlowCounts {
+  private counts(scope: FlowScope): FlowCounts {
     const active = scope.filter === undefined ? this.table.stats().flows : this.table.countByAddress(scope.filter.addresses);
     return { active, inactive: 0, drop: 0 };
   }
 
-  connections(filter: Filter | undefined): number {
+  async connections(filter: Filter | undefined): Promise<number> {
+    await this.table.refresh?.();
     return this.counts({ filter, ruleId: undefined }).active;
   }
 

@@ -88,6 +88,8 @@ export interface FlowTableOptions {
   readonly drainIntervalMs?: number;
   /** Label word values that mean "no filter on this side"; never counted as a rule. */
   readonly notApplicableIds: Uint32Array;
+  /** Only connections of this conntrack zone; labels of others are somebody else's. Absent = any zone. */
+  readonly zone?: number;
 }
 export interface FlowTableStats {
   /** Flows in the index (those with at least one rule id in their label). */
@@ -157,11 +159,44 @@ export interface FlowFormat {
   /** Addresses that belong to the filter printed (decides direction 1 = in, 2 = out); absent: by which word is set, in first. */
   readonly localAddresses?: readonly string[];
 }
+/** Flows as numbers, as native/flow_packed.h reads them: what a connection tracker other than the kernel's has. */
+export interface PackedFlows {
+  readonly count: number;
+  /** PACKED_FLOW_WORDS a flow, at the places of PACKED_FLOW. May be longer than `count` needs. */
+  readonly words: Uint32Array;
+  /** Five a flow: packets and bytes of the original direction, of the reply, and when it began (ms since 1970). Absent: all 0. */
+  readonly numbers?: Float64Array;
+}
+/** Addresses are four words, most significant first, IPv4 in the first. */
+export const PACKED_FLOW = {
+  source: 0,
+  /** As the client sees it. */
+  originalDestination: 4,
+  /** Source of the reply. */
+  destination: 8,
+  /** source port << 16 | original destination port; ICMP: id << 16 | type << 8 | code */
+  ports: 12,
+  /** source port of the reply << 16 | protocol << 8 | family (4 or 6) */
+  kind: 13,
+  id: 14,
+  ruleOut: 15,
+  ruleIn: 16,
+  /** Seconds left. */
+  timeout: 17,
+  /** TCP_CONNTRACK_* */
+  tcpState: 18,
+  /** IPS_* */
+  status: 19,
+} as const;
+export const PACKED_FLOW_WORDS = 20;
+
 export interface FlowTable {
   /** Subscribes to conntrack events (NEW with labels, DESTROY), then dumps once; resolves when the index is complete. */
   start(): Promise<void>;
   stop(): void;
   stats(): FlowTableStats;
+  /** Brings what stats() and countByAddress() answer up to date; absent where events do that. */
+  refresh?(): Promise<void>;
   /** Connections that have an endpoint among the addresses, from the index (no kernel access). Each address counted apart. */
   countByAddress(addresses: readonly string[]): number;
   /** Few flows as objects, with fresh counters read from the kernel. Small answers only: rejects with E2BIG over 10,000. */
@@ -247,6 +282,8 @@ export interface NativeBinding {
   NflogReader: new (options: { group: number; copyRange: number; receiveBuffer?: number }) => NflogReader;
   PacketSender: new () => PacketSender;
   LinkSocket: new () => LinkSocket;
+  /** As FlowTable.stream, of flows that the caller has. The arrays must not be changed until it settles. */
+  streamFlows(flows: PackedFlows, query: FlowQuery, format: FlowFormat, onChunk: (chunk: Uint8Array) => Promise<void> | void): Promise<number>;
   /** Creates (or attaches to) a TAP; `vnetHdr` also turns on TSO/checksum offloads; `persist` keeps it after close. */
   openTap(request: { name: string; vnetHdr: boolean; persist: boolean }): TapDevice;
   closeTap(fd: number): void;

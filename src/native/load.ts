@@ -17,6 +17,7 @@ const EXPORTS: readonly (keyof NativeBinding)[] = [
   'closeTap',
   'peerCredentials',
   'sdNotify',
+  'streamFlows',
 ];
 
 export interface LoadNativeOptions {

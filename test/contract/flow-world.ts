@@ -41,7 +41,7 @@ export class FlowTableProcess {
   async open(options: Partial<FlowTableOptions> = {}): Promise<void> {
     await this.child.start({ addon: ADDON, options: encode({ notApplicableIds: Uint32Array.of(NOT_APPLICABLE), drainIntervalMs: 5, ...options }) });
   }
-  async call<T>(method: keyof FlowTable | 'ended' | 'exitDuringStream', ...parameters: readonly unknown[]): Promise<T> {
+  async call<T>(method: keyof FlowTable | 'streamFlows' | 'ended' | 'exitDuringStream', ...parameters: readonly unknown[]): Promise<T> {
     const answer = await this.child.request<Answer<T>>({ call: method, arguments: parameters.map(encode) });
     if (answer.error !== undefined) throw new NativeCallFailed(answer.error);
     return answer.result;
@@ -66,6 +66,7 @@ export class FlowTableProcess {
 function encode(value: unknown): unknown {
   if (value instanceof Uint32Array) return { u32: [...value] };
   if (value instanceof Uint8Array) return { u8: [...value] };
+  if (value instanceof Float64Array) return { f64: [...value] };
   if (Array.isArray(value)) return value.map(encode);
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, encode(item)]));

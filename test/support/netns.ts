@@ -10,7 +10,7 @@
  * Forwarded packets with TTL 98 or 99 (the probe's) are dropped silently on arrival in workloads and outside, after any sniffer
  * has seen them, so that no stack answers them.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -37,9 +37,17 @@ export interface WorldWorkload extends PlanWorkload {
   readonly interface: string;
 }
 
+/** DFW_TEST_OVS_DATAPATH=system: on the kernel's Open vSwitch, whose module must be there; the default, netdev, is ovs-vswitchd's own. */
+const OVS_DATAPATH: OvsDatapath = process.env['DFW_TEST_OVS_DATAPATH'] === 'system' ? 'system' : 'netdev';
+
+/** As datapath_type of a bridge. */
+export type OvsDatapath = 'netdev' | 'system';
+
 export interface WorldOptions {
   /** Default: DFW_TEST_DATAPATH, else nftables. */
   readonly datapath?: WorldDatapath;
+  /** Default: DFW_TEST_OVS_DATAPATH, else netdev. */
+  readonly ovsDatapath?: OvsDatapath;
   readonly workloads: number | readonly WorkloadSpec[];
   readonly outside?: boolean;
   /** Permanent neighbour entries on both sides, so that no rule about ARP or ND matters. Default true. */
@@ -71,11 +79,11 @@ const SWITCH_SCRIPT = fileURLToPath(new URL('../../scripts/ovs', import.meta.url
 export const WORLD_BRIDGE = 'br-int';
 const BRIDGE_MAC = '02:dd:00:00:ff:01';
 
-/** The switch of a world's host: scripts/ovs, with the userspace datapath. */
+/** The switch of a world's host, by scripts/ovs. */
 export class WorldSwitch {
   readonly directory = mkdtempSync(join(tmpdir(), 'dfwt-ovs-'));
 
-  constructor(private readonly netns: string) {}
+  constructor(private readonly netns: string, readonly datapath: OvsDatapath) {}
 
   /** As the agent's configuration has it. */
   get database(): string {
@@ -84,19 +92,26 @@ export class WorldSwitch {
 
   /** Starts what does not run. */
   async start(): Promise<void> {
-    await mustRun(SWITCH_SCRIPT, ['start', '--dir', this.directory, '--netns', this.netns, '--bridge', WORLD_BRIDGE]);
+    await mustRun(SWITCH_SCRIPT, ['start', '--dir', this.directory, '--netns', this.netns, '--bridge', WORLD_BRIDGE, '--datapath', this.datapath]);
     await this.vsctl('set', 'bridge', WORLD_BRIDGE, `other-config:hwaddr="${BRIDGE_MAC}"`);
     await batch(this.netns, [`link set ${WORLD_BRIDGE} up`, `addr replace 169.254.1.1/32 dev ${WORLD_BRIDGE}`, `addr replace fe80::1/64 dev ${WORLD_BRIDGE} nodad`]);
   }
 
   async stop(): Promise<void> {
+    const keep = process.env['DFW_TEST_OVS_LOG'];
+    if (keep !== undefined) copyFileSync(join(this.directory, 'ovs-vswitchd.log'), keep);
     await mustRun(SWITCH_SCRIPT, ['stop', '--dir', this.directory]);
     rmSync(this.directory, { recursive: true, force: true });
   }
 
   async addPorts(workloads: readonly WorldWorkload[]): Promise<void> {
-    for (const workload of workloads) await leaveNoChecksums(workload);
+    for (const workload of workloads) await this.leaveNoChecksums(workload);
     await this.vsctl(...workloads.flatMap(({ interface: device }) => ['--', 'add-port', WORLD_BRIDGE, device]));
+  }
+
+  /** The userspace datapath passes checksums on as it finds them: the workload must make them itself. */
+  async leaveNoChecksums({ netns }: WorldWorkload): Promise<void> {
+    if (this.datapath === 'netdev') await mustRun('ip', ['netns', 'exec', netns, 'ethtool', '-K', 'eth0', 'tx', 'off']);
   }
 
   async vsctl(...args: readonly string[]): Promise<string> {
@@ -123,11 +138,6 @@ export class WorldSwitch {
   }
 }
 
-/** The userspace datapath passes checksums on as it finds them. */
-async function leaveNoChecksums({ netns }: WorldWorkload): Promise<void> {
-  await mustRun('ip', ['netns', 'exec', netns, 'ethtool', '-K', 'eth0', 'tx', 'off']);
-}
-
 export const HOST_IPV4 = '10.10.255.1';
 export const HOST_IPV6 = 'fd10::ffff:1';
 export const OUTSIDE_IPV4 = '203.0.113.1';
@@ -142,7 +152,7 @@ export async function createWorld(options: WorldOptions): Promise<World> {
   const specs: readonly WorkloadSpec[] = typeof options.workloads === 'number' ? Array.from({ length: options.workloads }, () => ({})) : options.workloads;
   const workloads = specs.map((spec, index) => planWorkload(base, spec, index));
   const staticNeighbours = options.staticNeighbours ?? true;
-  const ovs = (options.datapath ?? DATAPATH) === 'ovs' ? new WorldSwitch(host) : undefined;
+  const ovs = (options.datapath ?? DATAPATH) === 'ovs' ? new WorldSwitch(host, options.ovsDatapath ?? OVS_DATAPATH) : undefined;
   const hostLines = (workload: WorldWorkload): string[] => (ovs === undefined ? hostSide(workload, staticNeighbours) : switchSide(workload, staticNeighbours));
   if (ovs !== undefined) for (const workload of workloads) Object.assign(workload, { hostMac: BRIDGE_MAC });
   try {
@@ -192,7 +202,7 @@ export async function createWorld(options: WorldOptions): Promise<World> {
       // Routes to a bridge outlive the ports behind it, and the switch takes up the device by its name.
       await batch(host, ovs === undefined ? hostLines(workload) : switchPort(workload));
       await batch(workload.netns, workloadSide(workload, staticNeighbours));
-      if (ovs !== undefined) await leaveNoChecksums(workload);
+      await ovs?.leaveNoChecksums(workload);
     },
     async addWorkload(spec) {
       const workload = planWorkload(base, spec, all.length);

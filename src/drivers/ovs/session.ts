@@ -8,6 +8,7 @@ import type { Logger } from '../../platform/logger.js';
 import { OpenFlowConnection } from './openflow/connection.js';
 import { buildPortDescRequest, PORT_CONFIG, PORT_STATE, readPortDesc, type Port, type PortStatus } from './openflow/ports.js';
 import { encodeGetConfig, encodeSetConfig, encodeSetControllerId, encodeSetPacketInFormat, readConfig } from './openflow/messages.js';
+import { buildAggregateRequest, readAggregate, type FlowFilter } from './openflow/flow-stats.js';
 import { MONITOR_FLAG, type FlowUpdate } from './openflow/flow-events.js';
 import type { PacketIn } from './openflow/packets.js';
 import type { SwitchSession } from './driver.js';
@@ -56,6 +57,16 @@ export class BridgeConnection {
 
   get state(): { readonly connected: boolean; readonly reason: string; readonly ports: number } {
     return { connected: this.connection?.open === true && this.current !== undefined, reason: this.reason, ports: this.ports.size };
+  }
+
+  /** How many flows the bridge has that the filter takes. Rejects as session() does, and when the connection ends or the signal fires. */
+  async flowCount(filter: FlowFilter, signal: AbortSignal): Promise<number> {
+    const { version } = this.session();
+    let flows = 0;
+    await this.connection?.multipart(buildAggregateRequest(version, filter), (part) => {
+      flows = readAggregate(part, version).flows;
+    }, signal);
+    return flows;
   }
 
   has(port: string): boolean {

@@ -17,10 +17,12 @@ function decode(value) {
   if (Array.isArray(value)) return value.map(decode);
   if (Array.isArray(value.u32)) return new Uint32Array(value.u32);
   if (Array.isArray(value.u8)) return new Uint8Array(value.u8);
+  if (Array.isArray(value.f64)) return new Float64Array(value.f64);
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, decode(item)]));
 }
 
 let table;
+let streamFlows;
 const ended = [];
 
 /** What the table cannot say by itself: chunks collected at a pace, ended flows gathered, waiting for a count. */
@@ -39,6 +41,11 @@ const verbs = {
     });
     return { count, text: Buffer.concat(chunks).toString(), chunks: chunks.length, largest: Math.max(0, ...chunks.map((chunk) => chunk.length)), mostWaiting };
   },
+  async streamFlows(flows, query, format) {
+    const chunks = [];
+    const count = await streamFlows(flows, query, format, (chunk) => void chunks.push(chunk));
+    return { count, text: Buffer.concat(chunks).toString() };
+  },
   watchEnds: (ids) => table.watchEnds(ids, (flows) => ended.push(...flows)),
   ended: () => ended.splice(0),
   async exitDuringStream(query, format) {
@@ -51,7 +58,9 @@ const verbs = {
 for await (const line of createInterface({ input: process.stdin })) {
   const message = JSON.parse(line);
   if (table === undefined) {
-    const { FlowTable } = createRequire(import.meta.url)(message.addon);
+    const addon = createRequire(import.meta.url)(message.addon);
+    const { FlowTable } = addon;
+    streamFlows = addon.streamFlows;
     table = new FlowTable(decode(message.options));
     say({ ready: true });
     continue;

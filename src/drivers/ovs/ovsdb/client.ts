@@ -27,8 +27,10 @@ export interface OvsdbListener {
   changed?(changes: readonly RowChange[]): void;
   /** The replica is the database's again. Comes after `changed`. */
   synchronized?(event: Synchronized): void;
-  /** The connection is gone, and not because of stop(); the replica is kept as it was. Attempts that never got one are logged only. */
+  /** The connection is gone, and not because of stop(); the replica is kept as it was. */
   closed?(error: AgentError): void;
+  /** An attempt to connect, or to read everything, failed; the next one follows after a pause. */
+  failed?(error: unknown): void;
 }
 
 export interface OvsdbClientOptions {
@@ -142,6 +144,7 @@ export class OvsdbClient {
       } catch (error) {
         if (signal.aborted) break;
         this.options.log.warn('ovsdb.connect_failed', { error: describeError(error), retryMs: Math.round(pause) });
+        this.tell(() => this.options.listener.failed?.(error));
       }
       if (this.options.clock.monotonic() - begun > LAST_PAUSE_MS) pause = FIRST_PAUSE_MS;
       await this.sleep(pause * (0.5 + this.options.random() / 2), signal);

@@ -138,6 +138,8 @@ export function baseFlows(): Flow[] {
     ))),
     flow(TABLE.STATE, 50, { ct_state: { value: TRACKED | REPLY, mask: TRACKED | REPLY } }, ...EXCHANGE_ENDS, raise(FLAG.reply), goTo(TABLE.LIVE_OUT)),
     flow(TABLE.STATE, 0, {}, goTo(TABLE.LIVE_OUT)),
+    // The switch's own tracker (3.1) knows SCTP without ports: each packet is judged, so that one association's permission is not another's.
+    ...IP.map((type) => flow(TABLE.LIVE_OUT, 200, { eth_type: type, ip_proto: 132 }, goTo(TABLE.STATELESS_OUT))),
     flow(TABLE.LIVE_OUT, 100, { [REG.from]: 0 }, goTo(TABLE.LIVE_IN)),
     flow(TABLE.LIVE_OUT, 0, {}, goTo(TABLE.STATELESS_OUT)),
     flow(TABLE.LIVE_IN, 100, { [REG.to]: 0 }, goTo(TABLE.OUTPUT)),

@@ -80,6 +80,16 @@ export class ConnectionTable {
     return this.word(index, WORD.label + n);
   }
 
+  /** Whether any connection has counters or a start. */
+  get counted(): boolean {
+    return this.numbers !== undefined;
+  }
+
+  /** Packets and bytes of the original direction (0, 1), of the reply (2, 3), and the start in ms (4); 0 where it is not counted. */
+  number(index: number, n: number): number {
+    return this.numbers?.[index * 5 + n] ?? 0;
+  }
+
   family(index: number): 4 | 6 {
     return (this.word(index, WORD.kind) & 0xff) === 6 ? 6 : 4;
   }
@@ -106,8 +116,8 @@ export class ConnectionTable {
     const original = TRACKER_TCP_STATES[(state >>> 8) - 1];
     const reply = TRACKER_TCP_STATES[(state & 0xff) - 1];
     const label = [3, 2, 1, 0].reduce((value, n) => (value << 32n) | BigInt(this.labelWord(index, n)), 0n);
-    const number = (n: number): number => this.numbers?.[index * 5 + n] ?? 0;
-    const counted = this.numbers !== undefined && (number(0) > 0 || number(2) > 0);
+    const number = (n: number): number => this.number(index, n);
+    const counted = this.counted && (number(0) > 0 || number(2) > 0);
     return {
       family: this.family(index),
       protocol: this.protocol(index),

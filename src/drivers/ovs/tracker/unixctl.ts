@@ -45,8 +45,9 @@ export class UnixctlClient {
   /** The answer in pieces as they come, cut anywhere; an exception of `sink` ends the call and is what it rejects with. */
   async stream(command: string, parameters: readonly string[], sink: (bytes: Uint8Array) => void, { timeoutMs = TIMEOUT_MS, longest = LONGEST_STREAM, signal }: CallOptions = {}): Promise<void> {
     const { program, clock } = this.options;
-    if (signal?.aborted === true) throw new AgentError('E_CANCELLED', 'cancelled before it was asked', { object: program });
     const socketPath = await this.socketPath();
+    // Not before: an abort while the file was read has nobody who listens.
+    if (signal?.aborted === true) throw new AgentError('E_CANCELLED', 'cancelled before it was asked', { object: program });
     await new Promise<void>((resolve, reject) => {
       const socket = connect({ path: socketPath });
       let length = 0;
