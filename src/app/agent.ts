@@ -304,6 +304,7 @@ export class Agent {
 
   private async cleanup(): Promise<string[]> {
     const removed = await this.datapath.cleanup();
+    if ((await this.ovs?.removeTap()) === true) removed.push(`port ${this.config.ids.tap} of bridge ${this.config.ovs.bridge}`);
     if ((await this.tap?.remove()) === true) removed.push(`interfaces ${this.config.ids.tap} and ${this.config.ids.sensor}`);
     this.environment.log.warn('agent.cleanup', { removed });
     // What was removed must not come back: the agent ends after the answer is out.

@@ -26,6 +26,8 @@ export interface OvsParts {
   start(signal: AbortSignal): void;
   stop(): Promise<void>;
   state(): Promise<DatapathState>;
+  /** Takes the tap off the bridge; true when the agent had put it there. */
+  removeTap(): Promise<boolean>;
 }
 
 export interface OvsWiring {
@@ -67,7 +69,7 @@ export function wireOvs({ config, native, clock, log, onDue, onLogged, onRepaire
     },
   });
   const database: SwitchDatabase = new SwitchDatabase({
-    endpoint, bridge: bridgeName, clock, log, random: () => Math.random(), onChange: () => flows.use(database.bridge?.datapathType),
+    endpoint, bridge: bridgeName, clock, log, random: () => Math.random(), device: config.ids.enabled ? config.ids.tap : '', onChange: () => flows.use(database.bridge?.datapathType),
   });
   const tracker = new TrackerFlowTable({
     tracker: new ConnectionTracker(control, 'netdev@ovs-netdev'), zone: ZONE, format: native.streamFlows, clock, log, totals: () => labelTraffic(bridge.session()),
@@ -83,6 +85,7 @@ export function wireOvs({ config, native, clock, log, onDue, onLogged, onRepaire
       database.start(signal);
     },
     stop: () => database.stop(),
+    removeTap: () => database.removeDevice(),
     state: () => ovsState({ bridge, bridgeName, database, endpoint, connections: () => tracker.problem }),
   };
 }

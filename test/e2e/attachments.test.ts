@@ -138,7 +138,7 @@ describe('interfaces and attachments', () => {
     await agent.write('workloads.yaml', world.workloads.slice(0, 3).flatMap((workload) => [virtualMachine(workload), attachment(workload)]));
     await tables(ruleTable('open', { rules: [{ id: 1, direction: 'in', protocol: 'tcp', ports: ['81'], action: 'drop' }, { id: 2, direction: 'inout', protocol: 'any', action: 'accept' }] }));
     expect(await syn('vm-0', 'vm-3', 81)).toBe('delivered');
-    const made = await agent.agentctl('attach', 'vm/vm-3', '--interface', 'veth3', '--address', world.workload(3).ipv4);
+    const made = await agent.agentctl('attach', 'vm/vm-3', '--interface', 'veth3', '--mac', world.workload(3).mac, '--address', world.workload(3).ipv4);
     expect({ code: made.code, stderr: made.stderr }).toEqual({ code: 0, stderr: '' });
     expect(await eventually('the filter', async () => ((await filterOf('veth3'))?.['state'] === 'attached' ? 'attached' : undefined))).toBe('attached');
     expect(await syn('vm-0', 'vm-3', 81)).toBe('silent');

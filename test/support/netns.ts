@@ -131,6 +131,11 @@ export class WorldSwitch {
     }).sort((a, b) => (a.text < b.text ? -1 : Number(a.text > b.text)));
   }
 
+  /** Until somebody gives it flows, the bridge forwards nothing: now it is a plain switch, as a host without an agent is a plain router. */
+  async forwardAll(): Promise<void> {
+    await this.ofctl('add-flow', 'priority=0,actions=NORMAL');
+  }
+
   /** ovs-appctl, asked of ovs-vswitchd. */
   async appctl(...args: readonly string[]): Promise<string> {
     const pid = readFileSync(join(this.directory, 'ovs-vswitchd.pid'), 'utf8').trim();

@@ -4,6 +4,7 @@ import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
 import { SWITCH_COLUMNS, SWITCH_DATABASE } from './columns.js';
 import { OvsdbClient } from './ovsdb/client.js';
+import { ensurePort, removePort } from './own-port.js';
 import { bridgeFacts, switchFacts, type BridgeFacts, type SwitchFacts } from './ports.js';
 
 export interface SwitchDatabaseOptions {
@@ -14,6 +15,8 @@ export interface SwitchDatabaseOptions {
   readonly log: Logger;
   /** A number from 0 up to 1. */
   readonly random: () => number;
+  /** A device of the agent's that shall be a port of the bridge while the agent runs; '' = none. It stays one afterwards. */
+  readonly device: string;
   /** Rows changed; also once after the first reading. */
   readonly onChange: () => void;
 }
@@ -21,15 +24,20 @@ export interface SwitchDatabaseOptions {
 export class SwitchDatabase {
   private readonly client: OvsdbClient;
   private why = 'not connected yet';
+  private adding = false;
 
   constructor(private readonly options: SwitchDatabaseOptions) {
     const { endpoint, clock, log, random, onChange } = options;
     this.client = new OvsdbClient({
       endpoint, database: SWITCH_DATABASE, selection: SWITCH_COLUMNS, clock, log, random,
       listener: {
-        changed: () => onChange(),
+        changed: () => {
+          this.addDevice();
+          onChange();
+        },
         synchronized: () => {
           this.why = '';
+          this.addDevice();
           onChange();
         },
         closed: (error) => this.fail(error),
@@ -60,6 +68,26 @@ export class SwitchDatabase {
   /** Undefined also when there is no such bridge. */
   get bridge(): BridgeFacts | undefined {
     return bridgeFacts(this.client.replica, this.options.bridge);
+  }
+
+  /** True when the bridge had a port that we made, and has it no more. */
+  async removeDevice(): Promise<boolean> {
+    const { bridge, device } = this.options;
+    // What is removed must not come back.
+    this.adding = true;
+    return device !== '' && removePort(this.client, bridge, device);
+  }
+
+  /** One attempt at a time; what prevented it may be gone with the next change of the database. */
+  private addDevice(): void {
+    const { bridge, device, log } = this.options;
+    if (device === '' || this.adding || !this.client.synchronized || this.bridge === undefined) return;
+    this.adding = true;
+    ensurePort(this.client, bridge, device)
+      .then((made) => (made ? log.info('ovs.port_added', { bridge, device }) : undefined), (error: unknown) => log.warn('ovs.port_not_added', { bridge, device, error: describeError(error) }))
+      .finally(() => {
+        this.adding = false;
+      });
   }
 
   private fail(error: unknown): void {
