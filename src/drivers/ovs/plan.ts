@@ -112,7 +112,7 @@ function labelChanges(before: ReadonlyMap<number, Stamped>, after: ReadonlyMap<n
 export function flowImage(target: OvsTarget, ports: BridgePorts, numbers: ReadonlyMap<string, number>, options: PlanOptions): Map<string, { flow: Flow; text: string }> {
   const image = new Map<string, { flow: Flow; text: string }>();
   const put = (flow: Flow): void => void image.set(flowKey(flow), { flow, text: flowText(flow) });
-  const bridge = [...ports].map(([name, { number }]): BridgePort => ({ number, floods: !target.taps.has(name), declared: (target.frames.get(name)?.mac ?? '') !== '' }));
+  const bridge = [...ports].map(([name, { number, mac }]): BridgePort => ({ number, mac, floods: !target.taps.has(name), declared: (target.frames.get(name)?.mac ?? '') !== '' }));
   const failOpen = [...target.filters.values()].every((filter) => filter.failOpen);
   for (const flow of [...baseFlows(), ...knownPortFlows(bridge, failOpen), ...floodFlows(bridge), ...reportFlows(bridge, options.controller)]) put(flow);
   for (const [name, filter] of target.filters) {
