@@ -1,4 +1,7 @@
-/** Ports of the bridge that the agent makes, for copies and redirected traffic; marked as ours in the switch's database. Others' ports are never changed. */
+/**
+ * What the agent writes into the switch's database: ports for copies and redirected traffic, marked as ours, and that the bridge forwards nothing without flows
+ * (fail_mode secure). Others' ports are never changed.
+ */
 import type { Logger } from '../../platform/logger.js';
 import { byUuid, insertRow, mapJson, mutateRows, namedUuid, setJson, updateRows, uuidJson, type Operation, type OperationResult } from './ovsdb/operations.js';
 import type { BridgeFacts, BridgePort } from './ports.js';
@@ -33,6 +36,8 @@ export class OwnPorts {
     if (bridge === undefined) return false;
     const names = new Map(wanted.map((port) => [port.name, port]));
     const operations: Operation[] = [];
+    // Otherwise a switch that starts anew forwards everything until our flows are back.
+    if (bridge.failMode !== 'secure') operations.push(updateRows('Bridge', byUuid(bridge.uuid), { fail_mode: 'secure' }));
     for (const port of ports) {
       if (!port.own) continue;
       const now = names.get(port.name);
@@ -45,7 +50,7 @@ export class OwnPorts {
     [...names.values()].filter(({ name }) => !present.has(name)).forEach((port, index) => operations.push(...this.make(bridge, port, index)));
     if (operations.length === 0) return false;
     await this.deps.database.transact(operations);
-    this.deps.log.info('ovs.ports_changed', { bridge: bridge.name, wanted: [...names.keys()] });
+    this.deps.log.info('ovs.bridge_changed', { bridge: bridge.name, ports: [...names.keys()], failModeWas: bridge.failMode });
     return true;
   }
 
