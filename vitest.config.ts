@@ -1,11 +1,12 @@
 import { defineConfig } from 'vitest/config';
+import { PATIENCE } from './test/support/patience.js';
 
 const project = (name: string, timeout: number, maxWorkers: number | string) => ({
   test: {
     name,
     include: [`test/${name}/**/*.test.ts`],
-    testTimeout: timeout,
-    hookTimeout: timeout,
+    testTimeout: timeout * PATIENCE,
+    hookTimeout: timeout * PATIENCE,
     // Test files own their namespaces, directories and processes. More than two at a time would be felt where tests wait for something.
     maxWorkers,
     pool: 'forks' as const,
@@ -18,6 +19,8 @@ export default defineConfig({
   test: {
     projects: [
       project('unit', 20_000, '100%'), project('contract', 60_000, 2), project('netns', 180_000, 2), project('ovs', 180_000, 1), project('e2e', 180_000, 2),
+      // In the guest of scripts/test-vm only: it needs the module openvswitch.
+      project('vm', 180_000, 1),
     ],
   },
 });

@@ -16,6 +16,7 @@ import { compare, compareTrace, describeMismatch, describePolicy, policyDocument
 import { flushConntrack } from '../support/kernel.js';
 import { workloadManifests } from '../support/manifests.js';
 import { createWorld, type World } from '../support/netns.js';
+import { PATIENCE } from '../support/patience.js';
 import { startProbe, type Probe } from '../support/probe/probe.js';
 
 const TABLES = Number(process.env['DFW_PROPERTY_TABLES'] ?? 200);
@@ -38,7 +39,7 @@ beforeEach(({ onTestFailed }) => onTestFailed(async () => console.log(await agen
 
 async function load(policy: ExpectedPolicy): Promise<void> {
   await agent.write('policy.yaml', policyDocuments(policy));
-  const { errors, realized } = await client.sync(20_000);
+  const { errors, realized } = await client.sync(20_000 * PATIENCE);
   if (!realized || errors.length > 0) throw new Error(`not in force: ${JSON.stringify(errors)}\n${describePolicy(policy)}`);
 }
 
@@ -61,7 +62,7 @@ async function report(seed: number, policy: ExpectedPolicy, mismatches: readonly
   ].join('\n');
 }
 
-it(`judges ${TABLES} random tables x ${PACKETS} packets as the oracle does`, { timeout: Math.max(180_000, TABLES * 3_000) }, async () => {
+it(`judges ${TABLES} random tables x ${PACKETS} packets as the oracle does`, { timeout: Math.max(180_000, TABLES * 3_000) * PATIENCE }, async () => {
   const failures: string[] = [];
   let judged = 0;
   let before: readonly GeneratedPacket[] = [];

@@ -44,6 +44,17 @@ export function expectation(plan: AddressPlan, policy: ExpectedPolicy, sent: Gen
   if (home !== sent.from) return { verdict, observations: ['refused', 'silent'] };
   // L2 rules know no connections: they may stop the refusal on its way to the workload; not a switch's own, which goes straight to the port.
   const stopped = source !== undefined && judgeFrame(source, 'in', frameOf(source, 'in', sent.packet), policy.sharedSets) === 'drop';
-  if (!stopped) return { verdict, observations: ['refused'] };
+  if (!stopped) return { verdict, observations: comesBack(plan, policy, sent, verdict) ? ['refused'] : ['refused', 'silent'] };
   return { verdict, observations: plan.refusedBy === 'switch' ? ['silent', 'refused'] : ['silent'] };
+}
+
+/**
+ * A switch's refusal of what the host routed to its bridge goes back through the host, and so through the source's filter: as a reply to the
+ * connection, which a stateless rule does not admit, and which the switch's tracker does not know of other protocols, of port 0 and of odd queries.
+ */
+function comesBack(plan: AddressPlan, policy: ExpectedPolicy, { packet }: GeneratedPacket, { steps }: OracleVerdict): boolean {
+  const [first, last] = [steps[0], steps.at(-1)];
+  if (plan.refusedBy !== 'switch' || last?.direction !== 'in' || first?.direction !== 'out') return true;
+  const rule = policy.tables.find(({ name }) => name === first.table)?.rules.find(({ id }) => id === first.ruleId);
+  return rule?.stateless !== true && [1, 6, 17, 58].includes(packet.protocol) && packet.sourcePort !== 0 && packet.destinationPort !== 0 && (packet.icmpCode ?? 0) === 0;
 }

@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { AgentClient } from '../../src/api/client.js';
 import { command, eventually, mustRun, type CommandResult } from './command.js';
 import { WORLD_BRIDGE, type World } from './netns.js';
+import { PATIENCE } from './patience.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const DAEMON = join(ROOT, 'bin/dfw-agent');
@@ -181,7 +182,7 @@ export class Agent {
 
   /** Waits until everything in the manifests directory is enforced; rejects when an object was refused. */
   async sync(): Promise<void> {
-    await this.ask('sync', '--timeout', '20s');
+    await this.ask('sync', '--timeout', `${20 * PATIENCE}s`);
   }
 
   /** The agent's log lines, oldest first; text that is no JSON comes as { text }. */

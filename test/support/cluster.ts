@@ -10,6 +10,7 @@ import { Agent } from './agent.js';
 import { Inventory, type ClusterPod, type NamespaceSpec, type PodSpec } from './inventory.js';
 import { createWorld, HOST_IPV4, HOST_IPV6, OUTSIDE_IPV4, OUTSIDE_IPV6, type World, type WorldWorkload } from './netns.js';
 import type { Manifest } from './policies.js';
+import { PATIENCE } from './patience.js';
 import { observation, startProbe, type Probe, type ProbePacket } from './probe/probe.js';
 import { startReach, type Check, type Reach, type ReachProtocol, type Verdict } from './probe/reach.js';
 import { Reachability } from './reachability.js';
@@ -165,7 +166,7 @@ export class Cluster {
 
   /** What `agentctl sync` does, without the start of a process for every step of a test. */
   async sync(): Promise<void> {
-    const { realized, errors } = await this.client.sync(20_000);
+    const { realized, errors } = await this.client.sync(20_000 * PATIENCE);
     if (!realized || errors.length > 0) throw new Error(`not in force: ${JSON.stringify(errors)}\n${await this.agent.tail()}`);
   }
 

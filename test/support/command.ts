@@ -1,5 +1,6 @@
 /** Running programs in tests: argument arrays only, bounded in time, answers whole. */
 import { spawn } from 'node:child_process';
+import { PATIENCE } from './patience.js';
 
 export interface CommandResult {
   /** Exit status; 128 + signal number is not computed, a killed program has code -1. */
@@ -10,6 +11,7 @@ export interface CommandResult {
 
 export interface CommandOptions {
   readonly input?: string;
+  /** Default 30 s. On slow machines it is stretched (PATIENCE). */
   readonly timeoutMs?: number;
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
@@ -22,10 +24,11 @@ export function command(program: string, args: readonly string[], options: Comma
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
     let late = false;
+    const limitMs = (options.timeoutMs ?? 30_000) * PATIENCE;
     const timer = setTimeout(() => {
       late = true;
       child.kill('SIGKILL');
-    }, options.timeoutMs ?? 30_000);
+    }, limitMs);
     child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));
     child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));
     child.stdin.on('error', () => undefined); // the program may end without reading its input
@@ -36,7 +39,7 @@ export function command(program: string, args: readonly string[], options: Comma
     child.once('close', (code) => {
       clearTimeout(timer);
       const result = { code: code ?? -1, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() };
-      if (late) reject(new Error(`${program} ${args.join(' ')}: no end within ${options.timeoutMs ?? 30_000} ms\n${result.stdout}${result.stderr}`));
+      if (late) reject(new Error(`${program} ${args.join(' ')}: no end within ${limitMs} ms\n${result.stdout}${result.stderr}`));
       else resolve(result);
     });
     child.stdin.end(options.input ?? '');
@@ -55,9 +58,10 @@ export function inNetns(netns: string, program: string, args: readonly string[] 
   return ['ip', ['netns', 'exec', netns, program, ...args]];
 }
 
-/** Polls until the probe gives a value; rejects after the time with the last thing known. */
+/** Polls until the probe gives a value; rejects after the time (stretched by PATIENCE) with the last thing known. */
 export async function eventually<T>(what: string, probe: () => Promise<T | undefined>, timeoutMs = 5_000, intervalMs = 20): Promise<T> {
-  const end = Date.now() + timeoutMs;
+  const limitMs = timeoutMs * PATIENCE;
+  const end = Date.now() + limitMs;
   let last: unknown;
   for (;;) {
     try {
@@ -66,7 +70,7 @@ export async function eventually<T>(what: string, probe: () => Promise<T | undef
     } catch (error) {
       last = error;
     }
-    if (Date.now() > end) throw new Error(`${what}: not within ${timeoutMs} ms`, { cause: last });
+    if (Date.now() > end) throw new Error(`${what}: not within ${limitMs} ms`, { cause: last });
     await new Promise((resolve) => setTimeout(resolve, intervalMs));
   }
 }

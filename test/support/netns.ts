@@ -10,13 +10,13 @@
  * Forwarded packets with TTL 98 or 99 (the probe's) are dropped silently on arrival in workloads and outside, after any sniffer
  * has seen them, so that no stack answers them.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { AddressPlan, PlanWorkload } from '../oracle/plan.js';
 import { Cleanup } from './cleanup.js';
-import { command, mustRun, type CommandOptions, type CommandResult } from './command.js';
+import { command, eventually, mustRun, type CommandOptions, type CommandResult } from './command.js';
 import { Namespaces } from './namespaces.js';
 
 export const PROBE_TTL = 99;
@@ -41,10 +41,17 @@ export type WorldDatapath = 'nftables' | 'ovs';
 
 /** DFW_TEST_DATAPATH=ovs runs any test of worlds on Open vSwitch. */
 const DATAPATH: WorldDatapath = process.env['DFW_TEST_DATAPATH'] === 'ovs' ? 'ovs' : 'nftables';
+/** DFW_TEST_OVS_DATAPATH=system: on the kernel's Open vSwitch, whose module must be there; the default, netdev, is ovs-vswitchd's own. */
+const OVS_DATAPATH: OvsDatapath = process.env['DFW_TEST_OVS_DATAPATH'] === 'system' ? 'system' : 'netdev';
+
+/** As datapath_type of a bridge. */
+export type OvsDatapath = 'netdev' | 'system';
 
 export interface WorldOptions {
   /** Default: DFW_TEST_DATAPATH, else nftables. */
   readonly datapath?: WorldDatapath;
+  /** Default: DFW_TEST_OVS_DATAPATH, else netdev. */
+  readonly ovsDatapath?: OvsDatapath;
   readonly workloads: number | readonly WorkloadSpec[];
   readonly outside?: boolean;
   /** Permanent neighbour entries on both sides, so that no rule about ARP or ND matters. Default true. */
@@ -72,11 +79,11 @@ const SWITCH_SCRIPT = fileURLToPath(new URL('../../scripts/ovs', import.meta.url
 export const WORLD_BRIDGE = 'br-int';
 const BRIDGE_MAC = '02:dd:00:00:ff:01';
 
-/** The switch of a world's host: scripts/ovs, with the userspace datapath. */
+/** The switch of a world's host, by scripts/ovs. */
 export class WorldSwitch {
   readonly directory = mkdtempSync(join(tmpdir(), 'dfwt-ovs-'));
 
-  constructor(private readonly netns: string) {}
+  constructor(private readonly netns: string, readonly datapath: OvsDatapath) {}
 
   /** As the agent's configuration has it. */
   get database(): string {
@@ -85,19 +92,32 @@ export class WorldSwitch {
 
   /** Starts what does not run. */
   async start(): Promise<void> {
-    await mustRun(SWITCH_SCRIPT, ['start', '--dir', this.directory, '--netns', this.netns, '--bridge', WORLD_BRIDGE]);
+    await mustRun(SWITCH_SCRIPT, ['start', '--dir', this.directory, '--netns', this.netns, '--bridge', WORLD_BRIDGE, '--datapath', this.datapath]);
     await this.vsctl('set', 'bridge', WORLD_BRIDGE, `other-config:hwaddr="${BRIDGE_MAC}"`);
     await batch(this.netns, [`link set ${WORLD_BRIDGE} up`, `addr replace 169.254.1.1/32 dev ${WORLD_BRIDGE}`, `addr replace fe80::1/64 dev ${WORLD_BRIDGE} nodad`]);
   }
 
   async stop(): Promise<void> {
+    const keep = process.env['DFW_TEST_OVS_LOG'];
+    if (keep !== undefined) copyFileSync(join(this.directory, 'ovs-vswitchd.log'), keep);
     await mustRun(SWITCH_SCRIPT, ['stop', '--dir', this.directory]);
     rmSync(this.directory, { recursive: true, force: true });
   }
 
+  pid(daemon: 'ovsdb-server' | 'ovs-vswitchd'): number {
+    return Number(readFileSync(join(this.directory, `${daemon}.pid`), 'utf8').trim());
+  }
+
+  /** Ends a daemon the hard way. start() brings it back. */
+  async kill(daemon: 'ovsdb-server' | 'ovs-vswitchd'): Promise<void> {
+    const pid = this.pid(daemon);
+    process.kill(pid, 'SIGKILL');
+    await eventually(`the end of ${daemon}`, async () => (existsSync(`/proc/${pid}`) && !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ') ? undefined : true), 5_000, 10);
+  }
+
   async addPorts(workloads: readonly WorldWorkload[]): Promise<void> {
     // The userspace datapath passes checksums on as it finds them.
-    for (const { netns } of workloads) await mustRun('ip', ['netns', 'exec', netns, 'ethtool', '-K', 'eth0', 'tx', 'off']);
+    if (this.datapath === 'netdev') for (const { netns } of workloads) await mustRun('ip', ['netns', 'exec', netns, 'ethtool', '-K', 'eth0', 'tx', 'off']);
     await this.vsctl(...workloads.flatMap(({ interface: device }) => ['--', 'add-port', WORLD_BRIDGE, device]));
   }
 
@@ -130,7 +150,7 @@ export async function createWorld(options: WorldOptions): Promise<World> {
   const specs: readonly WorkloadSpec[] = typeof options.workloads === 'number' ? Array.from({ length: options.workloads }, () => ({})) : options.workloads;
   const workloads = specs.map((spec, index) => planWorkload(base, spec, index));
   const staticNeighbours = options.staticNeighbours ?? true;
-  const ovs = (options.datapath ?? DATAPATH) === 'ovs' ? new WorldSwitch(host) : undefined;
+  const ovs = (options.datapath ?? DATAPATH) === 'ovs' ? new WorldSwitch(host, options.ovsDatapath ?? OVS_DATAPATH) : undefined;
   const hostLines = (workload: WorldWorkload): string[] => (ovs === undefined ? hostSide(workload, staticNeighbours) : switchSide(workload, staticNeighbours));
   if (ovs !== undefined) for (const workload of workloads) Object.assign(workload, { hostMac: BRIDGE_MAC });
   try {

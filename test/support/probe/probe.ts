@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { OraclePacket } from '../../oracle/packet.js';
 import { HOST, OUTSIDE, type Endpoint } from '../../oracle/plan.js';
 import { PROBE_TTL, type World } from '../netns.js';
+import { PATIENCE } from '../patience.js';
 import { LineProcess } from './line-process.js';
 
 export interface ProbePacket extends OraclePacket {
@@ -51,7 +52,7 @@ export async function startProbe(world: World): Promise<Probe> {
   });
   return {
     async send(packets, settleMs = 25) {
-      const answer = await helper.request<{ results: ProbeResult[] }>({ packets, settleMs });
+      const answer = await helper.request<{ results: ProbeResult[] }>({ packets, settleMs: settleMs * PATIENCE });
       return answer.results;
     },
   };

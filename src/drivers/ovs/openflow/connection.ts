@@ -154,9 +154,11 @@ export class OpenFlowConnection {
   /** Sends one message that has one reply. Rejects with what the switch answers instead (E_IO, E_LIMIT), E_UNREACHABLE, or E_CANCELLED when the signal fires. */
   async request(message: Uint8Array, signal?: AbortSignal): Promise<Message> {
     let reply: Message | undefined;
+    const expected = replyType(message[1] ?? 0);
     await this.#exchange(
       message,
       (answer) => {
+        if (answer.type !== expected) throw malformed('a request got another reply', { type: answer.type, expected });
         reply = answer;
         return true;
       },
@@ -407,6 +409,11 @@ function cancelled(path: string): AgentError {
 function expectMultipart(message: Message): { readonly more: boolean } {
   if (message.type !== MESSAGE.MULTIPART_REPLY) throw malformed('a multipart request got another reply', { type: message.type });
   return readMultipart(message.bytes);
+}
+
+/** Replies have the next number, except for bundles. */
+function replyType(request: number): number {
+  return request === MESSAGE.BUNDLE_CONTROL ? request : request + 1;
 }
 
 const NAMES = new Map<number, string>(Object.entries(MESSAGE).map(([name, type]) => [type, name.toLowerCase().replaceAll('_', ' ')]));

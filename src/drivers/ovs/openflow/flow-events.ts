@@ -97,7 +97,7 @@ export type FlowUpdate =
       readonly priority: number;
       readonly cookie: bigint;
       readonly match: Uint8Array;
-      /** Empty where the monitor did not ask for them, and for removed flows. */
+      /** Empty where the monitor did not ask for them. */
       readonly instructions: Uint8Array;
     }
   /** A change that this connection made itself, by its transaction id. */

@@ -96,7 +96,8 @@ export function readError(message: Uint8Array): SwitchError {
 }
 
 const LIMITS = new Set(['OFPFMFC_TABLE_FULL', 'OFPGMFC_OUT_OF_GROUPS', 'OFPGMFC_OUT_OF_BUCKETS', 'OFPMMFC_OUT_OF_METERS', 'OFPMMFC_OUT_OF_BANDS', 'OFPBFC_OUT_OF_BUNDLES', 'OFPBFC_MSG_TOO_MANY']);
-const RETRYABLE = new Set(['OFPBFC_TIMEOUT', 'OFPBFC_BUNDLE_IN_PROGRESS', 'OFPBFC_OUT_OF_BUNDLES', 'OFPBRC_MULTIPART_REPLY_TIMEOUT']);
+/** The last is what a bundle that waited too long is told. */
+const RETRYABLE = new Set(['OFPBFC_TIMEOUT', 'OFPBFC_BUNDLE_IN_PROGRESS', 'OFPBFC_OUT_OF_BUNDLES', 'OFPBRC_MULTIPART_REPLY_TIMEOUT', 'OFPBFC_BAD_ID']);
 
 /** What a caller sees: E_LIMIT where something is full, else E_IO. The context has the numbers. */
 export function refused(error: SwitchError, what: string, context: Readonly<Record<string, unknown>> = {}): AgentError {

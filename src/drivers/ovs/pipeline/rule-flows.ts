@@ -16,7 +16,7 @@ const FAMILIES = [4, 6] as const;
 const ETH_TYPE = { 4: 0x0800, 6: 0x86dd } as const;
 
 /** Of address flows: a host wins over the prefix around it, a declared address over the guard. */
-const PRIORITY = { host: 200, prefix: 100, guard: 50, otherwise: 10 } as const;
+const PRIORITY = { host: 200, prefix: 100, guardHost: 60, guardPrefix: 50, otherwise: 10 } as const;
 
 /**
  * Changes from `before` to `after` for rule table `number` (undefined: nothing in the switch; nothing wanted). What is removed and what is
@@ -114,7 +114,7 @@ class RuleFlows {
     const ranges = <T>(list: IntervalClasses<T> | undefined, guarded: ReadonlySet<number>): IntervalClasses<T> => {
       const kept = (list?.classes ?? []).flatMap((id, index) => (guarded.has(id) ? [index] : []));
       return {
-        first: kept.flatMap((index) => list?.first[index] ?? []) as T[], last: kept.flatMap((index) => list?.last[index] ?? []) as T[], classes: kept.map(() => 1),
+        first: kept.flatMap((index) => list?.first[index] ?? []), last: kept.flatMap((index) => list?.last[index] ?? []), classes: kept.map(() => 1),
       };
     };
     this.hosts(side, 'guard', 4, only(before?.classes.hosts4, old), only(after?.classes.hosts4, fresh));
@@ -200,9 +200,9 @@ class RuleFlows {
     const match: MatchValues = { ...this.table(side), eth_type: ETH_TYPE[family] };
     if (bits > 0) match[field] = { address, bits };
     const where = purpose === 'peer' ? stage.peer : stage.local;
-    const level = purpose === 'guard' ? PRIORITY.guard : 0;
+    const [host, prefix] = purpose === 'guard' ? [PRIORITY.guardHost, PRIORITY.guardPrefix] : [PRIORITY.host, PRIORITY.prefix];
     return {
-      table: where, priority: purpose === 'guard' ? level : interval ? PRIORITY.prefix : PRIORITY.host, cookie: cookie(CATEGORY.addresses, this.number), match,
+      table: where, priority: interval ? prefix : host, cookie: cookie(CATEGORY.addresses, this.number), match,
       actions: purpose === 'guard' ? [] : purpose === 'peer' ? [set(REGISTER.class, value), goTo(stage.sourcePort)] : [set(REGISTER.profile, value), goTo(stage.peer)],
     };
   }
@@ -344,11 +344,16 @@ function pairFlows(profile: Profile, byPort: boolean): Map<string, PairFlow> {
     const classNumber = key % 0x1_0000_0000;
     const port = Math.floor(key / 0x1_0000_0000);
     if (isNone(classNumber) && (port === 0 || pair === profile.default4 || pair === profile.default6)) continue;
-    const match: MatchValues = {};
-    if (!isNone(classNumber)) match[register(REGISTER.class)] = classNumber;
-    else if (split) match.eth_type = ETH_TYPE[classNumber === 0 ? 4 : 6];
-    if (byPort) match[register(REGISTER.sourcePortClass)] = port;
-    flows.set(`${classNumber} ${byPort ? port : ''}`, { match, priority: isNone(classNumber) ? 20 : 30, pair, standard: profile.default4 });
+    // What the pair leaves open is decided as for peers in no set, of the packet's family.
+    for (const family of split ? FAMILIES : ([4] as const)) {
+      if (split && isNone(classNumber) && (classNumber === 0) !== (family === 4)) continue;
+      const match: MatchValues = isNone(classNumber) ? {} : { [register(REGISTER.class)]: classNumber };
+      if (split) match.eth_type = ETH_TYPE[family];
+      if (byPort) match[register(REGISTER.sourcePortClass)] = port;
+      flows.set(`${classNumber} ${byPort ? port : ''} ${split ? family : ''}`, {
+        match, priority: isNone(classNumber) ? 20 : 30, pair, standard: family === 4 ? profile.default4 : profile.default6,
+      });
+    }
   }
   for (const family of split ? FAMILIES : ([4] as const)) {
     flows.set(`standard ${split ? family : ''}`, {
