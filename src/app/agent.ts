@@ -51,7 +51,7 @@ import { PolicyQueries } from './policy-queries.js';
 import type { ReplyReader, ReplyWatch } from './reply-watch.js';
 import { StoredRuleNumbers } from './rule-numbers.js';
 import { AgentService } from './service.js';
-import { StatusReporter } from './status.js';
+import { NOTHING_MORE, StatusReporter } from './status.js';
 import { TapPair } from './tap.js';
 
 export interface AgentEnvironment {
@@ -173,7 +173,7 @@ export class Agent {
 
     const status = new StatusReporter({
       node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, enforcement, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids: this.ids, clock,
-      ...(this.ovs === undefined ? {} : { datapathState: this.ovs.state }),
+      datapathState: () => this.ovs?.state() ?? Promise.resolve(NOTHING_MORE),
     });
     const objects = new OwnObjects({ store, sources: this.sources, reread: () => own.sync(this.stopping.signal) });
     const index = new PolicyIndex(() => this.datapath.realized?.compilation);
@@ -305,7 +305,6 @@ export class Agent {
 
   private async cleanup(): Promise<string[]> {
     const removed = await this.datapath.cleanup();
-    if ((await this.ovs?.removeTap()) === true) removed.push(`port ${this.config.ids.tap} of bridge ${this.config.ovs.bridge}`);
     if ((await this.tap?.remove()) === true) removed.push(`interfaces ${this.config.ids.tap} and ${this.config.ids.sensor}`);
     this.environment.log.warn('agent.cleanup', { removed });
     // What was removed must not come back: the agent ends after the answer is out.
@@ -320,7 +319,7 @@ export class Agent {
   private buildOvs(): OvsParts {
     const { config, environment: { native, clock, log } } = this;
     return wireOvs({
-      config, native, clock, log: log.child('ovs'),
+      config, native, links: this.links, clock, log: log.child('ovs'),
       onDue: (reason) => this.loop.markDirty(reason), onLogged: (packet) => this.audit.onPackets(loggedPackets(this.datapath, packet)),
       onRepaired: () => this.metrics.driftRepairs.inc({}),
     });

@@ -12,7 +12,8 @@ import { ConnectionTracker } from '../drivers/ovs/tracker/tracker.js';
 import { TrackerFlowTable } from '../drivers/ovs/tracker/tracker-flow-table.js';
 import { UnixctlClient } from '../drivers/ovs/tracker/unixctl.js';
 import { describeError } from '../model/errors.js';
-import type { FlowTable, NativeBinding } from '../native/binding.js';
+import { OwnPorts } from '../drivers/ovs/own-ports.js';
+import type { FlowTable, LinkSocket, NativeBinding } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
 import { BridgeFlowTable } from './bridge-flow-table.js';
@@ -32,13 +33,12 @@ export interface OvsParts {
   start(signal: AbortSignal): void;
   stop(): Promise<void>;
   state(): Promise<DatapathState>;
-  /** Takes the tap off the bridge; true when the agent had put it there. */
-  removeTap(): Promise<boolean>;
 }
 
 export interface OvsWiring {
   readonly config: Config;
   readonly native: Pick<NativeBinding, 'FlowTable' | 'streamFlows'>;
+  readonly links: LinkSocket;
   readonly clock: Clock;
   readonly log: Logger;
   /** Another apply is due. */
@@ -55,7 +55,7 @@ const ROUND_MS = 60_000;
 /** Where the switch's sockets are when the database is not on this host's file system. */
 const RUN_DIRECTORY = '/run/openvswitch';
 
-export function wireOvs({ config, native, clock, log, onDue, onLogged, onRepaired }: OvsWiring): OvsParts {
+export function wireOvs({ config, native, links, clock, log, onDue, onLogged, onRepaired }: OvsWiring): OvsParts {
   const { bridge: bridgeName, database: endpoint } = config.ovs;
   const bridge: BridgeConnection = new BridgeConnection({
     path: join(runDirectory(config.ovs), `${bridgeName}.mgmt`), bridge: bridgeName, controller: CONTROLLER, clock, log,
@@ -74,15 +74,18 @@ export function wireOvs({ config, native, clock, log, onDue, onLogged, onRepaire
   const reports = new Reports({ bridge: () => bridge, log, onLogged, replies });
   const control = new UnixctlClient({ directory: runDirectory(config.ovs), program: 'ovs-vswitchd', clock });
   const driver: OvsDriver = new OvsDriver({ session: () => bridge.session(), clock, log, bridge: bridgeName, controller: CONTROLLER, nextRound: async () => void (await control.call('revalidator/wait', [], { timeoutMs: ROUND_MS })) });
+  const database: SwitchDatabase = new SwitchDatabase({
+    endpoint, bridge: bridgeName, clock, log, random: () => Math.random(), onChange: () => {
+      flows.use(database.bridge?.datapathType);
+      onDue('database');
+    },
+  });
   const enforcement: OvsEnforcement = new OvsEnforcement({
-    driver, bridge, bridgeName,
+    driver, bridge, bridgeName, ports: new OwnPorts({ database, log }), bringUp: (name) => links.set(name, { up: true }),
     onRepaired: (flows) => {
       log.warn('drift.repaired', { bridge: bridgeName, flows });
       onRepaired();
     },
-  });
-  const database: SwitchDatabase = new SwitchDatabase({
-    endpoint, bridge: bridgeName, clock, log, random: () => Math.random(), device: config.ids.enabled ? config.ids.tap : '', onChange: () => flows.use(database.bridge?.datapathType),
   });
   const tracker = new TrackerFlowTable({
     tracker: new ConnectionTracker(control, 'netdev@ovs-netdev'), zone: ZONE, format: native.streamFlows, clock, log, totals: () => labelTraffic(bridge.session()),
@@ -98,7 +101,6 @@ export function wireOvs({ config, native, clock, log, onDue, onLogged, onRepaire
       database.start(signal);
     },
     stop: () => database.stop(),
-    removeTap: () => database.removeDevice(),
     state: () => ovsState({ bridge, bridgeName, database, endpoint, connections: () => tracker.problem }),
   };
 }

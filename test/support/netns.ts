@@ -10,13 +10,13 @@
  * Forwarded packets with TTL 98 or 99 (the probe's) are dropped silently on arrival in workloads and outside, after any sniffer
  * has seen them, so that no stack answers them.
  */
-import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { AddressPlan, PlanWorkload } from '../oracle/plan.js';
 import { Cleanup } from './cleanup.js';
-import { command, mustRun, type CommandOptions, type CommandResult } from './command.js';
+import { command, eventually, mustRun, type CommandOptions, type CommandResult } from './command.js';
 import { DATAPATH, type WorldDatapath } from './datapaths.js';
 import { Namespaces } from './namespaces.js';
 
@@ -104,6 +104,17 @@ export class WorldSwitch {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
+  pid(daemon: 'ovsdb-server' | 'ovs-vswitchd'): number {
+    return Number(readFileSync(join(this.directory, `${daemon}.pid`), 'utf8').trim());
+  }
+
+  /** Ends a daemon the hard way. start() brings it back. */
+  async kill(daemon: 'ovsdb-server' | 'ovs-vswitchd'): Promise<void> {
+    const pid = this.pid(daemon);
+    process.kill(pid, 'SIGKILL');
+    await eventually(`the end of ${daemon}`, async () => (existsSync(`/proc/${pid}`) && !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ') ? undefined : true), 5_000, 10);
+  }
+
   async addPorts(workloads: readonly WorldWorkload[]): Promise<void> {
     for (const workload of workloads) await this.leaveNoChecksums(workload);
     await this.vsctl(...workloads.flatMap(({ interface: device }) => ['--', 'add-port', WORLD_BRIDGE, device]));
@@ -132,7 +143,10 @@ export class WorldSwitch {
   }
 
   /** Until somebody gives it flows, the bridge forwards nothing: now it is a plain switch, as a host without an agent is a plain router. */
-  async forwardAll(): Promise<void> {
+  async forwardAll(workloads: readonly WorldWorkload[]): Promise<void> {
+    for (const [port, mac] of [...workloads.map((workload) => [workload.interface, workload.mac] as const), [WORLD_BRIDGE, BRIDGE_MAC] as const]) {
+      await this.appctl('fdb/add', WORLD_BRIDGE, port, '0', mac);
+    }
     await this.ofctl('add-flow', 'priority=0,actions=NORMAL');
   }
 

@@ -104,11 +104,13 @@ export class BridgeConnection {
       this.current = undefined;
       if (signal.aborted) return;
       await new Promise<void>((resolve) => {
-        const cancel = clock.after(pause, resolve);
-        signal.addEventListener('abort', () => {
+        const done = (): void => {
           cancel();
+          signal.removeEventListener('abort', done);
           resolve();
-        }, { once: true });
+        };
+        const cancel = clock.after(pause, done);
+        signal.addEventListener('abort', done, { once: true });
       });
       pause = Math.min(pause * 2, LAST_PAUSE_MS);
     }
@@ -131,9 +133,12 @@ export class BridgeConnection {
         refused: (error) => log.debug('ovs.refused', { bridge, error: error.name }),
       },
     });
-    signal.addEventListener('abort', () => end(new AgentError('E_CANCELLED', 'stopping', { object: bridge })), { once: true });
-    const version = await connection.start(signal);
+    const onAbort = (): void => end(new AgentError('E_CANCELLED', 'stopping', { object: bridge }));
+    signal.addEventListener('abort', onAbort, { once: true });
+    void ended.then(() => signal.removeEventListener('abort', onAbort));
+    let version: SwitchSession['version'];
     try {
+      version = await connection.start(signal);
       // How fragments are treated is the administrator's; only packets shall be reported whole.
       const { flags } = readConfig((await connection.request(encodeGetConfig(version))).bytes);
       await connection.sequence([encodeSetControllerId(controller, version), encodeSetPacketInFormat(version), encodeSetConfig({ flags, missSendLength: 0xffff }, version)]);
@@ -142,7 +147,9 @@ export class BridgeConnection {
       await connection.monitorFlows({ id: MONITOR, flags: MONITOR_FLAG.ADD | MONITOR_FLAG.REMOVED | MONITOR_FLAG.MODIFY });
     } catch (error) {
       await connection.stop();
-      throw isAgentError(error) ? error : new AgentError('E_UNREACHABLE', describeError(error), { object: bridge, retryable: true, cause: error });
+      const reason = isAgentError(error) ? error : new AgentError('E_UNREACHABLE', describeError(error), { object: bridge, retryable: true, cause: error });
+      end(reason);
+      throw reason;
     }
     this.connection = connection;
     this.reason = '';

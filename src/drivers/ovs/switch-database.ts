@@ -4,8 +4,8 @@ import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
 import { SWITCH_COLUMNS, SWITCH_DATABASE } from './columns.js';
 import { OvsdbClient } from './ovsdb/client.js';
-import { ensurePort, removePort } from './own-port.js';
-import { bridgeFacts, switchFacts, type BridgeFacts, type SwitchFacts } from './ports.js';
+import type { Operation, OperationResult } from './ovsdb/operations.js';
+import { bridgeFacts, bridgePorts, switchFacts, type BridgeFacts, type BridgePort, type SwitchFacts } from './ports.js';
 
 export interface SwitchDatabaseOptions {
   /** "unix:PATH", "tcp:HOST:PORT". */
@@ -15,8 +15,6 @@ export interface SwitchDatabaseOptions {
   readonly log: Logger;
   /** A number from 0 up to 1. */
   readonly random: () => number;
-  /** A device of the agent's that shall be a port of the bridge while the agent runs; '' = none. It stays one afterwards. */
-  readonly device: string;
   /** Rows changed; also once after the first reading. */
   readonly onChange: () => void;
 }
@@ -24,20 +22,15 @@ export interface SwitchDatabaseOptions {
 export class SwitchDatabase {
   private readonly client: OvsdbClient;
   private why = 'not connected yet';
-  private adding = false;
 
   constructor(private readonly options: SwitchDatabaseOptions) {
     const { endpoint, clock, log, random, onChange } = options;
     this.client = new OvsdbClient({
       endpoint, database: SWITCH_DATABASE, selection: SWITCH_COLUMNS, clock, log, random,
       listener: {
-        changed: () => {
-          this.addDevice();
-          onChange();
-        },
+        changed: () => onChange(),
         synchronized: () => {
           this.why = '';
-          this.addDevice();
           onChange();
         },
         closed: (error) => this.fail(error),
@@ -70,24 +63,13 @@ export class SwitchDatabase {
     return bridgeFacts(this.client.replica, this.options.bridge);
   }
 
-  /** True when the bridge had a port that we made, and has it no more. */
-  async removeDevice(): Promise<boolean> {
-    const { bridge, device } = this.options;
-    // What is removed must not come back.
-    this.adding = true;
-    return device !== '' && removePort(this.client, bridge, device);
+  /** Of our bridge, sorted by name. */
+  get ports(): readonly BridgePort[] {
+    return bridgePorts(this.client.replica, this.options.bridge);
   }
 
-  /** One attempt at a time; what prevented it may be gone with the next change of the database. */
-  private addDevice(): void {
-    const { bridge, device, log } = this.options;
-    if (device === '' || this.adding || !this.client.synchronized || this.bridge === undefined) return;
-    this.adding = true;
-    ensurePort(this.client, bridge, device)
-      .then((made) => (made ? log.info('ovs.port_added', { bridge, device }) : undefined), (error: unknown) => log.warn('ovs.port_not_added', { bridge, device, error: describeError(error) }))
-      .finally(() => {
-        this.adding = false;
-      });
+  transact(operations: readonly Operation[]): Promise<readonly OperationResult[]> {
+    return this.client.transact(operations);
   }
 
   private fail(error: unknown): void {
