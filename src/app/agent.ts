@@ -320,6 +320,7 @@ export class Agent {
     return wireOvs({
       config, native, links: this.links, clock, log: log.child('ovs'),
       onDue: (reason) => this.loop.markDirty(reason), onLogged: (packet) => this.audit.onPackets(loggedPackets(this.datapath, packet)),
+      onRepaired: () => this.metrics.driftRepairs.inc({}),
     });
   }
 

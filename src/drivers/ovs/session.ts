@@ -6,7 +6,7 @@ import { AgentError, describeError, isAgentError } from '../../model/errors.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
 import { OpenFlowConnection } from './openflow/connection.js';
-import { buildPortDescRequest, readPortDesc, type Port, type PortStatus } from './openflow/ports.js';
+import { buildPortDescRequest, PORT_CONFIG, PORT_STATE, readPortDesc, type Port, type PortStatus } from './openflow/ports.js';
 import { encodeGetConfig, encodeSetConfig, encodeSetControllerId, encodeSetPacketInFormat, readConfig } from './openflow/messages.js';
 import { buildAggregateRequest, readAggregate, type FlowFilter } from './openflow/flow-stats.js';
 import { MONITOR_FLAG, type FlowUpdate } from './openflow/flow-events.js';
@@ -33,6 +33,7 @@ const LAST_PAUSE_MS = 5_000;
 const ECHO_INTERVAL_MS = 2_000;
 const ECHO_TIMEOUT_MS = 10_000;
 const MONITOR = 1;
+const NO_MAC = '00:00:00:00:00:00';
 
 export class BridgeConnection {
   private connection: OpenFlowConnection | undefined;
@@ -171,6 +172,11 @@ export class BridgeConnection {
   }
 
   private note(port: Port): void {
+    // The userspace datapath keeps the port of a device that is gone, and goes on with it when it comes back.
+    if (port.mac === NO_MAC && (port.config & PORT_CONFIG.DOWN) !== 0 && (port.state & PORT_STATE.LINK_DOWN) !== 0) {
+      this.ports.delete(port.name);
+      return;
+    }
     // Ports are numbered in 16 bits (LOCAL is 0xfffe there); others are not ports that anything is forwarded to.
     this.ports.set(port.name, { number: port.number & 0xffff });
   }
