@@ -318,7 +318,7 @@ export class Agent {
   private buildOvs(): OvsParts {
     const { config, environment: { native, clock, log } } = this;
     return wireOvs({
-      config, native, clock, log: log.child('ovs'),
+      config, native, links: this.links, clock, log: log.child('ovs'),
       onDue: (reason) => this.loop.markDirty(reason), onLogged: (packet) => this.audit.onPackets(loggedPackets(this.datapath, packet)),
     });
   }

@@ -107,15 +107,15 @@ export class TrackedFlows implements FlowLookup {
       const found = records.find((entry) => protocolToText(entry.protocol) === tuple.protocol && (
         sameEnds(entry.source, entry.sourcePort, entry.destination, entry.destinationPort, tuple)
         || sameEnds(entry.destination, entry.destinationPort, entry.source, entry.sourcePort, tuple)));
-      if (found !== undefined || attempt === TRIES) return found;
-      await new Promise<void>((resolve) => this.clock.after(RETRY_MS, resolve));
+      const pause = RETRY_MS[attempt - 1];
+      if (found !== undefined || pause === undefined) return found;
+      await new Promise<void>((resolve) => this.clock.after(pause, resolve));
     }
   }
 }
 
-/** An alert may come before the event of its connection. */
-const TRIES = 4;
-const RETRY_MS = 60;
+/** An alert may come before the event of its connection, and before a switch's connections are looked at again (each second). */
+const RETRY_MS: readonly number[] = [60, 60, 120, 240, 480, 600];
 
 function sameEnds(source: string, sourcePort: number, destination: string, destinationPort: number, tuple: ConnectionTuple): boolean {
   return source === tuple.source.address && destination === tuple.destination.address

@@ -21,7 +21,7 @@ export function resolveMirrors(
 ): ResolvedMirror[] {
   return world.trafficControls.map((control) => {
     const filters = world.filters.filter((filter) => selects(control, filter, world));
-    const device = links.get(control.targetDevice);
+    const device = links.get(control.target.name);
     return { control, filters, device, pending: pending(control, device) };
   });
 }

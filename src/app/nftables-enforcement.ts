@@ -188,6 +188,8 @@ export class NftablesEnforcement implements Enforcement {
 
 function pendingReason(control: TrafficControlObject, device: Link | undefined): string | undefined {
   if (control.action !== 'Mirror') return `action ${control.action} is not supported by the nftables datapath`;
-  if (device === undefined) return `device ${control.targetDevice} does not exist`;
-  return device.up ? undefined : `device ${control.targetDevice} is down`;
+  const { type, name } = control.target;
+  if (type !== 'device' && type !== 'internal') return `a tunnel (${type}) is not supported by the nftables datapath`;
+  if (device === undefined) return `device ${name} does not exist`;
+  return device.up ? undefined : `device ${name} is down`;
 }

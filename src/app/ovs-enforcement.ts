@@ -1,7 +1,10 @@
 /** Enforcement by Open vSwitch: everything is flows of one bridge. */
 import type { LabelInfo, Side } from '../compile/compiled.js';
 import type { EffectiveTable } from '../compile/effective.js';
-import { compareText } from '../compile/world.js';
+import { compareText, type Problem } from '../compile/world.js';
+import { describeError } from '../model/errors.js';
+import type { Link } from '../native/binding.js';
+import type { OwnPort, OwnPorts } from '../drivers/ovs/own-ports.js';
 import type { OvsDriver } from '../drivers/ovs/driver.js';
 import type { BridgeConnection } from '../drivers/ovs/session.js';
 import type { FrameFilter, OvsTarget } from '../drivers/ovs/target.js';
@@ -14,6 +17,8 @@ export interface OvsEnforcementOptions {
   readonly driver: OvsDriver;
   readonly bridge: BridgeConnection;
   readonly bridgeName: string;
+  readonly ports: OwnPorts;
+  readonly bringUp: (interfaceName: string) => Promise<void>;
 }
 
 export class OvsEnforcement implements Enforcement {
@@ -34,19 +39,24 @@ export class OvsEnforcement implements Enforcement {
 
   async apply({ target, world, compilation, links }: Wanted): Promise<Enforced> {
     const { bridge, bridgeName, driver } = this.options;
+    const problems: Problem[] = [];
+    const made = await this.makePorts(world.trafficControls, links, problems);
     this.mirrors = resolveMirrors(world, links, (control) => this.pending(control));
+    const active = this.mirrors.filter(({ pending }) => pending === undefined);
     const tables = (filter: Filter): readonly EffectiveTable[] => compilation.sources.get(compilation.filterTables.get(filter.name) ?? '') ?? [];
     const wanted: OvsTarget = {
       ...target,
-      frames: new Map(world.filters.map((filter): [string, FrameFilter] => [filter.interface, { mac: filter.mac, layer2: layer2Of(tables(filter)), mirrors: this.targetsOf(filter) }])),
-      taps: new Set(this.mirrors.map(({ control }) => control.targetDevice)),
+      frames: new Map(world.filters.map((filter): [string, FrameFilter] => [filter.interface, {
+        mac: filter.mac, layer2: layer2Of(tables(filter)), mirrors: targetsOf(active, filter), redirects: redirectsOf(active, filter),
+      }])),
+      taps: new Set(world.trafficControls.flatMap(({ target: to, returnPort }) => [to.name, ...(returnPort === undefined ? [] : [returnPort.name])])),
+      returns: new Set(active.flatMap(({ control: { returnPort } }) => (returnPort === undefined ? [] : [returnPort.name]))),
     };
     const applied = await driver.apply(wanted);
-    const absent = world.filters.filter((filter) => !bridge.has(filter.interface));
-    return {
-      ...applied, mirrors: this.mirrors,
-      problems: absent.length < world.filters.length || absent.length === 0 ? [] : [{ object: bridgeName, path: '', message: `none of the interfaces of its ${absent.length} filters is a port of bridge ${bridgeName}` }],
-    };
+    if (world.filters.length > 0 && world.filters.every((filter) => !bridge.has(filter.interface))) {
+      problems.push({ object: bridgeName, path: '', message: `none of the interfaces of its ${world.filters.length} filters is a port of bridge ${bridgeName}` });
+    }
+    return { ...applied, changed: applied.changed || made, mirrors: this.mirrors, problems };
   }
 
   settled(): Promise<void> {
@@ -97,16 +107,47 @@ export class OvsEnforcement implements Enforcement {
     return [`flows of bridge ${this.options.bridgeName}`];
   }
 
-  private targetsOf(filter: Filter): Record<Side, string[]> {
-    const of = (side: Side): string[] => this.mirrors
-      .filter(({ control, filters, pending }) => pending === undefined && filters.includes(filter) && sidesOf(control).includes(side))
-      .map(({ control }) => control.targetDevice).sort(compareText);
-    return { in: [...new Set(of('in'))], out: [...new Set(of('out'))] };
+  /** Ports for copies and redirected traffic. What cannot be made leaves the rest as it is. */
+  private async makePorts(controls: readonly TrafficControlObject[], links: ReadonlyMap<string, Link>, problems: Problem[]): Promise<boolean> {
+    const { ports, bringUp } = this.options;
+    const wanted = new Map(controls.flatMap(({ target, returnPort }) => [target, ...(returnPort === undefined ? [] : [returnPort])]).map((port) => [port.name, port]));
+    try {
+      const changed = await ports.ensure([...wanted.values()].flatMap((port): OwnPort[] => {
+        const link = links.get(port.name);
+        if (port.type === 'device') return link === undefined ? [] : [{ name: port.name, type: '', options: {} }];
+        // A device that somebody made under that name is what is meant: a pair that leads to the IDS engine.
+        const exists = port.type === 'internal' && link !== undefined && link.kind === 'veth';
+        return [{ name: port.name, type: exists ? '' : port.type, options: port.options }];
+      }));
+      for (const { type, name } of wanted.values()) if (type === 'internal' && links.get(name)?.up === false) await bringUp(name);
+      return changed;
+    } catch (error) {
+      problems.push({ object: this.options.bridgeName, path: '', message: `ports for TrafficControls: ${describeError(error)}` });
+      return false;
+    }
   }
 
   private pending(control: TrafficControlObject): string | undefined {
     const { bridge, bridgeName } = this.options;
-    if (control.action !== 'Mirror') return `action ${control.action} is not supported by this version`;
-    return bridge.has(control.targetDevice) ? undefined : `device ${control.targetDevice} is no port of bridge ${bridgeName}`;
+    for (const port of [control.target, ...(control.returnPort === undefined ? [] : [control.returnPort])]) {
+      if (!bridge.has(port.name)) return `${port.type === 'device' ? 'device ' : ''}${port.name} is no port of bridge ${bridgeName}`;
+    }
+    return undefined;
   }
+}
+
+function targetsOf(active: readonly ResolvedMirror[], filter: Filter): Record<Side, string[]> {
+  const of = (side: Side): string[] => active
+    .filter(({ control, filters }) => control.action === 'Mirror' && filters.includes(filter) && sidesOf(control).includes(side))
+    .map(({ control }) => control.target.name).sort(compareText);
+  return { in: [...new Set(of('in'))], out: [...new Set(of('out'))] };
+}
+
+/** Of several, the one whose name comes first: traffic can go only one way. */
+function redirectsOf(active: readonly ResolvedMirror[], filter: Filter): Partial<Record<Side, string>> {
+  const of = (side: Side): string | undefined => active
+    .filter(({ control, filters }) => control.action === 'Redirect' && filters.includes(filter) && sidesOf(control).includes(side))
+    .sort((a, b) => compareText(a.control.metadata.name, b.control.metadata.name))[0]?.control.target.name;
+  const [inward, outward] = [of('in'), of('out')];
+  return { ...(inward === undefined ? {} : { in: inward }), ...(outward === undefined ? {} : { out: outward }) };
 }

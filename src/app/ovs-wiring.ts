@@ -10,7 +10,8 @@ import { ConnectionTracker } from '../drivers/ovs/tracker/tracker.js';
 import { TrackerFlowTable } from '../drivers/ovs/tracker/tracker-flow-table.js';
 import { UnixctlClient } from '../drivers/ovs/tracker/unixctl.js';
 import { describeError } from '../model/errors.js';
-import type { FlowTable, NativeBinding } from '../native/binding.js';
+import { OwnPorts } from '../drivers/ovs/own-ports.js';
+import type { FlowTable, LinkSocket, NativeBinding } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
 import { BridgeFlowTable } from './bridge-flow-table.js';
@@ -31,6 +32,7 @@ export interface OvsParts {
 export interface OvsWiring {
   readonly config: Config;
   readonly native: Pick<NativeBinding, 'FlowTable' | 'streamFlows'>;
+  readonly links: LinkSocket;
   readonly clock: Clock;
   readonly log: Logger;
   /** Another apply is due. */
@@ -43,7 +45,7 @@ const CONTROLLER = 0xdf77;
 /** Where the switch's sockets are when the database is not on this host's file system. */
 const RUN_DIRECTORY = '/run/openvswitch';
 
-export function wireOvs({ config, native, clock, log, onDue, onLogged }: OvsWiring): OvsParts {
+export function wireOvs({ config, native, links, clock, log, onDue, onLogged }: OvsWiring): OvsParts {
   const { bridge: bridgeName, database: endpoint } = config.ovs;
   const bridge: BridgeConnection = new BridgeConnection({
     path: join(runDirectory(config.ovs), `${bridgeName}.mgmt`), bridge: bridgeName, controller: CONTROLLER, clock, log,
@@ -58,7 +60,10 @@ export function wireOvs({ config, native, clock, log, onDue, onLogged }: OvsWiri
   const control = new UnixctlClient({ directory: runDirectory(config.ovs), program: 'ovs-vswitchd', clock });
   const driver: OvsDriver = new OvsDriver({ session: () => bridge.session(), clock, log, bridge: bridgeName, controller: CONTROLLER, nextRound: async () => void (await control.call('revalidator/wait', [])) });
   const database: SwitchDatabase = new SwitchDatabase({
-    endpoint, bridge: bridgeName, clock, log, random: () => Math.random(), onChange: () => flows.use(database.bridge?.datapathType),
+    endpoint, bridge: bridgeName, clock, log, random: () => Math.random(), onChange: () => {
+      flows.use(database.bridge?.datapathType);
+      onDue('database');
+    },
   });
   const tracker = new TrackerFlowTable({
     tracker: new ConnectionTracker(control, 'netdev@ovs-netdev'), zone: ZONE, format: native.streamFlows, clock, log, totals: () => labelTraffic(bridge.session()),
@@ -68,7 +73,7 @@ export function wireOvs({ config, native, clock, log, onDue, onLogged }: OvsWiri
     unknown: () => (database.reason === '' ? `the switch has no bridge ${bridgeName}` : `the switch's database: ${database.reason}`),
   });
   return {
-    enforcement: new OvsEnforcement({ driver, bridge, bridgeName }), flows,
+    enforcement: new OvsEnforcement({ driver, bridge, bridgeName, ports: new OwnPorts({ database, log }), bringUp: (name) => links.set(name, { up: true }) }), flows,
     start: (signal) => {
       bridge.start(signal);
       database.start(signal);

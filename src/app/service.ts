@@ -183,9 +183,9 @@ export class AgentService implements AgentApi {
     return Promise.all(this.realized.mirrors.map(async (mirror): Promise<TrafficControlView> => {
       const { name } = mirror.control.metadata;
       const { packets, bytes } = await this.options.enforcement.mirrored(name, mirror.filters);
-      const device = this.options.datapath.links.get(mirror.control.targetDevice);
+      const device = this.options.datapath.links.get(mirror.control.target.name);
       return {
-        name, action: mirror.control.action, direction: mirror.control.direction, device: mirror.control.targetDevice,
+        name, action: mirror.control.action, direction: mirror.control.direction, device: mirror.control.target.name,
         state: mirror.pending === undefined ? 'active' : `pending: ${mirror.pending}`,
         workloads: mirror.filters.map((filter) => ({ namespace: filter.workload.namespace ?? 'default', name: filter.workload.name, filter: filter.name })),
         packets: Number(packets), bytes: Number(bytes), dropped: device?.txDropped ?? 0,

@@ -65,7 +65,19 @@ export interface TrafficControlObject {
   readonly appliedTo: { readonly podSelector?: LabelSelector; readonly namespaceSelector?: LabelSelector };
   readonly direction: 'Ingress' | 'Egress' | 'Both';
   readonly action: 'Mirror' | 'Redirect';
-  readonly targetDevice: string;
+  readonly target: TrafficTarget;
+  /** Redirect: where the traffic comes back. */
+  readonly returnPort?: TrafficTarget;
+}
+
+/** Where copies, or the traffic itself, go. */
+export interface TrafficTarget {
+  /** `device`: an interface of the host; `internal`: a port that the switch makes; tunnels: to another host. */
+  readonly type: 'device' | 'internal' | 'geneve' | 'vxlan' | 'gre' | 'erspan';
+  /** Interface; of a tunnel: the name that its port gets, the same for the same tunnel. */
+  readonly name: string;
+  /** Of tunnels, as Open vSwitch names them: remote_ip, key, dst_port, erspan_ver ... */
+  readonly options: Readonly<Record<string, string>>;
 }
 
 export type DesiredObject =

@@ -10,13 +10,13 @@
  * Forwarded packets with TTL 98 or 99 (the probe's) are dropped silently on arrival in workloads and outside, after any sniffer
  * has seen them, so that no stack answers them.
  */
-import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { AddressPlan, PlanWorkload } from '../oracle/plan.js';
 import { Cleanup } from './cleanup.js';
-import { command, mustRun, type CommandOptions, type CommandResult } from './command.js';
+import { command, eventually, mustRun, type CommandOptions, type CommandResult } from './command.js';
 import { Namespaces } from './namespaces.js';
 
 export const PROBE_TTL = 99;
@@ -102,6 +102,17 @@ export class WorldSwitch {
     if (keep !== undefined) copyFileSync(join(this.directory, 'ovs-vswitchd.log'), keep);
     await mustRun(SWITCH_SCRIPT, ['stop', '--dir', this.directory]);
     rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  pid(daemon: 'ovsdb-server' | 'ovs-vswitchd'): number {
+    return Number(readFileSync(join(this.directory, `${daemon}.pid`), 'utf8').trim());
+  }
+
+  /** Ends a daemon the hard way. start() brings it back. */
+  async kill(daemon: 'ovsdb-server' | 'ovs-vswitchd'): Promise<void> {
+    const pid = this.pid(daemon);
+    process.kill(pid, 'SIGKILL');
+    await eventually(`the end of ${daemon}`, async () => (existsSync(`/proc/${pid}`) && !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ') ? undefined : true), 5_000, 10);
   }
 
   async addPorts(workloads: readonly WorldWorkload[]): Promise<void> {

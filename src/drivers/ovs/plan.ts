@@ -13,7 +13,7 @@ import { baseFlows } from './pipeline/base-flows.js';
 import type { Flow, FlowSink } from './pipeline/flow.js';
 import { keepsConnections, labelFlows, type Stamped } from './pipeline/label-flows.js';
 import { layer2Flows } from './pipeline/layer2-flows.js';
-import { filterFlows, floodFlows, reportFlows, type BridgePort } from './pipeline/port-flows.js';
+import { filterFlows, floodFlows, reportFlows, returnFlows, type BridgePort } from './pipeline/port-flows.js';
 import { ruleFlowChanges } from './pipeline/rule-flows.js';
 import type { BridgePorts, OvsTarget } from './target.js';
 
@@ -113,7 +113,9 @@ export function flowImage(target: OvsTarget, ports: BridgePorts, numbers: Readon
   const image = new Map<string, { flow: Flow; text: string }>();
   const put = (flow: Flow): void => void image.set(flowKey(flow), { flow, text: flowText(flow) });
   const bridge = [...ports].map(([name, { number }]): BridgePort => ({ number, floods: !target.taps.has(name) }));
-  for (const flow of [...baseFlows(), ...floodFlows(bridge), ...reportFlows(bridge, options.controller)]) put(flow);
+  const numberOf = (name: string | undefined): number | undefined => ports.get(name ?? '')?.number;
+  const returns = [...target.returns].flatMap((name) => numberOf(name) ?? []);
+  for (const flow of [...baseFlows(), ...floodFlows(bridge), ...reportFlows(bridge, options.controller), ...returnFlows(returns)]) put(flow);
   for (const [name, filter] of target.filters) {
     const port = ports.get(name);
     if (port === undefined) continue;
@@ -122,6 +124,7 @@ export function flowImage(target: OvsTarget, ports: BridgePorts, numbers: Readon
     const flows = filterFlows({
       number: filter.number, port: port.number, mac: frames?.mac ?? '', rules: filter.table === undefined ? 0 : (numbers.get(filter.table) ?? 0), failOpen: filter.failOpen,
       mirrors: { in: numbersOf(frames?.mirrors.in), out: numbersOf(frames?.mirrors.out) },
+      redirects: { in: numberOf(frames?.redirects.in), out: numberOf(frames?.redirects.out) },
     });
     for (const flow of flows) put(flow);
     for (const side of ['out', 'in'] as const) for (const flow of layer2Flows(filter.number, side, frames?.layer2 ?? [])) put(flow);

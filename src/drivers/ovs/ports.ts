@@ -9,6 +9,11 @@ export interface BridgePort {
   readonly port: string;
   /** UUID of the Interface row. */
   readonly uuid: string;
+  /** UUID of the Port row. */
+  readonly portUuid: string;
+  /** Made by the agent. */
+  readonly own: boolean;
+  readonly options: Readonly<Record<string, string>>;
   /** OpenFlow port number; absent while the switch has not given it one, or could not (`error`). */
   readonly ofport?: number;
   /** Of the host's device; absent where it is none of this host's (patch, tunnels, vhost-user, another namespace). */
@@ -77,13 +82,13 @@ export function bridgePorts(replica: Tables, bridge: string): readonly BridgePor
     const port = replica.table('Port').get(portUuid);
     for (const uuid of uuids(port, 'interfaces')) {
       const row = replica.table('Interface').get(uuid);
-      if (port !== undefined && row !== undefined) ports.push(portOf(uuid, row, port));
+      if (port !== undefined && row !== undefined) ports.push(portOf(uuid, row, portUuid, port));
     }
   }
   return ports.toSorted((left, right) => (left.name < right.name ? -1 : Number(left.name > right.name)));
 }
 
-function portOf(uuid: string, row: Row, port: Row): BridgePort {
+function portOf(uuid: string, row: Row, portUuid: string, port: Row): BridgePort {
   const ofport = number(row, 'ofport');
   const ifindex = number(row, 'ifindex');
   const tag = number(port, 'tag');
@@ -92,6 +97,9 @@ function portOf(uuid: string, row: Row, port: Row): BridgePort {
     name: text(row, 'name'),
     port: text(port, 'name'),
     uuid,
+    portUuid,
+    own: map(row, 'external_ids').get('dfw-agent') === 'port',
+    options: Object.fromEntries([...map(row, 'options')].map(([key, value]) => [String(key), String(value)])),
     // -1: it could not be opened.
     ...(ofport === undefined || ofport < 0 ? {} : { ofport }),
     ...(ifindex === undefined || ifindex <= 0 ? {} : { ifindex }),

@@ -4,7 +4,8 @@ import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
 import { SWITCH_COLUMNS, SWITCH_DATABASE } from './columns.js';
 import { OvsdbClient } from './ovsdb/client.js';
-import { bridgeFacts, switchFacts, type BridgeFacts, type SwitchFacts } from './ports.js';
+import type { Operation, OperationResult } from './ovsdb/operations.js';
+import { bridgeFacts, bridgePorts, switchFacts, type BridgeFacts, type BridgePort, type SwitchFacts } from './ports.js';
 
 export interface SwitchDatabaseOptions {
   /** "unix:PATH", "tcp:HOST:PORT". */
@@ -60,6 +61,15 @@ export class SwitchDatabase {
   /** Undefined also when there is no such bridge. */
   get bridge(): BridgeFacts | undefined {
     return bridgeFacts(this.client.replica, this.options.bridge);
+  }
+
+  /** Of our bridge, sorted by name. */
+  get ports(): readonly BridgePort[] {
+    return bridgePorts(this.client.replica, this.options.bridge);
+  }
+
+  transact(operations: readonly Operation[]): Promise<readonly OperationResult[]> {
+    return this.client.transact(operations);
   }
 
   private fail(error: unknown): void {

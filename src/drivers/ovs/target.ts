@@ -10,6 +10,8 @@ export interface FrameFilter {
   readonly layer2: readonly Layer2Binding[];
   /** Names of the ports that get copies of what the workload sends (out) and gets (in). */
   readonly mirrors: Readonly<Record<'in' | 'out', readonly string[]>>;
+  /** Names of the ports that get the traffic instead; absent: it is not redirected. */
+  readonly redirects: Readonly<Partial<Record<'in' | 'out', string>>>;
 }
 
 export interface OvsTarget extends Target {
@@ -17,9 +19,11 @@ export interface OvsTarget extends Target {
   readonly frames: ReadonlyMap<string, FrameFilter>;
   /** Ports that get only copies: broadcasts and unknown addresses are not for them. */
   readonly taps: ReadonlySet<string>;
+  /** Ports by which redirected traffic comes back. */
+  readonly returns: ReadonlySet<string>;
 }
 
 /** Ports of the bridge by name, as the switch has them. Filters whose interface is no port wait. */
 export type BridgePorts = ReadonlyMap<string, Pick<BridgePort, 'number'>>;
 
-export const EMPTY_OVS_TARGET: OvsTarget = { filters: new Map(), tables: new Map(), frames: new Map(), taps: new Set() };
+export const EMPTY_OVS_TARGET: OvsTarget = { filters: new Map(), tables: new Map(), frames: new Map(), taps: new Set(), returns: new Set() };

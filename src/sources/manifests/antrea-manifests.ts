@@ -97,7 +97,22 @@ export interface ExternalIpPoolManifest {
   readonly spec: { readonly ipRanges: readonly IpRangeManifest[]; readonly nodeSelector?: OptionalSelector };
 }
 
-export interface TargetPortManifest { readonly ovsInternal?: { readonly name: string }; readonly device?: { readonly name: string } }
+export interface TargetPortManifest {
+  readonly ovsInternal?: { readonly name: string };
+  readonly device?: { readonly name: string };
+  readonly geneve?: UdpTunnelManifest;
+  readonly vxlan?: UdpTunnelManifest;
+  readonly gre?: { readonly remoteIP: string; readonly key?: number | null };
+  readonly erspan?: {
+    readonly remoteIP: string;
+    readonly sessionID?: number | null;
+    readonly version: number;
+    readonly index?: number | null;
+    readonly dir?: number | null;
+    readonly hardwareID?: number | null;
+  };
+}
+export interface UdpTunnelManifest { readonly remoteIP: string; readonly vni?: number | null; readonly destinationPort?: number | null }
 export interface TrafficControlManifest {
   readonly metadata: ManifestMeta;
   readonly spec: {

@@ -50,9 +50,14 @@ export const EXTERNAL_IP_POOL = governed(closed({
   ipRanges: { type: 'array', items: closed({ cidr: OPTIONAL_STRING, start: OPTIONAL_STRING, end: OPTIONAL_STRING }) }, subnetInfo: {}, nodeSelector: SELECTOR,
 }, ['ipRanges']));
 
-/** Tunnels are part of Antrea's API, so their fields are known here and refused by the decoder with a reason. */
 const PORT_NAME = closed({ name: STRING }, ['name']);
-const TARGET_PORT = closed({ ovsInternal: PORT_NAME, device: PORT_NAME, geneve: {}, vxlan: {}, gre: {}, erspan: {} });
+const bounded = (maximum: number): object => maybe({ type: 'integer', minimum: 0, maximum });
+const UDP_TUNNEL = closed({ remoteIP: STRING, vni: bounded(0xff_ffff), destinationPort: bounded(65_535) }, ['remoteIP']);
+const TARGET_PORT = closed({
+  ovsInternal: PORT_NAME, device: PORT_NAME, geneve: UDP_TUNNEL, vxlan: UDP_TUNNEL,
+  gre: closed({ remoteIP: STRING, key: bounded(0xffff_ffff) }, ['remoteIP']),
+  erspan: closed({ remoteIP: STRING, sessionID: bounded(1023), version: { type: 'integer', enum: [1, 2] }, index: bounded(0xf_ffff), dir: bounded(1), hardwareID: bounded(63) }, ['remoteIP', 'version']),
+});
 export const TRAFFIC_CONTROL = governed(closed({
   appliedTo: closed({ podSelector: SELECTOR, namespaceSelector: SELECTOR }),
   direction: oneOf('Ingress', 'Egress', 'Both'), action: oneOf('Mirror', 'Redirect'), targetPort: TARGET_PORT, returnPort: TARGET_PORT,

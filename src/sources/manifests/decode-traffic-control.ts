@@ -1,5 +1,8 @@
 /** TrafficControl manifests → objects. */
-import type { TrafficControlObject } from '../../model/objects.js';
+import { v4FromText, v6FromText } from '../../model/address.js';
+import type { TrafficControlObject, TrafficTarget } from '../../model/objects.js';
+import { hash32 } from '../../model/text-hash.js';
+import { quote } from '../../model/quote.js';
 import type { TargetPortManifest, TrafficControlManifest } from './antrea-manifests.js';
 import { interfaceProblem } from '../../model/names.js';
 import { refuse, refuseIf } from './checks.js';
@@ -10,26 +13,44 @@ export function decodeTrafficControl(manifest: TrafficControlManifest): TrafficC
   const { appliedTo, direction, action, targetPort, returnPort } = manifest.spec;
   if (action === 'Redirect' && returnPort === undefined) throw refuse('spec.returnPort', 'action Redirect needs a returnPort');
   if (action === 'Mirror' && returnPort !== undefined) throw refuse('spec.returnPort', 'action Mirror takes no returnPort');
-  if (returnPort !== undefined) deviceOf(returnPort, 'spec.returnPort');
   const podSelector = decodeOptionalSelector(appliedTo.podSelector, 'spec.appliedTo.podSelector');
   const namespaceSelector = decodeOptionalSelector(appliedTo.namespaceSelector, 'spec.appliedTo.namespaceSelector');
+  const target = decodeTarget(targetPort, 'spec.targetPort');
+  const back = returnPort === undefined ? undefined : decodeTarget(returnPort, 'spec.returnPort');
+  if (back !== undefined && back.type !== 'device' && back.type !== 'internal') throw refuse('spec.returnPort', 'traffic comes back by a device or ovsInternal');
   return {
     kind: 'TrafficControl',
     metadata: decodeClusterMeta(manifest.metadata),
     appliedTo: { ...(podSelector === undefined ? {} : { podSelector }), ...(namespaceSelector === undefined ? {} : { namespaceSelector }) },
     direction,
     action,
-    targetDevice: deviceOf(targetPort, 'spec.targetPort'),
+    target,
+    ...(back === undefined ? {} : { returnPort: back }),
   };
 }
 
-function deviceOf(port: TargetPortManifest, path: string): string {
+function decodeTarget(port: TargetPortManifest, path: string): TrafficTarget {
   const [kind, ...others] = Object.keys(port);
-  if (kind === undefined || others.length > 0) throw refuse(path, 'give exactly one of device and ovsInternal');
+  if (kind === undefined || others.length > 0) throw refuse(path, 'give exactly one of device, ovsInternal, geneve, vxlan, gre and erspan');
+  const at = `${path}.${kind}`;
   const named = port.device ?? port.ovsInternal;
-  if (named === undefined) {
-    throw refuse(`${path}.${kind}`, `a tunnel (${kind}) is not supported by this version yet; use device or ovsInternal`);
+  if (named !== undefined) {
+    refuseIf(interfaceProblem(named.name), `${at}.name`);
+    return { type: port.device === undefined ? 'internal' : 'device', name: named.name, options: {} };
   }
-  refuseIf(interfaceProblem(named.name), `${path}.${kind}.name`);
-  return named.name;
+  const udp = port.geneve ?? port.vxlan;
+  if (udp !== undefined) return tunnel(port.geneve === undefined ? 'vxlan' : 'geneve', udp.remoteIP, at, { key: udp.vni, dst_port: udp.destinationPort });
+  if (port.gre !== undefined) return tunnel('gre', port.gre.remoteIP, at, { key: port.gre.key });
+  if (port.erspan === undefined) throw refuse(path, 'give exactly one of device, ovsInternal, geneve, vxlan, gre and erspan');
+  const { remoteIP, sessionID, version, index, dir, hardwareID } = port.erspan;
+  if (version === 1 && (dir ?? hardwareID ?? undefined) !== undefined) throw refuse(at, 'dir and hardwareID belong to version 2');
+  if (version === 2 && (index ?? undefined) !== undefined) throw refuse(`${at}.index`, 'index belongs to version 1');
+  return tunnel('erspan', remoteIP, at, { key: sessionID, erspan_ver: version, erspan_idx: index, erspan_dir: dir, erspan_hwid: hardwareID });
+}
+
+function tunnel(type: TrafficTarget['type'], remote: string, path: string, numbers: Readonly<Record<string, number | null | undefined>>): TrafficTarget {
+  if (v4FromText(remote) === undefined && v6FromText(remote) === undefined) throw refuse(`${path}.remoteIP`, `${quote(remote)} is not an address`);
+  const options: Record<string, string> = { remote_ip: remote };
+  for (const [name, value] of Object.entries(numbers)) if (value !== undefined && value !== null) options[name] = String(value);
+  return { type, name: `dfw${hash32(JSON.stringify([type, options])).toString(16).padStart(8, '0')}`, options };
 }

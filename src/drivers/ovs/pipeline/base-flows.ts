@@ -120,6 +120,7 @@ export function baseFlows(): Flow[] {
 
     ...IP.map((type) => flow(TABLE.TRACK, 400, { ...flag(FLAG.copy), eth_type: type }, goTo(TABLE.IN_FILTER))),
     ...IP.map((type) => flow(TABLE.TRACK, 390, { ...flag(FLAG.flood, FLAG.copy), eth_type: type }, goTo(TABLE.OUT_FILTER))),
+    flow(TABLE.TRACK, 450, flag(FLAG.returned), goTo(TABLE.OUTPUT)),
     flow(TABLE.TRACK, 300, { [REG.from]: 0, [REG.to]: 0 }, goTo(TABLE.OUTPUT)),
     ...IP.flatMap((type) => ERROR_TYPES[type].map((icmp) => flow(
       TABLE.TRACK, 290, { in_port: LOCAL_PORT, eth_type: type, ip_proto: type === 0x0800 ? 1 : 58, [type === 0x0800 ? 'icmp_type' : 'icmpv6_type']: icmp }, goTo(TABLE.OUTPUT),
@@ -189,6 +190,8 @@ export function baseFlows(): Flow[] {
     ]),
 
     flow(TABLE.OUTPUT, 200, flag(FLAG.flood, FLAG.copy), raise(FLAG.copy), goTo(TABLE.FLOOD)),
+    flow(TABLE.OUTPUT, 170, flag(FLAG.returned, FLAG.flood), { type: 'output_field', source: subfield(REG.port) }),
+    flow(TABLE.OUTPUT, 165, flag(FLAG.returned | FLAG.copy), { type: 'output_field', source: subfield(REG.port) }),
     flow(TABLE.OUTPUT, 0, {}, { type: 'output_field', source: subfield(REG.port) }),
 
     ...perKind(TABLE.REFUSE, 50, flag(FLAG.turned), (kind) => [...turnBack(kind), goTo(TABLE.REPORT)]),

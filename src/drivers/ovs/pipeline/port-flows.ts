@@ -1,8 +1,8 @@
 /** Flows that bind filters to ports of the bridge: who sends, who gets, what is copied. */
 import type { Action } from '../openflow/actions.js';
-import { goTo, register, resubmit, set, type Flow, type MatchValues, type Step } from './flow.js';
+import { goTo, raise, register, resubmit, set, type Flow, type MatchValues, type Step } from './flow.js';
 import { macNumber } from './layer2-flows.js';
-import { CATEGORY, cookie, REGISTER, SIDE, TABLE } from './stages.js';
+import { CATEGORY, cookie, FLAG, REGISTER, SIDE, TABLE } from './stages.js';
 
 /** A port of the bridge, as frames are forwarded to it. */
 export interface BridgePort {
@@ -24,6 +24,8 @@ export interface PortFilter {
   readonly failOpen: boolean;
   /** Ports that get copies of what the workload sends (out) and gets (in). */
   readonly mirrors: Readonly<Record<'in' | 'out', readonly number[]>>;
+  /** Where what the workload sends (out), or would get (in), goes instead, once the rules have let it pass. */
+  readonly redirects: Readonly<Record<'in' | 'out', number | undefined>>;
 }
 
 export const LOCAL = 0xfffe;
@@ -47,12 +49,29 @@ export function filterFlows(filter: PortFilter): Flow[] {
     ...(filter.mirrors.in.length === 0 ? [] : [
       flow(TABLE.OUTPUT, 100, { [register(REGISTER.port)]: port }, ...copies(filter.mirrors.in, port), { type: 'output', port }),
     ]),
+    ...redirects(filter, flow),
     // An address that is declared is nobody else's, and need not be learned.
     ...(mac === '' ? [] : [
       flow(TABLE.SPOOF, 100, { in_port: port }, goTo(TABLE.OUT_L2_SOURCE)),
       flow(TABLE.MACS, 100, { eth_dst: macNumber(mac) }, set(REGISTER.port, port)),
     ]),
   ];
+}
+
+/** Above mirrors: what is redirected is copied before. */
+function redirects({ redirects: to, mirrors, port }: PortFilter, flow: (table: number, priority: number, match: MatchValues, ...actions: Step[]) => Flow): Flow[] {
+  const output = (target: number): Action => ({ type: 'output', port: target });
+  return [
+    ...(to.out === undefined ? [] : [flow(TABLE.OUTPUT, 160, { in_port: port }, output(to.out))]),
+    ...(to.in === undefined ? [] : [flow(TABLE.OUTPUT, 150, { [register(REGISTER.port)]: port }, ...copies(mirrors.in, port), output(to.in))]),
+  ];
+}
+
+/** Ports by which redirected traffic comes back: it goes on to where it was going. */
+export function returnFlows(ports: readonly number[]): Flow[] {
+  return ports.map((port) => ({
+    table: TABLE.CLASSIFY, priority: 110, cookie: cookie(CATEGORY.port, port), match: { in_port: port }, actions: [raise(FLAG.returned), goTo(TABLE.FORWARD)],
+  }));
 }
 
 function copies(targets: readonly number[], own: number): Action[] {

@@ -102,6 +102,8 @@ export const FLAG = {
   again: 2048,
   /** What is reported was decided by a layer 2 rule: the label register has its layer2Id. */
   layer2: 4096,
+  /** Came back from where it was redirected to: all rules have decided. */
+  returned: 8192,
 } as const;
 
 /**
