@@ -74,19 +74,24 @@ export function wireOvs({ config, native, links, clock, log, onDue, onLogged, on
   const reports = new Reports({ bridge: () => bridge, log, onLogged, replies });
   const control = new UnixctlClient({ directory: runDirectory(config.ovs), program: 'ovs-vswitchd', clock });
   const driver: OvsDriver = new OvsDriver({ session: () => bridge.session(), clock, log, bridge: bridgeName, controller: CONTROLLER, nextRound: async () => void (await control.call('revalidator/wait', [], { timeoutMs: ROUND_MS })) });
+  const enforcement: OvsEnforcement = new OvsEnforcement({
+    driver, bridge, bridgeName, tap: config.ids.enabled ? config.ids.tap : '',
+    ports: {
+      ensure: (wanted) => ports.ensure(wanted),
+    },
+    bringUp: (name) => links.set(name, { up: true }),
+    onRepaired: (flows) => {
+      log.warn('drift.repaired', { bridge: bridgeName, flows });
+      onRepaired();
+    },
+  });
   const database: SwitchDatabase = new SwitchDatabase({
     endpoint, bridge: bridgeName, clock, log, random: () => Math.random(), onChange: () => {
       flows.use(database.bridge?.datapathType);
       onDue('database');
     },
   });
-  const enforcement: OvsEnforcement = new OvsEnforcement({
-    driver, bridge, bridgeName, ports: new OwnPorts({ database, log }), bringUp: (name) => links.set(name, { up: true }),
-    onRepaired: (flows) => {
-      log.warn('drift.repaired', { bridge: bridgeName, flows });
-      onRepaired();
-    },
-  });
+  const ports = new OwnPorts({ database, log });
   const tracker = new TrackerFlowTable({
     tracker: new ConnectionTracker(control, 'netdev@ovs-netdev'), zone: ZONE, format: native.streamFlows, clock, log, totals: () => labelTraffic(bridge.session()),
   });

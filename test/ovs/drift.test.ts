@@ -1,5 +1,7 @@
-/** Somebody's hand in our flows: whatever was changed is right again within a second, counted, and others' flows stay. */
+/** Somebody's hand in our flows, or a switch that forgets them: whatever was changed is right again within a second, counted, and others' flows stay. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { TABLE } from '../../src/drivers/ovs/pipeline/stages.js';
 import { Agent } from '../support/agent.js';
 import { eventually } from '../support/command.js';
@@ -97,6 +99,13 @@ it('a connection goes on through a repair that does not concern it', async () =>
   await eventually('more echoes', async () => ((await connection.stats()).echoed > echoed + 5 ? true : undefined), 2_000);
   expect((await connection.stats()).state).toBe('open');
   await connection.close();
+});
+
+it('a switch that is killed and comes back empty enforces again', async () => {
+  process.kill(Number(readFileSync(join(bridge.directory, 'ovs-vswitchd.pid'), 'utf8')), 'SIGKILL');
+  await bridge.start();
+  await enforced(20_000);
+  expect(await listing()).not.toEqual([]);
 });
 
 it('cleanup removes its flows and nothing else: a bridge in secure mode forwards nothing then', async () => {

@@ -178,7 +178,7 @@ export class BridgeConnection {
       return;
     }
     // Ports are numbered in 16 bits (LOCAL is 0xfffe there); others are not ports that anything is forwarded to.
-    this.ports.set(port.name, { number: port.number & 0xffff, mac: port.mac === NO_MAC ? '' : port.mac });
+    this.ports.set(port.name, { number: port.number & 0xffff, mac: port.mac });
   }
 
   private portStatus({ reason, port }: PortStatus): void {
@@ -186,8 +186,8 @@ export class BridgeConnection {
     if (reason === 'delete') {
       if (before?.number === (port.number & 0xffff)) this.ports.delete(port.name);
     } else this.note(port);
-    const after = this.ports.get(port.name);
-    if (before?.number !== after?.number || before?.mac !== after?.mac) this.options.onDue('ports');
+    const now = this.ports.get(port.name);
+    if (before?.number !== now?.number || before?.mac !== now?.mac) this.options.onDue('ports');
   }
 
   /** Changes of this very connection come abbreviated and are no news. */

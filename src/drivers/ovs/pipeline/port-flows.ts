@@ -13,8 +13,6 @@ export interface BridgePort {
   readonly floods: boolean;
   /** Its address is declared: what is for unknown addresses is not for it, and none of its business. */
   readonly declared: boolean;
-  /** Of the device itself, which counts for the host's own port only: behind others are devices that nobody tells of. "" = none. */
-  readonly mac: string;
 }
 
 /** A filter whose port exists. */
@@ -74,6 +72,12 @@ function redirects({ redirects: to, mirrors, port }: PortFilter, flow: (table: n
   ];
 }
 
+/** The host's own address on the bridge need not be learned: what goes there begins a connection from the first packet on. */
+export function localFlows(mac: string | undefined): Flow[] {
+  if (mac === undefined || mac === '') return [];
+  return [{ table: TABLE.MACS, priority: 90, cookie: cookie(CATEGORY.port, LOCAL), match: { eth_dst: macNumber(mac) }, actions: [set(REGISTER.port, LOCAL)] }];
+}
+
 /** Ports by which redirected traffic comes back: it goes on to where it was going. */
 export function returnFlows(ports: readonly number[]): Flow[] {
   return ports.map((port) => ({
@@ -94,12 +98,7 @@ export function knownPortFlows(ports: readonly BridgePort[], failOpen: boolean):
   const pass = (priority: number, number: number, match: MatchValues): Flow => ({
     table: TABLE.CLASSIFY, priority, cookie: cookie(CATEGORY.port, number), match, actions: [goTo(TABLE.SPOOF)],
   });
-  return [
-    ...ports.map(({ number }) => pass(50, number, { in_port: number === LOCAL ? LOCAL_PORT : number })), ...(failOpen ? [pass(0, 0, {})] : []),
-    ...ports.filter(({ number, mac }) => number === LOCAL && mac !== '').map(({ number, mac }): Flow => ({
-      table: TABLE.MACS, priority: 90, cookie: cookie(CATEGORY.port, number), match: { eth_dst: macNumber(mac) }, actions: [set(REGISTER.port, number)],
-    })),
-  ];
+  return [...ports.map(({ number }) => pass(50, number, { in_port: number === LOCAL ? LOCAL_PORT : number })), ...(failOpen ? [pass(0, 0, {})] : [])];
 }
 
 /** What is for every port, or for an unknown address, as a copy for each; the switch sends nothing back to where it came from. */
