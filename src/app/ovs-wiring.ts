@@ -1,6 +1,7 @@
 /** The Open vSwitch datapath, wired: one connection, one driver, one enforcement; the switch's database, and its connections. */
 import { dirname, join } from 'node:path';
 import { DnsWatch } from '../drivers/ovs/dns-watch.js';
+import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import { OvsDriver } from '../drivers/ovs/driver.js';
 import { labelTraffic } from '../drivers/ovs/label-traffic.js';
 import { ZONE } from '../drivers/ovs/pipeline/stages.js';
@@ -19,6 +20,7 @@ import type { Logger } from '../platform/logger.js';
 import { BridgeFlowTable } from './bridge-flow-table.js';
 import type { Config } from './config.js';
 import { OvsEnforcement } from './ovs-enforcement.js';
+import { HostStack } from './host-stack.js';
 import { ovsState } from './ovs-state.js';
 import type { ReplyReader, ReplyWatch } from './reply-watch.js';
 import type { DatapathState } from './status.js';
@@ -39,6 +41,7 @@ export interface OvsWiring {
   readonly config: Config;
   readonly native: Pick<NativeBinding, 'FlowTable' | 'streamFlows'>;
   readonly links: LinkSocket;
+  readonly netdev: NetdevDriver;
   readonly clock: Clock;
   readonly log: Logger;
   /** Another apply is due. */
@@ -55,7 +58,7 @@ const ROUND_MS = 60_000;
 /** Where the switch's sockets are when the database is not on this host's file system. */
 const RUN_DIRECTORY = '/run/openvswitch';
 
-export function wireOvs({ config, native, links, clock, log, onDue, onLogged, onRepaired }: OvsWiring): OvsParts {
+export function wireOvs({ config, native, links, netdev, clock, log, onDue, onLogged, onRepaired }: OvsWiring): OvsParts {
   const { bridge: bridgeName, database: endpoint } = config.ovs;
   const bridge: BridgeConnection = new BridgeConnection({
     path: join(runDirectory(config.ovs), `${bridgeName}.mgmt`), bridge: bridgeName, controller: CONTROLLER, clock, log,
@@ -74,17 +77,6 @@ export function wireOvs({ config, native, links, clock, log, onDue, onLogged, on
   const reports = new Reports({ bridge: () => bridge, log, onLogged, replies });
   const control = new UnixctlClient({ directory: runDirectory(config.ovs), program: 'ovs-vswitchd', clock });
   const driver: OvsDriver = new OvsDriver({ session: () => bridge.session(), clock, log, bridge: bridgeName, controller: CONTROLLER, nextRound: async () => void (await control.call('revalidator/wait', [], { timeoutMs: ROUND_MS })) });
-  const enforcement: OvsEnforcement = new OvsEnforcement({
-    driver, bridge, bridgeName, tap: config.ids.enabled ? config.ids.tap : '',
-    ports: {
-      ensure: (wanted) => ports.ensure(wanted),
-    },
-    bringUp: (name) => links.set(name, { up: true }),
-    onRepaired: (flows) => {
-      log.warn('drift.repaired', { bridge: bridgeName, flows });
-      onRepaired();
-    },
-  });
   const database: SwitchDatabase = new SwitchDatabase({
     endpoint, bridge: bridgeName, clock, log, random: () => Math.random(), onChange: () => {
       flows.use(database.bridge?.datapathType);
@@ -92,6 +84,15 @@ export function wireOvs({ config, native, links, clock, log, onDue, onLogged, on
     },
   });
   const ports = new OwnPorts({ database, log });
+  const hostStack = new HostStack({ netdev, sensor: config.ids.enabled ? config.ids.sensor : '', links, logGroup: config.nflogGroup });
+  const enforcement: OvsEnforcement = new OvsEnforcement({
+    driver, bridge, bridgeName, ports, hostStack, tap: config.ids.enabled ? config.ids.tap : '', datapathType: () => database.bridge?.datapathType,
+    bringUp: (name) => links.set(name, { up: true }),
+    onRepaired: (flows) => {
+      log.warn('drift.repaired', { bridge: bridgeName, flows });
+      onRepaired();
+    },
+  });
   const tracker = new TrackerFlowTable({
     tracker: new ConnectionTracker(control, 'netdev@ovs-netdev'), zone: ZONE, format: native.streamFlows, clock, log, totals: () => labelTraffic(bridge.session()),
   });
