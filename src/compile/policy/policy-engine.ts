@@ -154,9 +154,10 @@ export class PolicyEngine {
 
   /**
    * Takes changes in and brings every filter up to date. `filters`: all of the host; the same object where nothing about one
-   * changed. Never throws for what an object says: that becomes a problem.
+   * changed. Never throws for what an object says: that becomes a problem. `more`: further calls bring the rest of the same step; what was
+   * restored, and deleted groups and tiers that nobody needs yet, wait for the last of them.
    */
-  update(changes: readonly ObjectChange[], filters: readonly Filter[]): void {
+  update(changes: readonly ObjectChange[], filters: readonly Filter[], more = false): void {
     const touched = new Set<string>();
     const policies: ObjectChange[] = [];
     const origins = new Set<MemberOrigin>();
@@ -178,8 +179,10 @@ export class PolicyEngine {
     const dirty = new Set<string>();
     for (const { key, after } of policies) this.setPolicy(key, isPolicy(after) ? after : undefined, dirty);
     this.retry(touched, new Set(policies.map(({ key }) => key)), dirty);
-    this.restored.clear();
-    this.forgetUnused(dirty);
+    if (!more) {
+      this.restored.clear();
+      this.forgetUnused(dirty);
+    }
     // Who has an entity's addresses, and which of them a selector means, is no matter of the filter's own objects.
     if ((origins.has('ExternalEntity') || origins.has('Namespace')) && this.targets.choosesEntities) for (const name of this.filterStates.keys()) dirty.add(name);
     this.updateFilters(filters, touched, dirty);
