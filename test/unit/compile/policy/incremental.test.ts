@@ -1,6 +1,6 @@
 /** Whatever came before, the engine answers as one that was given today's objects (and what is held) all at once. */
 import { expect, it } from 'vitest';
-import type { EffectiveTable } from '../../../../src/compile/effective.js';
+import type { EffectiveSet, EffectiveTable } from '../../../../src/compile/effective.js';
 import { PolicyEngine } from '../../../../src/compile/policy/policy-engine.js';
 import { WorldState, type ObjectChange } from '../../../../src/compile/world.js';
 import type { DesiredObject } from '../../../../src/model/objects.js';
@@ -34,6 +34,13 @@ class Side {
     this.engine.update(changes, this.world.update(changes).filters);
   }
 
+  /** Every list of members that says how it came from an earlier one must come from it so. */
+  checkDeltas(): void {
+    for (const { name } of this.world.update([]).filters) {
+      for (const { sets } of this.engine.tables(name) ?? []) for (const [set, { members, change }] of sets) expect(deltaFault(members, change), `${name} ${set}`).toBeUndefined();
+    }
+  }
+
   answer(): unknown {
     return this.world.update([]).filters.map(({ name }) => [name, this.engine.tables(name)?.map(describeTable)]);
   }
@@ -46,6 +53,19 @@ class Side {
       problems: this.engine.problems.sort(byText), held: this.engine.held().sort(byText), patterns: [...patterns].sort(), naming: [...filters].sort(),
     };
   }
+}
+
+function deltaFault(members: readonly string[], change: EffectiveSet['change']): string | undefined {
+  const now = new Set(members);
+  if (now.size !== members.length) return 'a member twice';
+  if (change === undefined) return undefined;
+  const rebuilt = new Set(change.base);
+  for (const address of change.removed) if (!rebuilt.delete(address)) return `removes ${address}, which was not there`;
+  for (const address of change.added) {
+    if (rebuilt.has(address)) return `adds ${address}, which was there`;
+    rebuilt.add(address);
+  }
+  return rebuilt.size === now.size && members.every((address) => rebuilt.has(address)) ? undefined : 'gives other members';
 }
 
 function byText(a: unknown, b: unknown): number {
@@ -90,6 +110,7 @@ it(`equals a fresh engine after every ${COMPARE_EVERY} of ${OPERATIONS} changes 
     fresh.engine.restore(incremental.engine.held());
     fresh.update([...objects].map(([each, object]) => ({ key: each, after: object })));
     expect(incremental.answer(), `after ${operation} changes`).toEqual(fresh.answer());
+    incremental.checkDeltas();
     expect(incremental.account(), `after ${operation} changes`).toEqual(fresh.account());
   }
   // Nothing is left behind.
