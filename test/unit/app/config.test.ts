@@ -117,6 +117,7 @@ describe('loadConfig', () => {
   });
 
   it('refuses what this version cannot do instead of ignoring it', () => {
+    expect(problemsOf({ argv: ['--datapath', 'ovs'] })).toContain('--datapath: datapath: ovs is not in this version');
     expect(problemsOf({ file: 'sources: [{ type: kubernetes }]\n' })).toContain('agent.yaml:1: sources[0].type: kubernetes is not in this version');
     expect(problemsOf({ argv: ['--ids-mode', 'ips'] })).toContain('ids.mode: ips is not in this version');
   });
