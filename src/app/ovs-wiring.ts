@@ -43,6 +43,8 @@ export interface OvsWiring {
   /** What discovery has to say that is not as it should be. */
   readonly discovery: () => readonly string[];
   readonly onLogged: (packet: LoggedPacket) => void;
+  /** What somebody else had done to our flows is put right. */
+  readonly onRepaired: () => void;
 }
 
 /** By this id the switch's reports come to us and to nobody else's connection. */
@@ -50,12 +52,12 @@ const CONTROLLER = 0xdf77;
 /** Where the switch's sockets are when the database is not on this host's file system. */
 const RUN_DIRECTORY = '/run/openvswitch';
 
-export function wireOvs({ config, native, links, clock, log, onDue, onLogged, discovery }: OvsWiring): OvsParts {
+export function wireOvs({ config, native, links, clock, log, onDue, onLogged, onRepaired, discovery }: OvsWiring): OvsParts {
   const { bridge: bridgeName, database: endpoint } = config.ovs;
   const bridge: BridgeConnection = new BridgeConnection({
     path: join(runDirectory(config.ovs), `${bridgeName}.mgmt`), bridge: bridgeName, controller: CONTROLLER, clock, log,
     onDue: (reason) => {
-      if (reason === 'flows') driver.distrust();
+      if (reason === 'flows') enforcement.distrust();
       if (reason === 'ports') driver.forgetAddresses().catch((error: unknown) => log.warn('ovs.forget_failed', { error: describeError(error) }));
       onDue(`bridge ${reason}`);
     },
@@ -64,6 +66,17 @@ export function wireOvs({ config, native, links, clock, log, onDue, onLogged, di
   const reports = new Reports({ bridge: () => bridge, log, onLogged });
   const control = new UnixctlClient({ directory: runDirectory(config.ovs), program: 'ovs-vswitchd', clock });
   const driver: OvsDriver = new OvsDriver({ session: () => bridge.session(), clock, log, bridge: bridgeName, controller: CONTROLLER, nextRound: async () => void (await control.call('revalidator/wait', [])) });
+  const enforcement: OvsEnforcement = new OvsEnforcement({
+    driver, bridge, bridgeName, tap: config.ids.enabled ? config.ids.tap : '',
+    ports: {
+      ensure: (wanted) => ports.ensure(wanted),
+    },
+    bringUp: (name) => links.set(name, { up: true }),
+    onRepaired: (flows) => {
+      log.warn('drift.repaired', { bridge: bridgeName, flows });
+      onRepaired();
+    },
+  });
   const portListeners = new Set<() => void>();
   const database: SwitchDatabase = new SwitchDatabase({
     endpoint, bridge: bridgeName, clock, log, random: () => Math.random(), onChange: () => {
@@ -72,6 +85,7 @@ export function wireOvs({ config, native, links, clock, log, onDue, onLogged, di
       onDue('database');
     },
   });
+  const ports = new OwnPorts({ database, log });
   const tracker = new TrackerFlowTable({
     tracker: new ConnectionTracker(control, 'netdev@ovs-netdev'), zone: ZONE, format: native.streamFlows, clock, log, totals: () => labelTraffic(bridge.session()),
   });
@@ -80,7 +94,7 @@ export function wireOvs({ config, native, links, clock, log, onDue, onLogged, di
     unknown: () => (database.reason === '' ? `the switch has no bridge ${bridgeName}` : `the switch's database: ${database.reason}`),
   });
   return {
-    enforcement: new OvsEnforcement({ driver, bridge, bridgeName, ports: new OwnPorts({ database, log }), bringUp: (name) => links.set(name, { up: true }) }), flows,
+    enforcement, flows,
     ports: {
       workloadPorts: () => workloadPorts(database),
       onChange: (listener) => {
