@@ -55,7 +55,7 @@ class Bench {
   }
 
   fire(): void {
-    for (const action of [...this.timers]) {
+    for (const action of Array.from(this.timers)) {
       this.timers.delete(action);
       action();
     }
