@@ -17,6 +17,8 @@ import { OwnPorts } from '../drivers/ovs/own-ports.js';
 import type { FlowTable, LinkSocket, NativeBinding } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
+import type { PortFeed } from '../discovery/ovs-ports.js';
+import type { WorkloadPort } from '../discovery/port-attachments.js';
 import { BridgeFlowTable } from './bridge-flow-table.js';
 import type { Config } from './config.js';
 import { OvsEnforcement } from './ovs-enforcement.js';
@@ -28,6 +30,7 @@ import type { DatapathState } from './status.js';
 export interface OvsParts {
   readonly enforcement: OvsEnforcement;
   readonly flows: FlowTable;
+  readonly ports: PortFeed;
   /** DNS replies to workloads. */
   readonly replies: ReplyReader;
   readonly watch: ReplyWatch;
@@ -46,6 +49,8 @@ export interface OvsWiring {
   readonly log: Logger;
   /** Another apply is due. */
   readonly onDue: (reason: string) => void;
+  /** What discovery has to say that is not as it should be. */
+  readonly discovery: () => readonly string[];
   readonly onLogged: (packet: LoggedPacket) => void;
   /** What somebody else had done to our flows is put right. */
   readonly onRepaired: () => void;
@@ -58,7 +63,7 @@ const ROUND_MS = 60_000;
 /** Where the switch's sockets are when the database is not on this host's file system. */
 const RUN_DIRECTORY = '/run/openvswitch';
 
-export function wireOvs({ config, native, links, netdev, clock, log, onDue, onLogged, onRepaired }: OvsWiring): OvsParts {
+export function wireOvs({ config, native, links, netdev, clock, log, onDue, onLogged, onRepaired, discovery }: OvsWiring): OvsParts {
   const { bridge: bridgeName, database: endpoint } = config.ovs;
   const bridge: BridgeConnection = new BridgeConnection({
     path: join(runDirectory(config.ovs), `${bridgeName}.mgmt`), bridge: bridgeName, controller: CONTROLLER, clock, log,
@@ -77,9 +82,11 @@ export function wireOvs({ config, native, links, netdev, clock, log, onDue, onLo
   const reports = new Reports({ bridge: () => bridge, log, onLogged, replies });
   const control = new UnixctlClient({ directory: runDirectory(config.ovs), program: 'ovs-vswitchd', clock });
   const driver: OvsDriver = new OvsDriver({ session: () => bridge.session(), clock, log, bridge: bridgeName, controller: CONTROLLER, nextRound: async () => void (await control.call('revalidator/wait', [], { timeoutMs: ROUND_MS })) });
+  const portListeners = new Set<() => void>();
   const database: SwitchDatabase = new SwitchDatabase({
     endpoint, bridge: bridgeName, clock, log, random: () => Math.random(), onChange: () => {
       flows.use(database.bridge?.datapathType);
+      for (const listener of portListeners) listener();
       onDue('database');
     },
   });
@@ -102,12 +109,19 @@ export function wireOvs({ config, native, links, netdev, clock, log, onDue, onLo
   });
   return {
     enforcement, flows, replies, watch,
+    ports: {
+      workloadPorts: () => workloadPorts(database),
+      onChange: (listener) => {
+        portListeners.add(listener);
+        return () => void portListeners.delete(listener);
+      },
+    },
     start: (signal) => {
       bridge.start(signal);
       database.start(signal);
     },
     stop: () => database.stop(),
-    state: () => ovsState({ bridge, bridgeName, database, endpoint, connections: () => tracker.problem }),
+    state: () => ovsState({ bridge, bridgeName, database, endpoint, connections: () => tracker.problem, discovery }),
   };
 }
 
@@ -115,4 +129,17 @@ export function wireOvs({ config, native, links, netdev, clock, log, onDue, onLo
 function runDirectory({ database }: Config['ovs']): string {
   const path = /^unix:(.*)$/.exec(database)?.[1];
   return path === undefined ? RUN_DIRECTORY : dirname(path);
+}
+
+function workloadPorts(database: SwitchDatabase): readonly WorkloadPort[] | undefined {
+  // A bridge that is gone may come back, and its ports with it: without it filters do nothing.
+  if (database.bridge === undefined) return undefined;
+  return database.ports.flatMap(({ name, own, owner }): WorkloadPort[] => {
+    if (own || owner?.workload === undefined) return [];
+    const { workload, id, vnic, mac, addresses } = owner;
+    return [{
+      name, workload: workload.kind === 'Pod' ? { kind: 'Pod', namespace: workload.namespace, name: workload.name } : workload, addresses,
+      ...(id === undefined ? {} : { id }), ...(vnic === undefined ? {} : { vnic }), ...(mac === undefined ? {} : { mac }),
+    }];
+  });
 }
