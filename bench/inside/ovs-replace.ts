@@ -6,6 +6,7 @@ import { BenchSwitch } from '../lib/bench-switch.js';
 import { milliseconds } from '../lib/datapath.js';
 import { OvsDatapath } from '../lib/ovs-datapath.js';
 import { prepareNamespaces } from '../lib/routers.js';
+import type { DesiredObject } from '../../src/model/objects.js';
 import type { OvsTarget } from '../../src/drivers/ovs/target.js';
 import { addressSet } from '../model/desired.js';
 import { groupsPolicy, members, portNames, setOf } from '../model/groups-policy.js';
@@ -20,11 +21,15 @@ for (const one of [mine, theirs]) await one.addInternalPorts(names);
 
 const datapath = new OvsDatapath(mine.directory);
 await datapath.start();
-const first = datapath.target(groupsPolicy(policy));
+// Each target by a compiler of its own: one compiler's later tables take over the maps of the earlier ones.
+const compiled = (objects: readonly DesiredObject[]): OvsTarget => new OvsDatapath(mine.directory).target(objects);
+const first = compiled(groupsPolicy(policy));
 // The same addresses, all in the next set: other actions of the same matches.
-const others = datapath.target(Array.from({ length: policy.rules }, (_, index) => addressSet(setOf(index), members((index + 1) % policy.rules, policy.addressesEach))));
+const others = compiled([
+  ...groupsPolicy(policy), ...Array.from({ length: policy.rules }, (_, index) => addressSet(setOf(index), members((index + 1) % policy.rules, policy.addressesEach))),
+]);
 // Other addresses: other matches.
-const moved = datapath.target(Array.from({ length: policy.rules }, (_, index) => addressSet(setOf(index), members(index, policy.addressesEach, policy.rules * policy.addressesEach))));
+const moved = compiled(groupsPolicy(policy, policy.rules * policy.addressesEach));
 
 const file = (name: string): string => join(request.directory, name);
 const flows = new Map<OvsTarget, string>();
