@@ -1,10 +1,13 @@
 import { defineConfig } from 'vitest/config';
+import { DATAPATH, filesLeftOut } from './test/support/datapaths.js';
 import { PATIENCE } from './test/support/patience.js';
 
 const project = (name: string, timeout: number, maxWorkers: number | string) => ({
   test: {
     name,
     include: [`test/${name}/**/*.test.ts`],
+    exclude: filesLeftOut(DATAPATH),
+    setupFiles: ['test/support/datapath-setup.ts'],
     testTimeout: timeout * PATIENCE,
     hookTimeout: timeout * PATIENCE,
     // Test files own their namespaces, directories and processes. More than two at a time would be felt where tests wait for something.

@@ -49,7 +49,7 @@ import { PolicyIndex, policyKey } from './policy-index.js';
 import { PolicyQueries } from './policy-queries.js';
 import { StoredRuleNumbers } from './rule-numbers.js';
 import { AgentService } from './service.js';
-import { StatusReporter } from './status.js';
+import { NOTHING_MORE, StatusReporter } from './status.js';
 import { TapPair } from './tap.js';
 
 export interface AgentEnvironment {
@@ -173,7 +173,7 @@ export class Agent {
 
     const status = new StatusReporter({
       node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, enforcement, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids: this.ids, clock,
-      ...(this.ovs === undefined ? {} : { datapathState: this.ovs.state }),
+      datapathState: () => this.ovs?.state() ?? Promise.resolve(NOTHING_MORE),
     });
     const objects = new OwnObjects({ store, sources: this.sources, reread: () => own.sync(this.stopping.signal) });
     const index = new PolicyIndex(() => this.datapath.realized?.compilation);
@@ -320,6 +320,7 @@ export class Agent {
     return wireOvs({
       config, native, links: this.links, clock, log: log.child('ovs'),
       onDue: (reason) => this.loop.markDirty(reason), onLogged: (packet) => this.audit.onPackets(loggedPackets(this.datapath, packet)),
+      onRepaired: () => this.metrics.driftRepairs.inc({}),
     });
   }
 

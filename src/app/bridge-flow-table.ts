@@ -19,7 +19,7 @@ const RETRY_MS = 5_000;
 
 /**
  * The bridge's datapath type is known when the switch's database has been read, and may change when the bridge is made anew. Until then there
- * are no flows: what reads them rejects with E_UNREACHABLE (retryable), but start() does not wait for it.
+ * are no flows: what reads them rejects with E_IO (retryable), but start() does not wait for it.
  */
 export class BridgeFlowTable implements FlowTable {
   private type: string | undefined;
@@ -98,7 +98,7 @@ export class BridgeFlowTable implements FlowTable {
   private known(): FlowTable {
     if (this.running !== undefined) return this.running;
     const { unknown } = this.options;
-    throw new AgentError('E_UNREACHABLE', `connections cannot be read: ${unknown()}`, { object: 'connections', retryable: true });
+    throw new AgentError('E_IO', `connections cannot be read: ${unknown()}`, { object: 'connections', retryable: true });
   }
 
   private retry(table: FlowTable, error: unknown): void {

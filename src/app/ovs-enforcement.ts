@@ -17,8 +17,12 @@ export interface OvsEnforcementOptions {
   readonly driver: OvsDriver;
   readonly bridge: BridgeConnection;
   readonly bridgeName: string;
-  readonly ports: OwnPorts;
+  readonly ports: Pick<OwnPorts, 'ensure'>;
+  /** The device that leads to the IDS engine; '' = none. */
+  readonly tap: string;
   readonly bringUp: (interfaceName: string) => Promise<void>;
+  /** What somebody else had done to our flows is put right. */
+  readonly onRepaired: (flows: number) => void;
 }
 
 export class OvsEnforcement implements Enforcement {
@@ -26,11 +30,19 @@ export class OvsEnforcement implements Enforcement {
   /** Stamps make connections obey by themselves: nothing is ever swept. */
   readonly settledDown = true;
   private mirrors: readonly ResolvedMirror[] = [];
+  /** Somebody else changed flows of ours since the last apply. */
+  private meddled = false;
 
   constructor(private readonly options: OvsEnforcementOptions) {}
 
   get labels(): ReadonlyMap<number, LabelInfo> {
     return this.options.driver.labels;
+  }
+
+  /** Flows of ours are not what they were: the next apply compares all of them and repairs what differs. */
+  distrust(): void {
+    this.meddled = true;
+    this.options.driver.distrust();
   }
 
   readLabels(): Promise<ReadonlyMap<number, string>> {
@@ -49,10 +61,16 @@ export class OvsEnforcement implements Enforcement {
       frames: new Map(world.filters.map((filter): [string, FrameFilter] => [filter.interface, {
         mac: filter.mac, layer2: layer2Of(tables(filter)), mirrors: targetsOf(active, filter), redirects: redirectsOf(active, filter),
       }])),
-      taps: new Set(world.trafficControls.flatMap(({ target: to, returnPort }) => [to.name, ...(returnPort === undefined ? [] : [returnPort.name])])),
+      taps: new Set([this.options.tap, ...world.trafficControls.flatMap(({ target: to, returnPort }) => [to.name, ...(returnPort === undefined ? [] : [returnPort.name])])]),
       returns: new Set(active.flatMap(({ control: { returnPort } }) => (returnPort === undefined ? [] : [returnPort.name]))),
     };
-    const applied = await driver.apply(wanted);
+    const { meddled } = this;
+    this.meddled = false;
+    const applied = await driver.apply(wanted).catch((error: unknown) => {
+      this.meddled ||= meddled;
+      throw error;
+    });
+    if (meddled && applied.changed) this.options.onRepaired(applied.elements);
     if (world.filters.length > 0 && world.filters.every((filter) => !bridge.has(filter.interface))) {
       problems.push({ object: bridgeName, path: '', message: `none of the interfaces of its ${world.filters.length} filters is a port of bridge ${bridgeName}` });
     }
@@ -103,14 +121,17 @@ export class OvsEnforcement implements Enforcement {
   }
 
   async cleanup(): Promise<string[]> {
-    await this.options.driver.cleanup();
-    return [`flows of bridge ${this.options.bridgeName}`];
+    const { ports, driver, bridgeName } = this.options;
+    await driver.cleanup();
+    const removed = await ports.ensure([]);
+    return [...(removed ? [`ports of the agent on bridge ${bridgeName}`] : []), `flows of bridge ${this.options.bridgeName}`];
   }
 
   /** Ports for copies and redirected traffic. What cannot be made leaves the rest as it is. */
   private async makePorts(controls: readonly TrafficControlObject[], links: ReadonlyMap<string, Link>, problems: Problem[]): Promise<boolean> {
-    const { ports, bringUp } = this.options;
+    const { ports, bringUp, tap } = this.options;
     const wanted = new Map(controls.flatMap(({ target, returnPort }) => [target, ...(returnPort === undefined ? [] : [returnPort])]).map((port) => [port.name, port]));
+    if (tap !== '' && !wanted.has(tap)) wanted.set(tap, { type: 'device', name: tap, options: {} });
     try {
       const changed = await ports.ensure([...wanted.values()].flatMap((port): OwnPort[] => {
         const link = links.get(port.name);

@@ -21,6 +21,8 @@ export async function ovsState({ bridge, bridgeName, database, endpoint, connect
   const { connected, reason, ports } = bridge.state;
   const { facts, bridge: row } = database;
   const trackerProblem = connections();
+  // Without its database, ovs-vswitchd talks to nobody, and its userspace datapath moves no packet (bridge_run() of its sources).
+  const why = database.reason === '' ? reason : `${reason} (ovs-vswitchd answers nobody while its database is away)`;
   const components: Component[] = [
     { name: 'bridge', state: connected ? 'connected' : 'disconnected', detail: connected ? `${bridgeName}, ${ports} ports, ${await flowsOfOurs(bridge)}` : reason },
     {
@@ -32,7 +34,7 @@ export async function ovsState({ bridge, bridgeName, database, endpoint, connect
   return {
     components,
     degraded: [
-      ...(connected ? [] : [`bridge ${bridgeName}: ${reason}`]),
+      ...(connected ? [] : [`bridge ${bridgeName}: ${why}`]),
       ...(database.reason === '' ? [] : [`switch database: ${database.reason}`]),
       ...(database.reason === '' && row === undefined ? [`the switch's database has no bridge ${bridgeName}`] : []),
       ...(trackerProblem === undefined ? [] : [`connections: ${trackerProblem}`]),

@@ -38,6 +38,8 @@ export interface OvsWiring {
   /** Another apply is due. */
   readonly onDue: (reason: string) => void;
   readonly onLogged: (packet: LoggedPacket) => void;
+  /** What somebody else had done to our flows is put right. */
+  readonly onRepaired: () => void;
 }
 
 /** By this id the switch's reports come to us and to nobody else's connection. */
@@ -45,12 +47,12 @@ const CONTROLLER = 0xdf77;
 /** Where the switch's sockets are when the database is not on this host's file system. */
 const RUN_DIRECTORY = '/run/openvswitch';
 
-export function wireOvs({ config, native, links, clock, log, onDue, onLogged }: OvsWiring): OvsParts {
+export function wireOvs({ config, native, links, clock, log, onDue, onLogged, onRepaired }: OvsWiring): OvsParts {
   const { bridge: bridgeName, database: endpoint } = config.ovs;
   const bridge: BridgeConnection = new BridgeConnection({
     path: join(runDirectory(config.ovs), `${bridgeName}.mgmt`), bridge: bridgeName, controller: CONTROLLER, clock, log,
     onDue: (reason) => {
-      if (reason === 'flows') driver.distrust();
+      if (reason === 'flows') enforcement.distrust();
       if (reason === 'ports') driver.forgetAddresses().catch((error: unknown) => log.warn('ovs.forget_failed', { error: describeError(error) }));
       onDue(`bridge ${reason}`);
     },
@@ -59,12 +61,24 @@ export function wireOvs({ config, native, links, clock, log, onDue, onLogged }: 
   const reports = new Reports({ bridge: () => bridge, log, onLogged });
   const control = new UnixctlClient({ directory: runDirectory(config.ovs), program: 'ovs-vswitchd', clock });
   const driver: OvsDriver = new OvsDriver({ session: () => bridge.session(), clock, log, bridge: bridgeName, controller: CONTROLLER, nextRound: async () => void (await control.call('revalidator/wait', [])) });
+  const enforcement: OvsEnforcement = new OvsEnforcement({
+    driver, bridge, bridgeName, tap: config.ids.enabled ? config.ids.tap : '',
+    ports: {
+      ensure: (wanted) => ports.ensure(wanted),
+    },
+    bringUp: (name) => links.set(name, { up: true }),
+    onRepaired: (flows) => {
+      log.warn('drift.repaired', { bridge: bridgeName, flows });
+      onRepaired();
+    },
+  });
   const database: SwitchDatabase = new SwitchDatabase({
     endpoint, bridge: bridgeName, clock, log, random: () => Math.random(), onChange: () => {
       flows.use(database.bridge?.datapathType);
       onDue('database');
     },
   });
+  const ports = new OwnPorts({ database, log });
   const tracker = new TrackerFlowTable({
     tracker: new ConnectionTracker(control, 'netdev@ovs-netdev'), zone: ZONE, format: native.streamFlows, clock, log, totals: () => labelTraffic(bridge.session()),
   });
@@ -73,7 +87,7 @@ export function wireOvs({ config, native, links, clock, log, onDue, onLogged }: 
     unknown: () => (database.reason === '' ? `the switch has no bridge ${bridgeName}` : `the switch's database: ${database.reason}`),
   });
   return {
-    enforcement: new OvsEnforcement({ driver, bridge, bridgeName, ports: new OwnPorts({ database, log }), bringUp: (name) => links.set(name, { up: true }) }), flows,
+    enforcement, flows,
     start: (signal) => {
       bridge.start(signal);
       database.start(signal);

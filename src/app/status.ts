@@ -24,7 +24,7 @@ export interface StatusOptions {
   readonly ids: IdsDriver | undefined;
   readonly clock: Clock;
   /** What the rules are programmed into, where it is more than the kernel. */
-  readonly datapathState?: () => Promise<DatapathState>;
+  readonly datapathState: () => Promise<DatapathState>;
 }
 
 export interface Component { readonly name: string; readonly state: string; readonly detail: string }
@@ -34,7 +34,7 @@ export interface DatapathState {
   readonly degraded: readonly string[];
 }
 const FRESH_MS = 1_000;
-const NOTHING_MORE: DatapathState = { components: [], degraded: [] };
+export const NOTHING_MORE: DatapathState = { components: [], degraded: [] };
 
 type ObjectError = { object: string; path: string; message: string };
 
@@ -56,7 +56,7 @@ export class StatusReporter {
     const { datapath, node, version, sources, flows, datapathState } = this.options;
     // Where connections cannot be read, `datapathState` says so.
     await freshWithin(flows, this.options.clock, FRESH_MS);
-    const more = (await datapathState?.()) ?? NOTHING_MORE;
+    const more = await datapathState();
     const { realized } = datapath;
     return {
       node, version, datapath: this.options.enforcement.name,

@@ -20,7 +20,7 @@ beforeAll(async () => {
       apiVersion: 'v1', kind: 'Pod', metadata: { name: workload.name, namespace: 'x', labels: { app: workload.name } },
       status: { podIPs: [{ ip: workload.ipv4 }, { ip: workload.ipv6 }] },
     },
-    { apiVersion: 'dfw.dev/v1', kind: 'Attachment', metadata: { name: workload.name }, spec: { workload: { kind: 'Pod', namespace: 'x', name: workload.name }, interface: workload.interface } },
+    { apiVersion: 'dfw.dev/v1', kind: 'Attachment', metadata: { name: workload.name }, spec: { workload: { kind: 'Pod', namespace: 'x', name: workload.name }, interface: workload.interface, mac: workload.mac } },
   ]);
   agent = await Agent.run(world, {
     manifests: { 'workloads.yaml': [{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'x' } }, ...pods], 'base.yaml': [only80] },

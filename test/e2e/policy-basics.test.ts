@@ -115,16 +115,18 @@ it('12. reject: a reset for TCP, an ICMP error for the rest; egress and ingress'
   await cluster.expectReach([cluster.all('Con').set('z/*', '*/a', 'Rej'), TCP80, udp(80), sctp(80)], [cluster.all('Con'), TCP81, udp(81)]);
 });
 
-it('13. reject of traffic to a Service reaches the client, for egress and ingress rules', async () => {
+const [CLIENT, SERVERS] = [pods('c', 'z'), [pods('a', 'x'), pods('b', 'y')]];
+it.each([
+  ['an egress rule', acnp('egress', { appliedTo: [CLIENT], egress: SERVERS.map((to) => ({ action: 'Reject', to: [to], ports: [port(80)] })) })],
+  ['an ingress rule', acnp('ingress', { appliedTo: SERVERS, ingress: [{ action: 'Reject', from: [CLIENT], ports: [port(80)] }] })],
+])('13. reject of traffic to a Service by %s reaches the client', async (_, policy) => {
   const [one, two] = [cluster.pod('x/a'), cluster.pod('y/b')];
   const addresses = ['10.96.0.11', '10.96.0.12', 'fd96::11', 'fd96::12'];
   await proxyServices(cluster.world, [one.ipv4, two.ipv4, one.ipv6, two.ipv6].map((to, index) => ({ address: addresses[index] ?? '', port: 80, to, toPort: 80 })));
   try {
     const contacts = (expected: Contact['expected']): Contact[] => addresses.map((address) => ({ ...TCP80, from: 'z/c', address, expected }));
     await cluster.expectContacts(contacts('Con'));
-    await cluster.policies(acnp('egress', { appliedTo: [pods('c', 'z')], egress: [pods('a', 'x'), pods('b', 'y')].map((to) => ({ action: 'Reject', to: [to], ports: [port(80)] })) }));
-    await cluster.expectContacts(contacts('Rej'));
-    await cluster.policies(acnp('ingress', { appliedTo: [pods('a', 'x'), pods('b', 'y')], ingress: [{ action: 'Reject', from: [pods('c', 'z')], ports: [port(80)] }] }));
+    await cluster.policies(policy);
     await cluster.expectContacts(contacts('Rej'));
   } finally {
     await proxyServices(cluster.world, []);

@@ -15,10 +15,10 @@ let traffic: Traffic;
 const PODS = ['web', 'client', 'other'];
 const namespace = (name: string): unknown => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
 const pods = (): unknown[] => PODS.flatMap((name, index) => {
-  const { ipv4, ipv6, interface: device } = world.workload(index);
+  const { mac, ipv4, ipv6, interface: device } = world.workload(index);
   return [
     { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: 'shop', labels: { app: name } }, status: { podIPs: [{ ip: ipv4 }, { ip: ipv6 }] } },
-    { apiVersion: 'dfw.dev/v1', kind: 'Attachment', metadata: { name }, spec: { workload: { kind: 'Pod', namespace: 'shop', name }, vnic: 'eth0', interface: device } },
+    { apiVersion: 'dfw.dev/v1', kind: 'Attachment', metadata: { name }, spec: { workload: { kind: 'Pod', namespace: 'shop', name }, vnic: 'eth0', interface: device, mac } },
   ];
 });
 const from = (app: string, port: number): unknown => ({ from: [{ podSelector: { matchLabels: { app } } }], ports: [{ protocol: 'TCP', port }] });

@@ -44,7 +44,7 @@ function attachmentManifest(pod: ClusterPod): Manifest {
   const { namespace, name } = pod;
   return {
     apiVersion: 'dfw.dev/v1', kind: 'Attachment', metadata: { name: `${namespace}-${name}-eth0` },
-    spec: { workload: { kind: 'Pod', namespace, name }, vnic: 'eth0', interface: pod.interface },
+    spec: { workload: { kind: 'Pod', namespace, name }, vnic: 'eth0', interface: pod.interface, mac: pod.mac },
   };
 }
 

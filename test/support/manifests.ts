@@ -36,12 +36,12 @@ export function ruleTable(name: string, spec: Readonly<Record<string, unknown>>)
 export function podManifests(namespace: string, workloads: readonly WorldWorkload[]): Manifest[] {
   return [
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace, labels: { ns: namespace } } },
-    ...workloads.flatMap(({ name, ipv4, ipv6, interface: device }): Manifest[] => [
+    ...workloads.flatMap(({ name, mac, ipv4, ipv6, interface: device }): Manifest[] => [
       {
         apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace, labels: { pod: name } }, spec: { nodeName: 'host-1' },
         status: { phase: 'Running', podIP: ipv4, podIPs: [{ ip: ipv4 }, { ip: ipv6 }] },
       },
-      { apiVersion: 'dfw.dev/v1', kind: 'Attachment', metadata: { name: `${name}-eth0` }, spec: { workload: { kind: 'Pod', namespace, name }, vnic: 'eth0', interface: device } },
+      { apiVersion: 'dfw.dev/v1', kind: 'Attachment', metadata: { name: `${name}-eth0` }, spec: { workload: { kind: 'Pod', namespace, name }, vnic: 'eth0', interface: device, mac } },
     ]),
   ];
 }

@@ -17,6 +17,7 @@ import { fileURLToPath } from 'node:url';
 import type { AddressPlan, PlanWorkload } from '../oracle/plan.js';
 import { Cleanup } from './cleanup.js';
 import { command, eventually, mustRun, type CommandOptions, type CommandResult } from './command.js';
+import { DATAPATH, type WorldDatapath } from './datapaths.js';
 import { Namespaces } from './namespaces.js';
 
 export const PROBE_TTL = 99;
@@ -36,11 +37,6 @@ export interface WorldWorkload extends PlanWorkload {
   readonly interface: string;
 }
 
-/** What the host's workloads are connected by: routes to each veth, or ports of a bridge of Open vSwitch behind whose local port the host routes. */
-export type WorldDatapath = 'nftables' | 'ovs';
-
-/** DFW_TEST_DATAPATH=ovs runs any test of worlds on Open vSwitch. */
-const DATAPATH: WorldDatapath = process.env['DFW_TEST_DATAPATH'] === 'ovs' ? 'ovs' : 'nftables';
 /** DFW_TEST_OVS_DATAPATH=system: on the kernel's Open vSwitch, whose module must be there; the default, netdev, is ovs-vswitchd's own. */
 const OVS_DATAPATH: OvsDatapath = process.env['DFW_TEST_OVS_DATAPATH'] === 'system' ? 'system' : 'netdev';
 
@@ -71,6 +67,10 @@ export interface World {
   workload(which: string | number): WorldWorkload;
   /** Adds one more workload's namespace and veth pair to the running world. */
   addWorkload(spec: WorkloadSpec): Promise<WorldWorkload>;
+  /** Removes the workload's veth pair, as when its sandbox ends; its namespace stays. */
+  unplug(which: string | number): Promise<void>;
+  /** Makes it again after unplug(). */
+  plug(which: string | number): Promise<void>;
   exec(netns: string, program: string, args: readonly string[], options?: CommandOptions): Promise<CommandResult>;
   close(): Promise<void>;
 }
@@ -116,9 +116,13 @@ export class WorldSwitch {
   }
 
   async addPorts(workloads: readonly WorldWorkload[]): Promise<void> {
-    // The userspace datapath passes checksums on as it finds them.
-    if (this.datapath === 'netdev') for (const { netns } of workloads) await mustRun('ip', ['netns', 'exec', netns, 'ethtool', '-K', 'eth0', 'tx', 'off']);
+    for (const workload of workloads) await this.leaveNoChecksums(workload);
     await this.vsctl(...workloads.flatMap(({ interface: device }) => ['--', 'add-port', WORLD_BRIDGE, device]));
+  }
+
+  /** The userspace datapath passes checksums on as it finds them: the workload must make them itself. */
+  async leaveNoChecksums({ netns }: WorldWorkload): Promise<void> {
+    if (this.datapath === 'netdev') await mustRun('ip', ['netns', 'exec', netns, 'ethtool', '-K', 'eth0', 'tx', 'off']);
   }
 
   async vsctl(...args: readonly string[]): Promise<string> {
@@ -127,6 +131,20 @@ export class WorldSwitch {
 
   async ofctl(...args: readonly string[]): Promise<string> {
     return mustRun('ovs-ofctl', ['-O', 'OpenFlow15', ...args.slice(0, 1), `unix:${this.directory}/${WORLD_BRIDGE}.mgmt`, ...args.slice(1)]);
+  }
+
+  /** The agent's flows but for those that the switch learns, sorted, without counters; how long each has been there. */
+  async ownFlows(): Promise<{ readonly text: string; readonly ageMs: number }[]> {
+    const lines = (await this.ofctl('dump-flows')).split('\n').map((line) => /^ cookie=(0xdf77(?!08)\w+), duration=([\d.]+)s, (table=\d+), .*?((?:priority=\d+)?\S* actions=.*)$/.exec(line));
+    return lines.flatMap((line) => {
+      const [, cookie = '', seconds = '', table = '', rest = ''] = line ?? [];
+      return line === null ? [] : [{ text: `${cookie} ${table} ${rest}`, ageMs: Number(seconds) * 1000 }];
+    }).sort((a, b) => (a.text < b.text ? -1 : Number(a.text > b.text)));
+  }
+
+  /** Until somebody gives it flows, the bridge forwards nothing: now it is a plain switch, as a host without an agent is a plain router. */
+  async forwardAll(): Promise<void> {
+    await this.ofctl('add-flow', 'priority=0,actions=NORMAL');
   }
 
   /** ovs-appctl, asked of ovs-vswitchd. */
@@ -156,7 +174,7 @@ export async function createWorld(options: WorldOptions): Promise<World> {
   try {
     const names = [host, ...(outside === undefined ? [] : [outside]), ...workloads.map((workload) => workload.netns)];
     await namespaces.add(names);
-    await Promise.all(names.map((name) => prepare(name, name === host)));
+    await Promise.all(names.map((name) => prepare(name, name === host, ovs !== undefined)));
     await batch(host, ['link set lo up', `addr add ${HOST_IPV4}/32 dev lo`, `addr add ${HOST_IPV6}/128 dev lo nodad`]);
     if (ovs !== undefined) {
       cleanup.defer('switch', () => ovs.stop());
@@ -176,6 +194,11 @@ export async function createWorld(options: WorldOptions): Promise<World> {
     throw error;
   }
   const all = [...workloads];
+  const find = (which: string | number): WorldWorkload => {
+    const found = typeof which === 'number' ? all[which] : all.find((workload) => workload.name === which);
+    if (found === undefined) throw new Error(`no workload ${which} in this world`);
+    return found;
+  };
   return {
     host,
     workloads: all,
@@ -188,15 +211,19 @@ export async function createWorld(options: WorldOptions): Promise<World> {
       refusedBy: ovs === undefined ? 'host' : 'switch',
       outside: outside === undefined ? [] : ['203.0.113.0/24', '2001:db8:cafe::/64'],
     },
-    workload(which) {
-      const found = typeof which === 'number' ? all[which] : all.find((workload) => workload.name === which);
-      if (found === undefined) throw new Error(`no workload ${which} in this world`);
-      return found;
+    workload: find,
+    unplug: (which) => batch(host, [`link del ${find(which).interface}`]),
+    async plug(which) {
+      const workload = find(which);
+      // Routes to a bridge outlive the ports behind it, and the switch takes up the device by its name.
+      await batch(host, ovs === undefined ? hostLines(workload) : switchPort(workload));
+      await batch(workload.netns, workloadSide(workload, staticNeighbours));
+      await ovs?.leaveNoChecksums(workload);
     },
     async addWorkload(spec) {
       const workload = planWorkload(base, spec, all.length);
       await namespaces.add([workload.netns]);
-      await prepare(workload.netns, false);
+      await prepare(workload.netns, false, ovs !== undefined);
       if (ovs !== undefined) Object.assign(workload, { hostMac: BRIDGE_MAC });
       await batch(host, hostLines(workload));
       await batch(workload.netns, workloadSide(workload, staticNeighbours));
@@ -237,12 +264,15 @@ function hostSide(workload: WorldWorkload, staticNeighbours: boolean): string[] 
   ];
 }
 
+function switchPort({ interface: device, netns, mac }: WorldWorkload): string[] {
+  return [`link add ${device} type veth peer name eth0 address ${mac} netns ${netns}`, `link set ${device} up`];
+}
+
 /** The same behind a bridge: its local port is where the host routes. */
 function switchSide(workload: WorldWorkload, staticNeighbours: boolean): string[] {
-  const { interface: device, netns, mac, ipv4, ipv6 } = workload;
+  const { mac, ipv4, ipv6 } = workload;
   return [
-    `link add ${device} type veth peer name eth0 address ${mac} netns ${netns}`,
-    `link set ${device} up`,
+    ...switchPort(workload),
     `route add ${ipv4}/32 dev ${WORLD_BRIDGE}`,
     `route add ${ipv6}/128 dev ${WORLD_BRIDGE}`,
     ...workload.undeclared.map((prefix) => (prefix.includes(':') ? `route add ${prefix} via ${ipv6} dev ${WORLD_BRIDGE} onlink` : `route add ${prefix} via ${ipv4} dev ${WORLD_BRIDGE} onlink`)),
@@ -300,7 +330,7 @@ export function linkLocal(mac: string): string {
 }
 
 /** sysctl writes and, except on the host, the silence for probe packets. */
-async function prepare(netns: string, isHost: boolean): Promise<void> {
+async function prepare(netns: string, isHost: boolean, behindSwitch: boolean): Promise<void> {
   const settings: [string, string][] = [
     ['net/ipv4/conf/all/rp_filter', '0'],
     ['net/ipv4/conf/default/rp_filter', '0'],
@@ -316,6 +346,8 @@ async function prepare(netns: string, isHost: boolean): Promise<void> {
     ['net/ipv6/conf/default/accept_dad', '0'],
     ['net/ipv6/conf/default/accept_ra', '0'],
     ['net/ipv6/conf/default/router_solicitations', '0'],
+    // A switch in user space may take its time. TCP would send again after 10 ms, and what is lost could not be told from what is late.
+    ...(behindSwitch ? ([['net/ipv4/tcp_early_retrans', '0']] satisfies [string, string][]) : []),
     ...(isHost ? ([['net/ipv4/ip_forward', '1'], ['net/ipv6/conf/all/forwarding', '1'], ['net/ipv6/conf/default/forwarding', '1']] satisfies [string, string][]) : []),
   ];
   const script = settings.map(([key, value]) => `echo ${value} > /proc/sys/${key}`);

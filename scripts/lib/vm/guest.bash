@@ -21,4 +21,6 @@ read -r up _ </proc/uptime
 echo "test-vm: exit status $status after $up s"
 echo "exit $status" >/dev/ttyS1
 sync
+# What the file system still asks for now comes too late, and is of no interest.
+/.vm/busybox dmesg -n 1
 /.vm/busybox poweroff -f

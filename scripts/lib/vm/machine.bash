@@ -59,7 +59,8 @@ start_part() {
 }
 
 # share_root WORK: serves this machine's / on WORK/share.sock. From a mount namespace of its own: read-only whatever the guest
-# asks for, and without what is mounted elsewhere (/proc, /sys, /dev, /run), except where this checkout and node are.
+# asks for, with an empty /tmp (what others do there is none of its business) and without what is mounted elsewhere (/proc, /sys, /dev,
+# /run), except this checkout and where node is.
 share_root() {
   local work=$1 try
   mkdir "$work/root"
@@ -68,11 +69,13 @@ share_root() {
     work=$1 server=$2
     mount --bind / "$work/root"
     mount -o remount,bind,ro "$work/root"
+    mount -t tmpfs -o mode=1777 tmp "$work/root/tmp"
     for path in "${@:3}"; do
-      point=$(findmnt --noheadings --output TARGET --target "$path")
-      if [ "$point" != / ] && ! mountpoint -q "$work/root$point"; then
-        mount --bind "$point" "$work/root$point"
-        mount -o remount,bind,ro "$work/root$point"
+      [ "$path" = "$3" ] || path=$(findmnt --noheadings --output TARGET --target "$path")
+      if [ "$path" != / ]; then
+        [ -d "$work/root$path" ] || mkdir -p "$work/root$path"
+        mount --bind "$path" "$work/root$path"
+        mount -o remount,bind,ro "$work/root$path"
       fi
     done
     exec "$server" --socket-path="$work/share.sock" -o source="$work/root" -o cache=always -o sandbox=chroot

@@ -384,10 +384,18 @@ export class PolicyEngine {
     }
   }
 
-  /** Policies that depend on what changed are resolved again. */
+  /**
+   * Policies that depend on what changed are resolved again. Those `done` have been, with what is here now; but where the newest version of
+   * one is held, the version in force has not.
+   */
   private retry(touched: ReadonlySet<string>, done: ReadonlySet<string>, dirty: Set<string>): void {
     const again = new Set<Entry>();
-    for (const key of touched) for (const entry of this.dependents.get(key) ?? []) if (!done.has(entry.key)) again.add(entry);
+    for (const key of touched) {
+      for (const entry of this.dependents.get(key) ?? []) {
+        const older = entry.inForce !== undefined && entry.inForce !== entry.object;
+        if (older || !done.has(entry.key)) again.add(entry);
+      }
+    }
     for (const entry of again) {
       const { inForce } = entry;
       // An older version that is in force may depend on what changed as well. First: what the newest waits for must stay known.

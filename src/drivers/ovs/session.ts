@@ -6,7 +6,7 @@ import { AgentError, describeError, isAgentError } from '../../model/errors.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
 import { OpenFlowConnection } from './openflow/connection.js';
-import { buildPortDescRequest, readPortDesc, type Port, type PortStatus } from './openflow/ports.js';
+import { buildPortDescRequest, PORT_CONFIG, PORT_STATE, readPortDesc, type Port, type PortStatus } from './openflow/ports.js';
 import { encodeGetConfig, encodeSetConfig, encodeSetControllerId, encodeSetPacketInFormat, readConfig } from './openflow/messages.js';
 import { buildAggregateRequest, readAggregate, type FlowFilter } from './openflow/flow-stats.js';
 import { MONITOR_FLAG, type FlowUpdate } from './openflow/flow-events.js';
@@ -33,6 +33,7 @@ const LAST_PAUSE_MS = 5_000;
 const ECHO_INTERVAL_MS = 2_000;
 const ECHO_TIMEOUT_MS = 10_000;
 const MONITOR = 1;
+const NO_MAC = '00:00:00:00:00:00';
 
 export class BridgeConnection {
   private connection: OpenFlowConnection | undefined;
@@ -103,11 +104,13 @@ export class BridgeConnection {
       this.current = undefined;
       if (signal.aborted) return;
       await new Promise<void>((resolve) => {
-        const cancel = clock.after(pause, resolve);
-        signal.addEventListener('abort', () => {
+        const done = (): void => {
           cancel();
+          signal.removeEventListener('abort', done);
           resolve();
-        }, { once: true });
+        };
+        const cancel = clock.after(pause, done);
+        signal.addEventListener('abort', done, { once: true });
       });
       pause = Math.min(pause * 2, LAST_PAUSE_MS);
     }
@@ -130,9 +133,12 @@ export class BridgeConnection {
         refused: (error) => log.debug('ovs.refused', { bridge, error: error.name }),
       },
     });
-    signal.addEventListener('abort', () => end(new AgentError('E_CANCELLED', 'stopping', { object: bridge })), { once: true });
-    const version = await connection.start(signal);
+    const onAbort = (): void => end(new AgentError('E_CANCELLED', 'stopping', { object: bridge }));
+    signal.addEventListener('abort', onAbort, { once: true });
+    void ended.then(() => signal.removeEventListener('abort', onAbort));
+    let version: SwitchSession['version'];
     try {
+      version = await connection.start(signal);
       // How fragments are treated is the administrator's; only packets shall be reported whole.
       const { flags } = readConfig((await connection.request(encodeGetConfig(version))).bytes);
       await connection.sequence([encodeSetControllerId(controller, version), encodeSetPacketInFormat(version), encodeSetConfig({ flags, missSendLength: 0xffff }, version)]);
@@ -141,7 +147,9 @@ export class BridgeConnection {
       await connection.monitorFlows({ id: MONITOR, flags: MONITOR_FLAG.ADD | MONITOR_FLAG.REMOVED | MONITOR_FLAG.MODIFY });
     } catch (error) {
       await connection.stop();
-      throw isAgentError(error) ? error : new AgentError('E_UNREACHABLE', describeError(error), { object: bridge, retryable: true, cause: error });
+      const reason = isAgentError(error) ? error : new AgentError('E_UNREACHABLE', describeError(error), { object: bridge, retryable: true, cause: error });
+      end(reason);
+      throw reason;
     }
     this.connection = connection;
     this.reason = '';
@@ -164,6 +172,11 @@ export class BridgeConnection {
   }
 
   private note(port: Port): void {
+    // The userspace datapath keeps the port of a device that is gone, and goes on with it when it comes back.
+    if (port.mac === NO_MAC && (port.config & PORT_CONFIG.DOWN) !== 0 && (port.state & PORT_STATE.LINK_DOWN) !== 0) {
+      this.ports.delete(port.name);
+      return;
+    }
     // Ports are numbered in 16 bits (LOCAL is 0xfffe there); others are not ports that anything is forwarded to.
     this.ports.set(port.name, { number: port.number & 0xffff });
   }

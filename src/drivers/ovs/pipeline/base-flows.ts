@@ -106,7 +106,6 @@ export function baseFlows(): Flow[] {
   const flag = (on: number, off = 0): MatchValues => ({ [REG.flags]: flags(on, off) });
   const { TRACKED, INVALID, REPLY, RELATED } = CT_STATE;
   return [
-    flow(TABLE.CLASSIFY, 0, {}, goTo(TABLE.SPOOF)),
     flow(TABLE.SPOOF, 0, {}, LEARN, goTo(TABLE.OUT_L2_SOURCE)),
     ...(['out', 'in'] as const).flatMap((side) => [
       flow(SIDE[side].l2Source, 0, {}, goTo(SIDE[side].l2Destination)),

@@ -1,5 +1,6 @@
 /** Flows that bind filters to ports of the bridge: who sends, who gets, what is copied. */
 import type { Action } from '../openflow/actions.js';
+import { LOCAL_PORT } from './base-flows.js';
 import { goTo, raise, register, resubmit, set, type Flow, type MatchValues, type Step } from './flow.js';
 import { macNumber } from './layer2-flows.js';
 import { CATEGORY, cookie, FLAG, REGISTER, SIDE, TABLE } from './stages.js';
@@ -8,8 +9,10 @@ import { CATEGORY, cookie, FLAG, REGISTER, SIDE, TABLE } from './stages.js';
 export interface BridgePort {
   /** 1..0xfeff, or LOCAL (0xfffe). */
   readonly number: number;
-  /** Gets broadcasts and what is for addresses that nobody knows. False for taps and the like. */
+  /** Gets broadcasts, and what is for addresses that nobody knows unless its own is declared. False for taps and the like. */
   readonly floods: boolean;
+  /** Its address is declared: what is for unknown addresses is not for it, and none of its business. */
+  readonly declared: boolean;
 }
 
 /** A filter whose port exists. */
@@ -29,6 +32,8 @@ export interface PortFilter {
 }
 
 export const LOCAL = 0xfffe;
+/** Of Ethernet addresses: to many. */
+const GROUP_BIT = 0x0100_0000_0000n;
 
 export function filterFlows(filter: PortFilter): Flow[] {
   const { number, port, mac, rules } = filter;
@@ -79,15 +84,27 @@ function copies(targets: readonly number[], own: number): Action[] {
   return targets.filter((port) => port !== own).map((port) => ({ type: 'output', port }));
 }
 
-/** What is for every port, as a copy for each; the switch sends nothing back to where it came from. */
+/**
+ * Frames of ports that are known and have no filter. What comes from a port that nobody has looked at yet is dropped, for it may be a
+ * filter's a moment later; and as its address is not learned, nothing goes there. Unless all filters would let it pass.
+ */
+export function knownPortFlows(ports: readonly BridgePort[], failOpen: boolean): Flow[] {
+  const pass = (priority: number, number: number, match: MatchValues): Flow => ({
+    table: TABLE.CLASSIFY, priority, cookie: cookie(CATEGORY.port, number), match, actions: [goTo(TABLE.SPOOF)],
+  });
+  return [...ports.map(({ number }) => pass(50, number, { in_port: number === LOCAL ? LOCAL_PORT : number })), ...(failOpen ? [pass(0, 0, {})] : [])];
+}
+
+/** What is for every port, or for an unknown address, as a copy for each; the switch sends nothing back to where it came from. */
 export function floodFlows(ports: readonly BridgePort[]): Flow[] {
-  const copiesTo = ports.filter(({ floods }) => floods).map(({ number }) => number).sort((a, b) => a - b);
-  return [{
-    table: TABLE.FLOOD, priority: 0, cookie: cookie(CATEGORY.port, 0), match: {},
-    actions: copiesTo.map((number): Action => ({
+  const toEach = (priority: number, match: MatchValues, to: readonly BridgePort[]): Flow => ({
+    table: TABLE.FLOOD, priority, cookie: cookie(CATEGORY.port, 0), match,
+    actions: to.map(({ number }) => number).sort((a, b) => a - b).map((number): Action => ({
       type: 'clone', actions: [{ type: 'set_field', field: register(REGISTER.port), value: number }, resubmit(TABLE.PORT)],
     })),
-  }];
+  });
+  const flooded = ports.filter(({ floods }) => floods);
+  return [toEach(10, { eth_dst: { value: GROUP_BIT, mask: GROUP_BIT } }, flooded), toEach(0, {}, flooded.filter(({ declared }) => !declared))];
 }
 
 /** Ports by whose traffic reports are limited one by one, so that none takes the others' share. */

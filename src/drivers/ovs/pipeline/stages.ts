@@ -2,7 +2,7 @@
  * The pipeline: tables, registers, and what they mean. A packet goes from lower to higher tables; MACS and the two Refuse tables are
  * asked by resubmit.
  *
- *   CLASSIFY   in_port -> the source's filter (FROM, FROM_RULES); copies of what a mirrored workload sends
+ *   CLASSIFY   in_port -> the source's filter (FROM, FROM_RULES); copies of what a mirrored workload sends; dropped: ports not known yet
  *   SPOOF      learns where addresses are
  *   OUT_L2_*   layer 2 rules of the source's filter: classes of both MAC addresses, then the verdict
  *   FORWARD    the port to send to (MACS), or every port: such packets are judged by their own headers, first by the source's filter,

@@ -33,7 +33,7 @@ const MOST_RECORDS = 10_000;
 
 /**
  * A FlowTable without events: questions are answered from a dump that is at most 0.1 s old, or ten times as old as it took to make
- * (some 4 s with 120,000 connections). stats() and countByAddress() answer from the last dump: refresh() first. Connections end for
+ * (some 5 s with 120,000 connections). stats() and countByAddress() answer from the last dump: refresh() first. Connections end for
  * watchEnds() within 2 s or that age; see endedBetween() for what can be missed. Ids are hashes of tuple and zone, so two flows may share one.
  * What the tracker does not have is 0: counters and age.
  *

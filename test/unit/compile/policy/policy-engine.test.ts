@@ -4,7 +4,8 @@ import { PolicyEngine } from '../../../../src/compile/policy/policy-engine.js';
 import { WorldState, type ObjectChange } from '../../../../src/compile/world.js';
 import type { DesiredObject, NamespaceObject, PodObject } from '../../../../src/model/objects.js';
 import { objectKey } from '../../../../src/model/objects.js';
-import type { AntreaGroupObject, AntreaPolicyObject, NetworkPolicyObject } from '../../../../src/model/policy-objects.js';
+import type { AntreaGroupObject, AntreaPolicyObject, NetworkPolicyObject, SecurityPolicyObject } from '../../../../src/model/policy-objects.js';
+import { securityPolicy, securityRule } from './objects.js';
 
 const ALL = { matchLabels: {}, matchExpressions: [] };
 const labelled = (matchLabels: Record<string, string>) => ({ matchLabels, matchExpressions: [] });
@@ -169,6 +170,22 @@ describe('PolicyEngine', () => {
     harness.apply({ kind: 'ClusterGroup', metadata: { name: 'late', labels: {} }, selection: { podSelector: labelled({ app: 'b' }), namespaceSelector: ALL }, ipBlocks: [], childGroups: [] });
     expect(harness.engine.problems).toEqual([]);
     expect(harness.rules('a')).toEqual(['AntreaClusterNetworkPolicy:deny in any {10.0.0.2 10.0.1.1} > any  drop']);
+  });
+
+  it('follows a group also where a newer version of the policy comes with its change, and is held', () => {
+    const harness = standard();
+    const group = (name: string, ...addresses: string[]): DesiredObject => ({ kind: 'Group', metadata: { name, labels: {} }, criteria: [], addresses, workloads: [], groups: [] });
+    const policy = (...groups: string[]): SecurityPolicyObject => securityPolicy({
+      metadata: { name: 'deny', labels: {} }, appliedTo: [], rules: [securityRule({ direction: 'In', action: 'Drop', sources: groups.map((name) => ({ group: name })) })],
+    });
+    const rule = (members: string): string[] => [`SecurityPolicy:deny in any {${members}} > any  drop`];
+    harness.apply(group('g', '192.0.2.1'), policy('g'));
+    harness.apply(policy('g', 'missing'), group('g', '192.0.2.1', '192.0.2.2'));
+    expect(harness.rules('a')).toEqual(rule('192.0.2.1 192.0.2.2'));
+    expect(harness.engine.problems.map(({ message }) => message)).toEqual(['held: Group/missing: Group/missing does not exist; its version before stays in force']);
+    harness.apply(group('missing', '192.0.2.9'));
+    expect(harness.rules('a')).toEqual(['SecurityPolicy:deny in any {192.0.2.1 192.0.2.2} {192.0.2.9} > any  drop']);
+    expect(harness.engine.problems).toEqual([]);
   });
 
   it("does not take an AddressSet for a policy's set of that name, nor for another table's own", () => {
