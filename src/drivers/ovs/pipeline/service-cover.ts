@@ -51,10 +51,11 @@ class Cover {
 
   matches(open: number | undefined): ServiceMatch[] {
     const counts = new Map<number, number>();
-    for (let protocol = 0; protocol < 256; protocol += 1) {
-      const candidates = this.protocolCandidates(protocol);
-      for (const winner of typeof candidates === 'number' ? [candidates] : candidates) counts.set(winner, (counts.get(winner) ?? 0) + 1);
-    }
+    const count = (winner: number, protocols: number): void => void counts.set(winner, (counts.get(winner) ?? 0) + protocols);
+    this.protocols((first, number, winner) => {
+      if (winner !== undefined) count(winner, number);
+      else for (const candidate of list(this.protocolCandidates(first))) count(candidate, 1);
+    });
     const opened = open === undefined ? undefined : (counts.get(open) ?? 0);
     let base = open;
     let best = 0;
@@ -65,8 +66,23 @@ class Cover {
       best = count;
     }
     if (base !== undefined && base !== open) this.found.push({ protocol: undefined, bits: 0, port: 0, winner: base });
-    for (let protocol = 0; protocol < 256; protocol += 1) this.protocol(protocol, base ?? -1);
+    this.protocols((first, number, winner) => {
+      if (winner !== undefined && winner === base) return;
+      for (let protocol = first; protocol < first + number; protocol += 1) this.protocol(protocol, base ?? -1);
+    });
     return this.found;
+  }
+
+  /** All protocols in order: neighbours that one segment decides come at once, with its winner. */
+  private protocols(visit: (first: number, number: number, winner: number | undefined) => void): void {
+    for (let protocol = 0, segment = 0; protocol < 256;) {
+      const first = protocol << 16;
+      while ((this.starts[segment + 1] ?? Infinity) <= first) segment += 1;
+      const alike = Math.min(256, Math.floor((this.starts[segment + 1] ?? Infinity) / 0x1_0000)) - protocol;
+      if (alike > 0) visit(protocol, alike, this.winners[segment] ?? 0);
+      else visit(protocol, 1, undefined);
+      protocol += Math.max(1, alike);
+    }
   }
 
   private protocolCandidates(protocol: number): Candidates {
@@ -148,6 +164,10 @@ class Cover {
   }
 }
 
+function list(candidates: Candidates): readonly number[] {
+  return typeof candidates === 'number' ? [candidates] : candidates;
+}
+
 function has(candidates: Candidates, winner: number): boolean {
   return typeof candidates === 'number' ? candidates === winner : candidates.includes(winner);
 }
@@ -162,15 +182,15 @@ function choose(candidates: Candidates, inherited: number, emit: (winner: number
 /** What both halves could have, else what either could. */
 function combine(a: Candidates, b: Candidates): Candidates {
   if (typeof a === 'number' && typeof b === 'number') return a === b ? a : [a, b];
-  const left = typeof a === 'number' ? [a] : a;
-  const right = typeof b === 'number' ? [b] : b;
+  const left = list(a);
+  const right = list(b);
   const common = left.filter((winner) => right.includes(winner));
   return common.length > 0 ? one(common) : one([...left, ...right.filter((winner) => !left.includes(winner))]);
 }
 
-function one(list: readonly number[]): Candidates {
-  const [only] = list;
-  return list.length === 1 && only !== undefined ? only : list;
+function one(winners: readonly number[]): Candidates {
+  const [only] = winners;
+  return winners.length === 1 && only !== undefined ? only : winners;
 }
 
 /** Of many children: the winners that most of them could have. */
@@ -179,7 +199,7 @@ function mostFrequent(children: number, candidatesOf: (child: number) => Candida
   let best = 0;
   for (let child = 0; child < children; child += 1) {
     const candidates = candidatesOf(child);
-    for (const winner of typeof candidates === 'number' ? [candidates] : candidates) {
+    for (const winner of list(candidates)) {
       const count = (counts.get(winner) ?? 0) + 1;
       counts.set(winner, count);
       if (count > best) best = count;
