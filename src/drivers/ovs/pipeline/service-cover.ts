@@ -39,10 +39,14 @@ export function coverServices(segments: Segments, open: number | undefined): Ser
 /** Winners that a part of the tree could have as its most general one. */
 type Candidates = number | readonly number[];
 
+/** A block of ports with one winner, or its halves. */
+type PortTree = number | { readonly candidates: Candidates; readonly low: PortTree; readonly high: PortTree };
+
 class Cover {
   private readonly starts: Uint32Array;
   private readonly winners: Uint32Array;
   private readonly found: ServiceMatch[] = [];
+  private readonly trees = new Map<number, PortTree>();
 
   constructor(segments: Segments) {
     this.starts = segments.starts;
@@ -90,7 +94,7 @@ class Cover {
     const shape = portShape(protocol);
     // Without ports the slot holds 0.
     if (shape === 'none' || this.uniform(first, 16)) return this.winnerAt(first);
-    return shape === 'ports' ? this.candidates(first, 16) : this.typeCandidates(first);
+    return shape === 'ports' ? candidatesOf(this.portTree(protocol)) : this.typeCandidates(first);
   }
 
   private protocol(protocol: number, inherited: number): void {
@@ -98,23 +102,26 @@ class Cover {
     const shape = portShape(protocol);
     const emit = (bits: number, port: number, winner: number): void => void this.found.push({ protocol, bits, port, winner });
     if (shape === 'none' || this.uniform(first, 16)) choose(this.winnerAt(first), inherited, (winner) => emit(0, 0, winner));
-    else if (shape === 'ports') this.ports(first, 16, inherited, emit);
+    else if (shape === 'ports') ports(this.portTree(protocol), first, 16, inherited, emit);
     else this.types(first, inherited, emit);
   }
 
   // ---- Ports: a binary tree -----------------------------------------------------------------------------------------
 
-  /** Of the aligned block of 2^bits numbers from `first`. */
-  private candidates(first: number, bits: number): Candidates {
-    if (this.uniform(first, bits)) return this.winnerAt(first);
-    return combine(this.candidates(first, bits - 1), this.candidates(first + 2 ** (bits - 1), bits - 1));
+  private portTree(protocol: number): PortTree {
+    const known = this.trees.get(protocol);
+    if (known !== undefined) return known;
+    const tree = this.tree(protocol << 16, 16);
+    this.trees.set(protocol, tree);
+    return tree;
   }
 
-  private ports(first: number, bits: number, inherited: number, emit: (bits: number, port: number, winner: number) => void): void {
-    const winner = choose(this.candidates(first, bits), inherited, (chosen) => emit(16 - bits, first & 0xffff, chosen));
-    if (this.uniform(first, bits)) return;
-    this.ports(first, bits - 1, winner, emit);
-    this.ports(first + 2 ** (bits - 1), bits - 1, winner, emit);
+  /** Of the aligned block of 2^bits numbers from `first`. */
+  private tree(first: number, bits: number): PortTree {
+    if (this.uniform(first, bits)) return this.winnerAt(first);
+    const low = this.tree(first, bits - 1);
+    const high = this.tree(first + 2 ** (bits - 1), bits - 1);
+    return { candidates: combine(candidatesOf(low), candidatesOf(high)), low, high };
   }
 
   private uniform(first: number, bits: number): boolean {
@@ -162,6 +169,18 @@ class Cover {
     }
     return low - 1;
   }
+}
+
+function candidatesOf(tree: PortTree): Candidates {
+  return typeof tree === 'number' ? tree : tree.candidates;
+}
+
+/** `first`: the first port of the tree's block of 2^bits. */
+function ports(tree: PortTree, first: number, bits: number, inherited: number, emit: (bits: number, port: number, winner: number) => void): void {
+  const winner = choose(candidatesOf(tree), inherited, (chosen) => emit(16 - bits, first & 0xffff, chosen));
+  if (typeof tree === 'number') return;
+  ports(tree.low, first, bits - 1, winner, emit);
+  ports(tree.high, first + 2 ** (bits - 1), bits - 1, winner, emit);
 }
 
 function list(candidates: Candidates): readonly number[] {
