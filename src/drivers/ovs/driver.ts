@@ -29,7 +29,8 @@ export interface SwitchSession {
   readonly ports: BridgePorts;
   /** All or nothing. They are copied as they come. */
   bundle(messages: Iterable<Uint8Array>): Promise<void>;
-  dump(filter: FlowFilter, use: (flow: FlowEntry) => void): Promise<void>;
+  /** Resolves with the number of flows. */
+  dump(filter: FlowFilter, use: (flow: FlowEntry) => void): Promise<number>;
   /** What cannot be in a bundle; resolves when the switch has done it. Refusals reject. */
   send(message: Uint8Array): Promise<void>;
 }
@@ -90,8 +91,12 @@ export class OvsDriver {
     const session = this.options.session();
     this.wanted = target;
     if (this.known !== session) return this.takeOver(session, target);
+    return this.change(session, this.actual, target);
+  }
+
+  private async change(session: SwitchSession, from: Actual, target: OvsTarget): Promise<Applied> {
     const bundle = new FlowBundle(session.version);
-    const { next, lost } = plan(this.actual, target, session.ports, this.planOptions(), bundle);
+    const { next, lost } = plan(from, target, session.ports, this.planOptions(), bundle);
     await this.commit(session, bundle.size, bundle.messages(), next);
     return { changed: bundle.size > 0, elements: bundle.size, lost: lost.size };
   }
@@ -101,7 +106,13 @@ export class OvsDriver {
     this.known = undefined;
     this.meters = new Set();
     const entries = new KnownLabels();
-    await session.dump({ ...OURS }, (entry) => entries.seen(entry));
+    const found = await session.dump({ ...OURS }, (entry) => entries.seen(entry));
+    // A bridge without flows of ours: nothing to compare.
+    if (found === 0) {
+      const applied = await this.change(session, { ...NOTHING, stamp: this.actual.stamp }, target);
+      this.options.log.info('ovs.built', { bridge: this.options.bridge, added: applied.elements });
+      return applied;
+    }
     const numbers = tableNumbers(target, new Map());
     const image = flowImage(target, session.ports, numbers, this.planOptions());
     const now = this.planOptions().now;
