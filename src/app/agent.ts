@@ -39,6 +39,7 @@ import { FilterQueries } from './filter-queries.js';
 import { HeldObjects } from './held-objects.js';
 import { HeldReplies } from './held-replies.js';
 import { hostAddresses, HostAddresses } from './host-addresses.js';
+import { KernelReplies } from './kernel-replies.js';
 import { auditLookups, loggedIds, loggedPackets, TrackedFlows } from './lookups.js';
 import { collectMetrics } from './metrics-collector.js';
 import { NameLearning } from './name-learning.js';
@@ -47,6 +48,7 @@ import { wireOvs, type OvsParts } from './ovs-wiring.js';
 import { OWN_SOURCE, OwnObjects } from './own-objects.js';
 import { PolicyIndex, policyKey } from './policy-index.js';
 import { PolicyQueries } from './policy-queries.js';
+import type { ReplyReader, ReplyWatch } from './reply-watch.js';
 import { StoredRuleNumbers } from './rule-numbers.js';
 import { AgentService } from './service.js';
 import { NOTHING_MORE, StatusReporter } from './status.js';
@@ -131,15 +133,13 @@ export class Agent {
       write: (text) => writeFileAtomic(join(config.stateDir, 'held.json'), text),
     }, log.child('held'));
     this.hostAddresses = new HostAddresses({ read: hostAddresses, clock, onChange: () => this.loop.markDirty('host addresses') });
-    const dnsDriver = new DnsDriver({
-      socket: this.nft, log: log.child('dns'), logGroup: config.dns.nflogGroup, onCommit: (generation) => (enforcement instanceof NftablesEnforcement ? enforcement.committedElsewhere(generation) : undefined),
-    });
+    const { watch, reader } = this.ovs === undefined ? this.buildKernelReplies(enforcement) : { watch: this.ovs.watch, reader: this.ovs.replies };
     this.names = new NameLearning({
-      driver: dnsDriver, reader: new native.NflogReader({ group: config.dns.nflogGroup, copyRange: 65_535 }),
+      watch, reader,
       store: { read: () => readTextFile(join(config.stateDir, 'dns.json')), write: (text) => writeFileAtomic(join(config.stateDir, 'dns.json'), text) },
       clock, log: log.child('dns'), minTtlSeconds: config.dns.minTTL, servers: config.dns.servers,
-      held: config.dns.holdReplies ? new HeldReplies({ driver: dnsDriver, sender: new native.PacketSender(), clock, log: log.child('dns') }) : undefined,
-      realize: () => this.realizeNames(),
+      held: config.dns.holdReplies ? new HeldReplies({ watch, clock, log: log.child('dns') }) : undefined,
+      realize: () => this.realizeNames(enforcement),
     });
     const engine = (numbers: RuleNumbers): PolicyEngine => new PolicyEngine({
       numbers, ...(config.cluster === '' ? {} : { cluster: config.cluster }), namesOf: (pattern) => this.names.addressesOf(pattern),
@@ -276,9 +276,10 @@ export class Agent {
     }
   }
 
-  private async realizeNames(): Promise<void> {
+  private async realizeNames(enforcement: Enforcement): Promise<void> {
     this.policies.namesChanged();
     await this.loop.flush('dns');
+    await enforcement.settled();
   }
 
   private linksChanged(): void {
@@ -332,6 +333,15 @@ export class Agent {
       flows: this.flowTable, clock, log: log.child('datapath'), logGroup: config.nflogGroup,
       sensor: config.ids.enabled ? config.ids.sensor : '', onDue: () => this.loop.markDirty('sweep'),
     });
+  }
+
+  private buildKernelReplies(enforcement: Enforcement): { watch: ReplyWatch; reader: ReplyReader } {
+    const { config, environment: { native, log } } = this;
+    const onCommit = (generation: number): void => (enforcement instanceof NftablesEnforcement ? enforcement.committedElsewhere(generation) : undefined);
+    return {
+      watch: new DnsDriver({ socket: this.nft, log: log.child('dns'), logGroup: config.dns.nflogGroup, onCommit }),
+      reader: new KernelReplies(new native.NflogReader({ group: config.dns.nflogGroup, copyRange: 65_535 }), new native.PacketSender()),
+    };
   }
 
   private buildIds(): IdsDriver {

@@ -1,11 +1,13 @@
 /** The Open vSwitch datapath, wired: one connection, one driver, one enforcement; the switch's database, and its connections. */
 import { dirname, join } from 'node:path';
+import { DnsWatch } from '../drivers/ovs/dns-watch.js';
 import { OvsDriver } from '../drivers/ovs/driver.js';
 import { labelTraffic } from '../drivers/ovs/label-traffic.js';
 import { ZONE } from '../drivers/ovs/pipeline/stages.js';
 import { Reports, type LoggedPacket } from '../drivers/ovs/reports.js';
 import { BridgeConnection } from '../drivers/ovs/session.js';
 import { SwitchDatabase } from '../drivers/ovs/switch-database.js';
+import { SwitchReplies } from '../drivers/ovs/switch-replies.js';
 import { ConnectionTracker } from '../drivers/ovs/tracker/tracker.js';
 import { TrackerFlowTable } from '../drivers/ovs/tracker/tracker-flow-table.js';
 import { UnixctlClient } from '../drivers/ovs/tracker/unixctl.js';
@@ -18,11 +20,15 @@ import { BridgeFlowTable } from './bridge-flow-table.js';
 import type { Config } from './config.js';
 import { OvsEnforcement } from './ovs-enforcement.js';
 import { ovsState } from './ovs-state.js';
+import type { ReplyReader, ReplyWatch } from './reply-watch.js';
 import type { DatapathState } from './status.js';
 
 export interface OvsParts {
   readonly enforcement: OvsEnforcement;
   readonly flows: FlowTable;
+  /** DNS replies to workloads. */
+  readonly replies: ReplyReader;
+  readonly watch: ReplyWatch;
   /** Connects to the bridge and to the database, in the background. */
   start(signal: AbortSignal): void;
   stop(): Promise<void>;
@@ -44,6 +50,8 @@ export interface OvsWiring {
 
 /** By this id the switch's reports come to us and to nobody else's connection. */
 const CONTROLLER = 0xdf77;
+/** A switch that takes in or lets go of 100,000 flows ends a round late. */
+const ROUND_MS = 60_000;
 /** Where the switch's sockets are when the database is not on this host's file system. */
 const RUN_DIRECTORY = '/run/openvswitch';
 
@@ -52,15 +60,20 @@ export function wireOvs({ config, native, links, clock, log, onDue, onLogged, on
   const bridge: BridgeConnection = new BridgeConnection({
     path: join(runDirectory(config.ovs), `${bridgeName}.mgmt`), bridge: bridgeName, controller: CONTROLLER, clock, log,
     onDue: (reason) => {
-      if (reason === 'flows') enforcement.distrust();
+      if (reason === 'flows') {
+        enforcement.distrust();
+        watch.distrust();
+      }
       if (reason === 'ports') driver.forgetAddresses().catch((error: unknown) => log.warn('ovs.forget_failed', { error: describeError(error) }));
       onDue(`bridge ${reason}`);
     },
     onPacket: (packet) => reports.take(packet),
   });
-  const reports = new Reports({ bridge: () => bridge, log, onLogged });
+  const replies = new SwitchReplies(() => bridge);
+  const watch = new DnsWatch({ session: () => bridge.session(), bridge: bridgeName, controller: CONTROLLER });
+  const reports = new Reports({ bridge: () => bridge, log, onLogged, replies });
   const control = new UnixctlClient({ directory: runDirectory(config.ovs), program: 'ovs-vswitchd', clock });
-  const driver: OvsDriver = new OvsDriver({ session: () => bridge.session(), clock, log, bridge: bridgeName, controller: CONTROLLER, nextRound: async () => void (await control.call('revalidator/wait', [])) });
+  const driver: OvsDriver = new OvsDriver({ session: () => bridge.session(), clock, log, bridge: bridgeName, controller: CONTROLLER, nextRound: async () => void (await control.call('revalidator/wait', [], { timeoutMs: ROUND_MS })) });
   const enforcement: OvsEnforcement = new OvsEnforcement({
     driver, bridge, bridgeName, tap: config.ids.enabled ? config.ids.tap : '',
     ports: {
@@ -87,7 +100,7 @@ export function wireOvs({ config, native, links, clock, log, onDue, onLogged, on
     unknown: () => (database.reason === '' ? `the switch has no bridge ${bridgeName}` : `the switch's database: ${database.reason}`),
   });
   return {
-    enforcement, flows,
+    enforcement, flows, replies, watch,
     start: (signal) => {
       bridge.start(signal);
       database.start(signal);

@@ -145,5 +145,5 @@ it('a switch that hangs is said to, and all is well when it goes on', async () =
     process.kill(pid, 'SIGCONT');
   }
   await realized();
-  await works();
+  expect(await works()).toBe(true);
 }, 60_000);

@@ -105,6 +105,7 @@ it('a switch that is killed and comes back empty enforces again', async () => {
   process.kill(Number(readFileSync(join(bridge.directory, 'ovs-vswitchd.pid'), 'utf8')), 'SIGKILL');
   await bridge.start();
   await enforced(20_000);
+  expect(await listing()).not.toEqual([]);
 });
 
 it('cleanup removes its flows and nothing else: a bridge in secure mode forwards nothing then', async () => {

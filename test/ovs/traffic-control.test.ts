@@ -32,7 +32,7 @@ async function load(...documents: readonly Manifest[]): Promise<void> {
 
 /** Frames that a device of a namespace gets while `during` runs, as tcpdump prints them. */
 async function captured(netns: string, device: string, filter: string, during: () => Promise<unknown>): Promise<string[]> {
-  const sniffing = command('ip', ['netns', 'exec', netns, 'timeout', '2', 'tcpdump', '-n', '-l', '-i', device, filter], { timeoutMs: 8_000 });
+  const sniffing = command('ip', ['netns', 'exec', netns, 'timeout', '3', 'tcpdump', '-n', '-l', '-i', device, filter], { timeoutMs: 8_000 });
   await new Promise((resolve) => setTimeout(resolve, 1_000));
   await during();
   return (await sniffing).stdout.split('\n').filter((line) => line !== '');
@@ -98,6 +98,7 @@ it.each([
 it('sends traffic round by another device, and on from where it comes back', async () => {
   // A wire with a bridge in the middle: what goes in at one end comes out of the other.
   const wire = `${world.host}-wire`;
+  await command('ip', ['netns', 'del', wire]);
   await mustRun('ip', ['netns', 'add', wire]);
   world.cleanup.defer('wire', async () => void (await command('ip', ['netns', 'del', wire])));
   await mustRun('ip', ['-n', wire, 'link', 'add', 'bridge', 'type', 'bridge', 'ageing_time', '0', 'mcast_snooping', '0']).catch(() => undefined);

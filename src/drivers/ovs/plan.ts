@@ -13,7 +13,7 @@ import { baseFlows } from './pipeline/base-flows.js';
 import type { Flow, FlowSink } from './pipeline/flow.js';
 import { keepsConnections, labelFlows, type Stamped } from './pipeline/label-flows.js';
 import { layer2Flows } from './pipeline/layer2-flows.js';
-import { filterFlows, floodFlows, knownPortFlows, reportFlows, returnFlows, type BridgePort } from './pipeline/port-flows.js';
+import { filterFlows, floodFlows, knownPortFlows, LOCAL, localFlows, reportFlows, returnFlows, type BridgePort } from './pipeline/port-flows.js';
 import { ruleFlowChanges } from './pipeline/rule-flows.js';
 import type { BridgePorts, OvsTarget } from './target.js';
 
@@ -113,10 +113,11 @@ export function flowImage(target: OvsTarget, ports: BridgePorts, numbers: Readon
   const image = new Map<string, { flow: Flow; text: string }>();
   const put = (flow: Flow): void => void image.set(flowKey(flow), { flow, text: flowText(flow) });
   const bridge = [...ports].map(([name, { number }]): BridgePort => ({ number, floods: !target.taps.has(name), declared: (target.frames.get(name)?.mac ?? '') !== '' }));
+  const own = [...ports.values()].find(({ number }) => number === LOCAL);
   const failOpen = [...target.filters.values()].every((filter) => filter.failOpen);
   const numberOf = (name: string | undefined): number | undefined => ports.get(name ?? '')?.number;
   const returns = [...target.returns].flatMap((name) => numberOf(name) ?? []);
-  for (const flow of [...baseFlows(), ...knownPortFlows(bridge, failOpen), ...floodFlows(bridge), ...reportFlows(bridge, options.controller), ...returnFlows(returns)]) put(flow);
+  for (const flow of [...baseFlows(), ...knownPortFlows(bridge, failOpen), ...floodFlows(bridge), ...reportFlows(bridge, options.controller), ...returnFlows(returns), ...localFlows(own?.mac)]) put(flow);
   for (const [name, filter] of target.filters) {
     const port = ports.get(name);
     if (port === undefined) continue;
@@ -134,13 +135,13 @@ export function flowImage(target: OvsTarget, ports: BridgePorts, numbers: Readon
 }
 
 function flowKey({ table, priority, match }: Flow): string {
-  return `${table} ${priority} ${text(match)}`;
+  return `${table} ${priority} ${asText(match)}`;
 }
 
 function flowText({ cookie, actions }: Flow): string {
-  return `${cookie} ${text(actions)}`;
+  return `${cookie} ${asText(actions)}`;
 }
 
-function text(value: unknown): string {
+function asText(value: unknown): string {
   return JSON.stringify(value, (_, item: unknown) => (typeof item === 'bigint' ? `${item}n` : item instanceof Uint8Array ? [...item].join() : item));
 }

@@ -38,7 +38,7 @@ const NO_MAC = '00:00:00:00:00:00';
 export class BridgeConnection {
   private connection: OpenFlowConnection | undefined;
   private current: SwitchSession | undefined;
-  private readonly ports = new Map<string, { readonly number: number }>();
+  private readonly ports = new Map<string, { readonly number: number; readonly mac: string }>();
   private reason = 'not connected yet';
   private quiet = 0;
 
@@ -176,15 +176,16 @@ export class BridgeConnection {
       return;
     }
     // Ports are numbered in 16 bits (LOCAL is 0xfffe there); others are not ports that anything is forwarded to.
-    this.ports.set(port.name, { number: port.number & 0xffff });
+    this.ports.set(port.name, { number: port.number & 0xffff, mac: port.mac });
   }
 
   private portStatus({ reason, port }: PortStatus): void {
-    const before = this.ports.get(port.name)?.number;
+    const before = this.ports.get(port.name);
     if (reason === 'delete') {
-      if (before === (port.number & 0xffff)) this.ports.delete(port.name);
+      if (before?.number === (port.number & 0xffff)) this.ports.delete(port.name);
     } else this.note(port);
-    if (before !== this.ports.get(port.name)?.number) this.options.onDue('ports');
+    const now = this.ports.get(port.name);
+    if (before?.number !== now?.number || before?.mac !== now?.mac) this.options.onDue('ports');
   }
 
   /** Changes of this very connection come abbreviated and are no news. */

@@ -24,6 +24,6 @@ export interface OvsTarget extends Target {
 }
 
 /** Ports of the bridge by name, as the switch has them. Filters whose interface is no port wait. */
-export type BridgePorts = ReadonlyMap<string, Pick<BridgePort, 'number'>>;
+export type BridgePorts = ReadonlyMap<string, Pick<BridgePort, 'number'> & { /** Of the device itself. */ readonly mac: string }>;
 
 export const EMPTY_OVS_TARGET: OvsTarget = { filters: new Map(), tables: new Map(), frames: new Map(), taps: new Set(), returns: new Set() };

@@ -58,12 +58,12 @@ export function resubmit(table: number): Action {
 }
 
 /** Sets bits of the flags register, leaves the others. */
-export function raise(flags: number): Action {
-  return { type: 'set_field', field: register(REGISTER.flags), value: flags, mask: flags };
+export function raise(bits: number): Action {
+  return { type: 'set_field', field: register(REGISTER.flags), value: bits, mask: bits };
 }
 
-export function lower(flags: number): Action {
-  return { type: 'set_field', field: register(REGISTER.flags), value: 0, mask: flags };
+export function lower(bits: number): Action {
+  return { type: 'set_field', field: register(REGISTER.flags), value: 0, mask: bits };
 }
 
 /** Match on flags: those of `on` set, those of `off` not. */
@@ -74,8 +74,8 @@ export function flags(on: number, off = 0): MaskedValue {
 export const ALL_FLAGS = Object.values(FLAG).reduce((all, flag) => all | flag, 0);
 
 /** A part of the metadata field or of a wide one. */
-export function setPart(part: Subfield, value: number): Action {
-  return { type: 'load', target: part, value };
+export function setPart(target: Subfield, value: number): Action {
+  return { type: 'load', target, value };
 }
 
 export function move(source: Subfield | FieldName, target: Subfield | FieldName): Action {

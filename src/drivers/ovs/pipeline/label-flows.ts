@@ -32,12 +32,12 @@ function verdictFlows(label: LabelInfo, stamp: number): Flow[] {
     const flag = (label.log ? FLAG.log : 0) | (label.action === 'reject' ? FLAG.reject : 0);
     return [flow(100, {}, name, ...(flag === 0 ? [] : [raise(flag), goTo(TABLE.REFUSE)]))];
   }
-  const word = [
+  const noted = [
     set(label.side === 'out' ? REGISTER.labelOut : REGISTER.labelIn, label.id),
     setPart(subfield('metadata', STAMP_BITS[label.side], 32), label.stateless ? 0 : stamp),
   ];
   const reply = { [register(REGISTER.flags)]: flags(FLAG.turned) };
-  const pass = [...word, goTo(accepted)];
+  const pass = [...noted, goTo(accepted)];
   const flows = [flow(100, {}, name, ...(label.log ? [raise(FLAG.log), resubmit(TABLE.REPORT), lower(FLAG.log)] : []), ...pass)];
   // A stateless rule admits the direction that it matches, and no replies.
   if (label.stateless) flows.push(flow(120, reply));

@@ -72,6 +72,12 @@ function redirects({ redirects: to, mirrors, port }: PortFilter, flow: (table: n
   ];
 }
 
+/** The host's own address on the bridge need not be learned: what goes there begins a connection from the first packet on. */
+export function localFlows(mac: string | undefined): Flow[] {
+  if (mac === undefined || mac === '') return [];
+  return [{ table: TABLE.MACS, priority: 90, cookie: cookie(CATEGORY.port, LOCAL), match: { eth_dst: macNumber(mac) }, actions: [set(REGISTER.port, LOCAL)] }];
+}
+
 /** Ports by which redirected traffic comes back: it goes on to where it was going. */
 export function returnFlows(ports: readonly number[]): Flow[] {
   return ports.map((port) => ({

@@ -105,9 +105,9 @@ describe('ports of a bridge', () => {
   it('are listed by name, with what is known of each', () => {
     load();
     expect(bridgePorts(replica, 'br-int')).toEqual([
-      { name: 'eth0', port: 'bond0', uuid: uuid(22), ofport: 2, type: 'internal', mac: '', linkUp: false, error: '' },
-      { name: 'eth1', port: 'bond0', uuid: uuid(21), type: '', mac: '', linkUp: false, error: 'could not open network device eth1 (No such device)' },
-      { name: 'pod-a', port: 'pod-a', uuid: uuid(20), ofport: 3, ifindex: 12, type: '', mac: '02:00:00:00:00:01', linkUp: true, tag: 7, error: '', owner: { manager: 'antrea', workload: { kind: 'Pod', namespace: 'n', name: 'a' }, addresses: [], active: true } },
+      { name: 'eth0', port: 'bond0', uuid: uuid(22), portUuid: uuid(11), own: false, options: {}, ofport: 2, type: 'internal', mac: '', linkUp: false, error: '' },
+      { name: 'eth1', port: 'bond0', uuid: uuid(21), portUuid: uuid(11), own: false, options: {}, type: '', mac: '', linkUp: false, error: 'could not open network device eth1 (No such device)' },
+      { name: 'pod-a', port: 'pod-a', uuid: uuid(20), portUuid: uuid(10), own: false, options: {}, ofport: 3, ifindex: 12, type: '', mac: '02:00:00:00:00:01', linkUp: true, tag: 7, error: '', owner: { manager: 'antrea', workload: { kind: 'Pod', namespace: 'n', name: 'a' }, addresses: [], active: true } },
     ]);
     expect([bridgePorts(replica, 'br-ex'), bridgePorts(replica, 'br-none')]).toEqual([[], []]);
   });
