@@ -7,6 +7,7 @@ import { peerAccess } from '../api/peer-access.js';
 import { ApiServer } from '../api/server.js';
 import { FlowService } from '../connections/flow-service.js';
 import { NOT_APPLICABLE_ID } from '../compile/label-ids.js';
+import { OvsPorts } from '../discovery/ovs-ports.js';
 import { AuditLog } from '../drivers/audit/audit-log.js';
 import { IdsDriver } from '../drivers/ids/ids.js';
 import { ChildProcessRunner } from '../drivers/ids/process-runner.js';
@@ -30,7 +31,7 @@ import { FileSource } from '../sources/file/file-source.js';
 import { LocalStore } from '../sources/file/local-store.js';
 import type { Config } from './config.js';
 import { Datapath } from './datapath.js';
-import { DesiredState, type NamedSource } from './desired.js';
+import { DesiredState, DISCOVERY_SOURCE, type NamedSource } from './desired.js';
 import { Differences } from './diff.js';
 import { DriftWatch } from './drift-watch.js';
 import type { Enforcement } from './enforcement.js';
@@ -39,6 +40,7 @@ import { FilterQueries } from './filter-queries.js';
 import { HeldObjects } from './held-objects.js';
 import { HeldReplies } from './held-replies.js';
 import { hostAddresses, HostAddresses } from './host-addresses.js';
+import { KernelReplies } from './kernel-replies.js';
 import { auditLookups, loggedIds, loggedPackets, TrackedFlows } from './lookups.js';
 import { collectMetrics } from './metrics-collector.js';
 import { NameLearning } from './name-learning.js';
@@ -47,6 +49,7 @@ import { wireOvs, type OvsParts } from './ovs-wiring.js';
 import { OWN_SOURCE, OwnObjects } from './own-objects.js';
 import { PolicyIndex, policyKey } from './policy-index.js';
 import { PolicyQueries } from './policy-queries.js';
+import type { ReplyReader, ReplyWatch } from './reply-watch.js';
 import { StoredRuleNumbers } from './rule-numbers.js';
 import { AgentService } from './service.js';
 import { NOTHING_MORE, StatusReporter } from './status.js';
@@ -96,6 +99,7 @@ export class Agent {
   private readonly names: NameLearning;
   private readonly hostAddresses: HostAddresses;
   private readonly ovs: OvsParts | undefined;
+  private readonly ports: OvsPorts | undefined;
 
   constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
     const { native, clock, log } = environment;
@@ -116,6 +120,9 @@ export class Agent {
       }),
       { name: OWN_SOURCE, source: own },
     ];
+    this.ports = this.ovs === undefined || !config.ovs.discoverPorts ? undefined : this.buildPorts(this.ovs);
+    // Behind all others: what is declared stands.
+    if (this.ports !== undefined) this.sources.push({ name: DISCOVERY_SOURCE, source: this.ports });
     this.numbers = new StoredFilterNumbers({
       read: () => readTextFile(join(config.stateDir, 'filters.json')),
       write: (text) => writeFileAtomic(join(config.stateDir, 'filters.json'), text),
@@ -131,15 +138,13 @@ export class Agent {
       write: (text) => writeFileAtomic(join(config.stateDir, 'held.json'), text),
     }, log.child('held'));
     this.hostAddresses = new HostAddresses({ read: hostAddresses, clock, onChange: () => this.loop.markDirty('host addresses') });
-    const dnsDriver = new DnsDriver({
-      socket: this.nft, log: log.child('dns'), logGroup: config.dns.nflogGroup, onCommit: (generation) => (enforcement instanceof NftablesEnforcement ? enforcement.committedElsewhere(generation) : undefined),
-    });
+    const { watch, reader } = this.ovs === undefined ? this.buildKernelReplies(enforcement) : { watch: this.ovs.watch, reader: this.ovs.replies };
     this.names = new NameLearning({
-      driver: dnsDriver, reader: new native.NflogReader({ group: config.dns.nflogGroup, copyRange: 65_535 }),
+      watch, reader,
       store: { read: () => readTextFile(join(config.stateDir, 'dns.json')), write: (text) => writeFileAtomic(join(config.stateDir, 'dns.json'), text) },
       clock, log: log.child('dns'), minTtlSeconds: config.dns.minTTL, servers: config.dns.servers,
-      held: config.dns.holdReplies ? new HeldReplies({ driver: dnsDriver, sender: new native.PacketSender(), clock, log: log.child('dns') }) : undefined,
-      realize: () => this.realizeNames(),
+      held: config.dns.holdReplies ? new HeldReplies({ watch, clock, log: log.child('dns') }) : undefined,
+      realize: () => this.realizeNames(enforcement),
     });
     const engine = (numbers: RuleNumbers): PolicyEngine => new PolicyEngine({
       numbers, ...(config.cluster === '' ? {} : { cluster: config.cluster }), namesOf: (pattern) => this.names.addressesOf(pattern),
@@ -213,9 +218,9 @@ export class Agent {
     await this.audit.start();
     this.nflog.start((packets) => this.audit.onPackets(packets));
     await this.tap?.ensure();
+    this.ovs?.start(signal);
     await Promise.all(this.sources.map(({ source }) => source.start(signal)));
     for (const { name, source } of this.sources) source.onChange(() => this.loop.markDirty(`source ${name}`));
-    this.ovs?.start(signal);
     this.loop.start(signal);
     await this.api.start();
     await this.metricsServer?.start(signal);
@@ -276,9 +281,10 @@ export class Agent {
     }
   }
 
-  private async realizeNames(): Promise<void> {
+  private async realizeNames(enforcement: Enforcement): Promise<void> {
     this.policies.namesChanged();
     await this.loop.flush('dns');
+    await enforcement.settled();
   }
 
   private linksChanged(): void {
@@ -318,9 +324,20 @@ export class Agent {
   private buildOvs(): OvsParts {
     const { config, environment: { native, clock, log } } = this;
     return wireOvs({
-      config, native, links: this.links, clock, log: log.child('ovs'),
+      config, native, links: this.links, netdev: new NetdevDriver({ socket: this.nft, log: log.child('netdev') }), clock, log: log.child('ovs'),
       onDue: (reason) => this.loop.markDirty(reason), onLogged: (packet) => this.audit.onPackets(loggedPackets(this.datapath, packet)),
       onRepaired: () => this.metrics.driftRepairs.inc({}),
+      discovery: () => this.ports?.problems ?? [],
+    });
+  }
+
+  private buildPorts(ovs: OvsParts): OvsPorts {
+    const { config, sources, environment: { clock, log } } = this;
+    const file = join(config.stateDir, 'ports.json');
+    const others = [...sources];
+    return new OvsPorts({
+      feed: ovs.ports, declared: () => others.map(({ source }) => source.snapshot().objects), clock, log: log.child('discovery'),
+      store: { read: () => readTextFile(file), write: (text) => writeFileAtomic(file, text) },
     });
   }
 
@@ -332,6 +349,15 @@ export class Agent {
       flows: this.flowTable, clock, log: log.child('datapath'), logGroup: config.nflogGroup,
       sensor: config.ids.enabled ? config.ids.sensor : '', onDue: () => this.loop.markDirty('sweep'),
     });
+  }
+
+  private buildKernelReplies(enforcement: Enforcement): { watch: ReplyWatch; reader: ReplyReader } {
+    const { config, environment: { native, log } } = this;
+    const onCommit = (generation: number): void => (enforcement instanceof NftablesEnforcement ? enforcement.committedElsewhere(generation) : undefined);
+    return {
+      watch: new DnsDriver({ socket: this.nft, log: log.child('dns'), logGroup: config.dns.nflogGroup, onCommit }),
+      reader: new KernelReplies(new native.NflogReader({ group: config.dns.nflogGroup, copyRange: 65_535 }), new native.PacketSender()),
+    };
   }
 
   private buildIds(): IdsDriver {

@@ -132,8 +132,7 @@ export class Datapath {
 
   async cleanup(): Promise<string[]> {
     const removed = await this.options.enforcement.cleanup();
-    await this.options.names.cleanup();
-    return [...removed, 'table inet dfw_dns'];
+    return [...removed, ...(await this.options.names.cleanup())];
   }
 
   private async applyNames(world: Realized['world']): Promise<{ changed: boolean; problems: Problem[] }> {

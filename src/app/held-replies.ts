@@ -1,25 +1,19 @@
 /**
  * DNS replies that wait until what they say is in force: a workload that connects as soon as it has its answer finds the address
- * known. The kernel drops such a reply and gives us a copy, which goes to the workload's interface later. It holds replies only as long
- * as we renew that we are here.
+ * known. The datapath gives such a reply to us instead, and we let it go later. It holds replies only as long as we renew that we are here.
  */
-import { withUdpChecksum } from '../dns/checksum.js';
-import type { DnsDriver } from '../drivers/nftables/dns-driver.js';
-import { HELD_PREFIX } from '../drivers/nftables/dns-layout.js';
 import { describeError } from '../model/errors.js';
-import { decodePacket, ETHERTYPE_IPV4 } from '../model/packet-headers.js';
-import type { NflogPacket, PacketSender } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
+import type { ReplyWatch, SeenReply } from './reply-watch.js';
 
 export interface HeldRepliesOptions {
-  readonly driver: Pick<DnsDriver, 'hold'>;
-  readonly sender: PacketSender;
+  readonly watch: Pick<ReplyWatch, 'hold'>;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
-/** A third of the time that the kernel holds without hearing from us. */
+/** A third of the time that the datapath holds without hearing from us. */
 const RENEW_MS = 1_000;
 /** As in Antrea: a reply whose address cannot be realized in this time never comes. */
 const PATIENCE_MS = 2_000;
@@ -32,18 +26,18 @@ export class HeldReplies {
 
   constructor(private readonly options: HeldRepliesOptions) {}
 
-  /** Replies to these interfaces are held from now on; the table must be there. */
+  /** Replies to these interfaces are held from now on; the datapath must show them. */
   async follow(interfaces: readonly string[]): Promise<void> {
     this.interfaces = interfaces;
     this.cancelRenewal?.();
     await this.renew();
   }
 
-  /** Hands the held ones among the packets on when `realized` is done; never, when it fails or takes too long. */
-  release(packets: readonly NflogPacket[], realized: Promise<void> | undefined): void {
-    const held = packets.filter(({ prefix }) => prefix === HELD_PREFIX);
+  /** Hands the held ones among the replies on when `realized` is done; never, when it fails or takes too long. */
+  release(replies: readonly SeenReply[], realized: Promise<void> | undefined): void {
+    const held = replies.flatMap(({ letGo }) => letGo ?? []);
     if (held.length === 0) return;
-    if (realized === undefined) this.send(held);
+    if (realized === undefined) this.letGo(held);
     else {
       let late = false;
       const cancel = this.options.clock.after(PATIENCE_MS, () => {
@@ -53,7 +47,7 @@ export class HeldReplies {
       realized.then(
         () => {
           cancel();
-          if (!late) this.send(held);
+          if (!late) this.letGo(held);
         },
         (error: unknown) => {
           cancel();
@@ -69,7 +63,6 @@ export class HeldReplies {
     this.cancelRenewal?.();
     await this.renewing;
     if (this.interfaces.length > 0) await this.hold([]);
-    this.options.sender.close();
   }
 
   private async renew(): Promise<void> {
@@ -84,18 +77,16 @@ export class HeldReplies {
   /** A failure lets replies pass in time: nothing waits for us. */
   private async hold(interfaces: readonly string[]): Promise<void> {
     try {
-      await this.options.driver.hold(interfaces);
+      await this.options.watch.hold(interfaces);
     } catch (error) {
       this.options.log.warn('dns.not_holding', { error: describeError(error) });
     }
   }
 
-  private send(packets: readonly NflogPacket[]): void {
-    for (const { ethertype, payload, outdev } of packets) {
-      const { transportOffset } = decodePacket(ethertype, payload);
-      if (transportOffset === undefined || payload.length < transportOffset + 8) continue;
+  private letGo(held: readonly (() => void)[]): void {
+    for (const letGo of held) {
       try {
-        this.options.sender.send({ interfaceIndex: outdev, ethertype, packet: withUdpChecksum(payload, ethertype === ETHERTYPE_IPV4, transportOffset) });
+        letGo();
       } catch (error) {
         this.options.log.warn('dns.reply_lost', { replies: 1, error: describeError(error) });
       }

@@ -8,20 +8,19 @@ import { matchesPattern } from '../dns/pattern.js';
 import { nameAnswer, normalName } from '../dns/reply.js';
 import { NameCache, type CachedName } from '../dns/name-cache.js';
 import { ReplyPackets } from '../dns/reply-packets.js';
-import type { DnsDriver } from '../drivers/nftables/dns-driver.js';
 import type { Problem } from '../compile/problem.js';
 import { compareText } from '../compile/world.js';
 import { describeError } from '../model/errors.js';
 import type { FqdnAddressView } from '../model/views.js';
-import type { NflogPacket, NflogReader } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
 import type { NumberStore } from './stored-numbers.js';
 import type { HeldReplies } from './held-replies.js';
+import type { ReplyReader, ReplyWatch, SeenReply } from './reply-watch.js';
 
 export interface NameLearningOptions {
-  readonly driver: DnsDriver;
-  readonly reader: NflogReader;
+  readonly watch: ReplyWatch;
+  readonly reader: ReplyReader;
   readonly store: NumberStore;
   readonly clock: Clock;
   readonly log: Logger;
@@ -47,7 +46,7 @@ export class NameLearning {
   private readonly packets = new ReplyPackets();
   private readonly servers = new BlockList();
   private interfaces: readonly string[] = [];
-  /** What the table was made for; undefined: to be compared with the kernel. */
+  /** What the datapath was made to show; undefined: to be compared with it. */
   private inForce: string | undefined;
   private patterns = '';
   /** The last change of names that is not in force yet. */
@@ -92,7 +91,7 @@ export class NameLearning {
     }
   }
 
-  /** Follows the rules. A table that could not be made is a problem, and is tried again with the next apply. */
+  /** Follows the rules. A datapath that could not be made to show replies is a problem, and is tried again with the next apply. */
   async apply({ patterns, interfaces }: NamesInForce): Promise<{ readonly changed: boolean; readonly problem?: Problem }> {
     const wanted = [...patterns].sort();
     if (wanted.join(' ') !== this.patterns) {
@@ -100,11 +99,11 @@ export class NameLearning {
       this.cache.want(wanted);
     }
     this.interfaces = [...interfaces].sort();
-    const text = this.interfaces.join(' ');
-    if (text === this.inForce) return { changed: false };
     try {
+      const text = this.interfaces.length === 0 ? '' : `${this.interfaces.join(' ')} ${this.options.watch.key(this.interfaces)}`;
+      if (text === this.inForce) return { changed: false };
       if (interfaces.length > 0) this.startReading();
-      const changed = await this.options.driver.apply(this.interfaces);
+      const changed = await this.options.watch.apply(this.interfaces);
       this.inForce = text;
       await this.options.held?.follow(this.interfaces);
       return { changed };
@@ -112,26 +111,27 @@ export class NameLearning {
       this.inForce = undefined;
       const message = `answers of DNS servers are not seen: ${describeError(error)}`;
       this.options.log.warn('dns.failed', { error: message });
-      return { changed: false, problem: { object: 'inet dfw_dns', path: '', message } };
+      return { changed: false, problem: { object: this.options.watch.object, path: '', message } };
     }
   }
 
-  /** Looks at the table only after somebody committed something. */
+  /** Looks only after somebody committed something. */
   async drifted(): Promise<string | undefined> {
     if (this.inForce === undefined) return undefined;
-    const generation = await this.options.driver.generation();
+    const generation = await this.options.watch.generation();
     if (generation === this.generation) return undefined;
     this.generation = generation;
-    if (!(await this.options.driver.differs(this.interfaces))) return undefined;
+    if (!(await this.options.watch.differs(this.interfaces))) return undefined;
     this.inForce = undefined;
-    return 'table inet dfw_dns differs';
+    return `what ${this.options.watch.object} shows of DNS replies differs`;
   }
 
-  async cleanup(): Promise<void> {
-    await this.options.driver.cleanup();
+  /** What was removed. */
+  cleanup(): Promise<string[]> {
+    return this.options.watch.cleanup();
   }
 
-  /** The table stays: nobody reads the copies, and all replies pass. */
+  /** What shows replies stays: nobody reads it, and all replies pass. */
   async stop(): Promise<void> {
     await this.options.held?.stop();
     if (this.reading) this.options.reader.stop();
@@ -143,14 +143,14 @@ export class NameLearning {
 
   private startReading(): void {
     if (this.reading) return;
-    this.options.reader.start((packets) => this.onPackets(packets));
+    this.options.reader.start((replies) => this.onReplies(replies));
     this.reading = true;
   }
 
-  private onPackets(packets: readonly NflogPacket[]): void {
+  private onReplies(replies: readonly SeenReply[]): void {
     let changed = false;
-    for (const packet of packets) {
-      for (const { server, bytes } of this.packets.messages(packet)) {
+    for (const reply of replies) {
+      for (const { server, bytes } of this.packets.messages(reply)) {
         if (this.options.servers.length > 0 && !this.servers.check(server, familyOf(server))) continue;
         const answer = nameAnswer(bytes);
         if (answer !== undefined) changed = this.learn(answer) || changed;
@@ -158,7 +158,7 @@ export class NameLearning {
     }
     if (changed) this.changed();
     // Also a reply that says nothing new waits for those before it.
-    this.options.held?.release(packets, this.realizing);
+    this.options.held?.release(replies, this.realizing);
   }
 
   private learn(answer: NameAnswer): boolean {

@@ -49,10 +49,9 @@ it('5. an ACNP that only allows isolates nobody, for TCP, UDP and SCTP', async (
   await cluster.expectReach([cluster.all('Con'), TCP80, TCP81, udp(81), sctp(81)]);
 });
 
-it('6. drop of egress from pods a to namespace z, for TCP, UDP and SCTP', async () => {
-  const ports = ['TCP', 'UDP', 'SCTP'].map((protocol) => port(80, protocol));
-  await cluster.policies(acnp('drop-a-to-z', { appliedTo: [pods('a')], egress: [{ action: 'Drop', to: [namespace('z')], ports }] }));
-  await cluster.expectReach([cluster.all('Con').set('*/a', 'z/*', 'Drp'), TCP80, udp(80), sctp(80)], [cluster.all('Con'), TCP81, udp(81), sctp(81)]);
+it.each([['TCP and UDP', ['TCP', 'UDP'], [tcp, udp]], ['SCTP', ['SCTP'], [sctp]]] as const)('6. drop of egress from pods a to namespace z, for %s', async (_, protocols, kinds) => {
+  await cluster.policies(acnp('drop-a-to-z', { appliedTo: [pods('a')], egress: [{ action: 'Drop', to: [namespace('z')], ports: protocols.map((protocol) => port(80, protocol)) }] }));
+  await cluster.expectReach([cluster.all('Con').set('*/a', 'z/*', 'Drp'), ...kinds.map((kind) => kind(80))], [cluster.all('Con'), ...kinds.map((kind) => kind(81))]);
 });
 
 it('7. drop of all ingress of a namespace, without from: also between its own pods, not of a pod with itself', async () => {
@@ -107,12 +106,13 @@ it('11. drop by source port: the range that clients use, alone and with a destin
   await cluster.expectReach([bound, TCP80, TCP81], [cluster.all('Con'), tcp(8080)]);
 });
 
-it('12. reject: a reset for TCP, an ICMP error for the rest; egress and ingress', async () => {
-  const ports = ['TCP', 'UDP', 'SCTP'].map((protocol) => port(80, protocol));
+it.each([['a reset for TCP, an ICMP error for UDP', ['TCP', 'UDP'], [tcp, udp]], ['an ICMP error for SCTP', ['SCTP'], [sctp]]] as const)('12. reject: %s; egress and ingress', async (_, protocols, kinds) => {
+  const ports = protocols.map((protocol) => port(80, protocol));
+  const [bound, free] = [kinds.map((kind) => kind(80)), kinds.map((kind) => kind(81))];
   await cluster.policies(acnp('reject-a-to-z', { appliedTo: [pods('a')], egress: [{ action: 'Reject', to: [namespace('z')], ports }] }));
-  await cluster.expectReach([cluster.all('Con').set('*/a', 'z/*', 'Rej'), TCP80, udp(80), sctp(80)], [cluster.all('Con'), TCP81, udp(81)]);
+  await cluster.expectReach([cluster.all('Con').set('*/a', 'z/*', 'Rej'), ...bound], [cluster.all('Con'), ...free]);
   await cluster.policies(acnp('reject-z-to-a', { appliedTo: [pods('a')], ingress: [{ action: 'Reject', from: [namespace('z')], ports }] }));
-  await cluster.expectReach([cluster.all('Con').set('z/*', '*/a', 'Rej'), TCP80, udp(80), sctp(80)], [cluster.all('Con'), TCP81, udp(81)]);
+  await cluster.expectReach([cluster.all('Con').set('z/*', '*/a', 'Rej'), ...bound], [cluster.all('Con'), ...free]);
 });
 
 const [CLIENT, SERVERS] = [pods('c', 'z'), [pods('a', 'x'), pods('b', 'y')]];

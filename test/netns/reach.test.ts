@@ -9,7 +9,7 @@ let world: World;
 let reach: Reach;
 beforeAll(async () => {
   world = await createWorld({ workloads: 3, outside: true });
-  await world.ovs?.forwardAll();
+  await world.ovs?.forwardAll(world.workloads);
   reach = await startReach(world);
   for (const workload of world.workloads) await reach.endpoint(workload.name, workload.netns);
   await reach.endpoint('host', world.host, { ipv4: HOST_IPV4, ipv6: HOST_IPV6 });

@@ -11,7 +11,7 @@ let world: World;
 let probe: Probe;
 beforeAll(async () => {
   world = await createWorld({ workloads: 4, outside: true });
-  await world.ovs?.forwardAll();
+  await world.ovs?.forwardAll(world.workloads);
   probe = await startProbe(world);
 });
 afterAll(() => world.close());

@@ -143,7 +143,10 @@ export class WorldSwitch {
   }
 
   /** Until somebody gives it flows, the bridge forwards nothing: now it is a plain switch, as a host without an agent is a plain router. */
-  async forwardAll(): Promise<void> {
+  async forwardAll(workloads: readonly WorldWorkload[]): Promise<void> {
+    for (const [port, mac] of [...workloads.map((workload) => [workload.interface, workload.mac] as const), [WORLD_BRIDGE, BRIDGE_MAC] as const]) {
+      await this.appctl('fdb/add', WORLD_BRIDGE, port, '0', mac);
+    }
     await this.ofctl('add-flow', 'priority=0,actions=NORMAL');
   }
 
@@ -346,6 +349,8 @@ async function prepare(netns: string, isHost: boolean, behindSwitch: boolean): P
     ['net/ipv6/conf/default/accept_dad', '0'],
     ['net/ipv6/conf/default/accept_ra', '0'],
     ['net/ipv6/conf/default/router_solicitations', '0'],
+    // Behind a switch the host routes from a port to another of the same device, and would have workloads go past it.
+    ['net/ipv6/conf/default/accept_redirects', '0'],
     // A switch in user space may take its time. TCP would send again after 10 ms, and what is lost could not be told from what is late.
     ...(behindSwitch ? ([['net/ipv4/tcp_early_retrans', '0']] satisfies [string, string][]) : []),
     ...(isHost ? ([['net/ipv4/ip_forward', '1'], ['net/ipv6/conf/all/forwarding', '1'], ['net/ipv6/conf/default/forwarding', '1']] satisfies [string, string][]) : []),

@@ -17,10 +17,16 @@ export interface DnsDriverOptions {
 }
 
 export class DnsDriver {
+  readonly object = 'inet dfw_dns';
   private readonly reader: TableReader;
 
   constructor(private readonly options: DnsDriverOptions) {
     this.reader = new TableReader(options.socket, DNS_TABLE);
+  }
+
+  /** Interfaces are known by their names, whatever becomes of them. */
+  key(): string {
+    return '';
   }
 
   /** True when something was written. Rejects with E_KERNEL, retryable, when refused; the old state then stays. */
@@ -59,8 +65,9 @@ export class DnsDriver {
     return this.options.socket.generation();
   }
 
-  cleanup(): Promise<void> {
-    return this.replace([]);
+  async cleanup(): Promise<string[]> {
+    await this.replace([]);
+    return [`table ${this.object}`];
   }
 
   private async replace(interfaces: readonly string[]): Promise<void> {

@@ -25,6 +25,8 @@ export interface Difference {
   readonly cookies: ReadonlySet<bigint>;
 }
 
+const OTHERS: ReadonlySet<number> = new Set([CATEGORY.learned, CATEGORY.replies]);
+
 export class Comparison implements FlowSink {
   private readonly wanted = new Map<string, WantedFlow>();
   private readonly removals: Uint8Array[] = [];
@@ -44,9 +46,9 @@ export class Comparison implements FlowSink {
     throw new TypeError('a state has no flows to remove');
   }
 
-  /** A flow that is. Flows that the switch learned are not looked at. */
+  /** A flow that is. Those that the switch learned and those of dns-watch.ts are not looked at. */
   seen(entry: FlowEntry): void {
-    if (category(entry.cookie) === CATEGORY.learned) return;
+    if (OTHERS.has(category(entry.cookie))) return;
     const at = wireKey(entry.table, entry.priority, entry.match);
     const wanted = this.wanted.get(at);
     if (wanted === undefined) {

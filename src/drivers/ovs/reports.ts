@@ -6,6 +6,7 @@ import { PORT } from './openflow/constants.js';
 import type { FieldName } from './openflow/fields.js';
 import { encodePacketOut, type PacketIn } from './openflow/packets.js';
 import type { BridgeConnection } from './session.js';
+import type { SwitchReplies } from './switch-replies.js';
 import { FLAG, REGISTER } from './pipeline/stages.js';
 import { register } from './pipeline/flow.js';
 
@@ -25,11 +26,13 @@ export class Reports {
     readonly bridge: () => BridgeConnection;
     readonly log: Logger;
     readonly onLogged: (packet: LoggedPacket) => void;
+    readonly replies: Pick<SwitchReplies, 'take'>;
   }) {}
 
   /** One packet-in of ours. Never throws. */
   take(report: PacketIn): void {
     try {
+      if (this.deps.replies.take(report)) return;
       const value = (field: FieldName): number => Number(report.metadata.fields.find((entry) => entry.field === field)?.value ?? 0);
       const flags = value(register(REGISTER.flags));
       const inPort = value('in_port');

@@ -159,9 +159,7 @@ export class BridgeConnection {
       bundle: async (messages) => {
         await connection.bundle(messages);
       },
-      dump: async (filter, use) => {
-        await connection.dumpFlows(filter, use);
-      },
+      dump: (filter, use) => connection.dumpFlows(filter, use),
       send: async (message) => {
         await connection.sequence([message]);
       },

@@ -1,15 +1,11 @@
 import { expect, test } from 'vitest';
 import { HeldReplies } from '../../../src/app/held-replies.js';
-import { HELD_PREFIX } from '../../../src/drivers/nftables/dns-layout.js';
-import type { NflogPacket } from '../../../src/native/binding.js';
+import type { SeenReply } from '../../../src/app/reply-watch.js';
 import type { Logger } from '../../../src/platform/logger.js';
 import { ManualClock } from '../dns/manual-clock.js';
 
 const silent: Logger = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined, child: () => silent };
-const reply = (prefix = HELD_PREFIX): NflogPacket => ({
-  prefix, indev: 1, outdev: 7, hook: 4, timestampMs: 0, length: 30, ethertype: 0x0800,
-  payload: Uint8Array.from(Buffer.from('4500001e00000000401100000a0000010a00000200351000000a00006869', 'hex')),
-});
+const passed: SeenReply = { ethertype: 0x0800, payload: new Uint8Array(0) };
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 function harness() {
@@ -18,10 +14,10 @@ function harness() {
   const sent: number[] = [];
   const replies = new HeldReplies({
     clock, log: silent,
-    driver: { hold: async (interfaces) => void held.push(interfaces) },
-    sender: { send: ({ interfaceIndex }) => void sent.push(interfaceIndex), close: () => undefined },
+    watch: { hold: async (interfaces) => void held.push(interfaces) },
   });
-  return { clock, held, sent, replies };
+  const reply = (): SeenReply => ({ ...passed, letGo: () => void sent.push(7) });
+  return { clock, held, sent, replies, reply };
 }
 
 test('says again and again that it is there, until it stops', async () => {
@@ -37,9 +33,9 @@ test('says again and again that it is there, until it stops', async () => {
 });
 
 test('a reply goes on when what it says is in force, and at once when nothing is to come', async () => {
-  const { sent, replies } = harness();
+  const { sent, replies, reply } = harness();
   let realized: () => void = () => undefined;
-  replies.release([reply(), reply('dfw dns')], new Promise<void>((resolve) => {
+  replies.release([reply(), passed], new Promise<void>((resolve) => {
     realized = resolve;
   }));
   await settled();
@@ -52,7 +48,7 @@ test('a reply goes on when what it says is in force, and at once when nothing is
 });
 
 test('a reply whose addresses could not be realized, or not in time, never comes', async () => {
-  const { clock, sent, replies } = harness();
+  const { clock, sent, replies, reply } = harness();
   replies.release([reply()], Promise.reject(new Error('refused')));
   let realized: () => void = () => undefined;
   replies.release([reply()], new Promise<void>((resolve) => {

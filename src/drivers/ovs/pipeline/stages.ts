@@ -1,5 +1,5 @@
 /**
- * The pipeline: tables, registers, and what they mean. A packet goes from lower to higher tables; MACS and the two Refuse tables are
+ * The pipeline: tables, registers, and what they mean. A packet goes from lower to higher tables; MACS, REPLIES and the two Refuse tables are
  * asked by resubmit.
  *
  *   CLASSIFY   in_port -> the source's filter (FROM, FROM_RULES); copies of what a mirrored workload sends; dropped: ports not known yet
@@ -16,7 +16,7 @@
  *   ORIENT     headers of replies are turned round, so that they are judged as the connection is; not those to stateless rules
  *   OUT_*      the source's filter judges:       local address -> profile, peer -> class, source port -> class, all three -> pair,
  *   IN_*       the destination's filter judges:  pair, protocol and port -> label; label -> verdict
- *   RESTORE    headers as they were; COMMIT writes the label of the sides that judged; OUTPUT
+ *   RESTORE    headers as they were; COMMIT writes the label of the sides that judged; OUTPUT (DNS replies by way of REPLIES: dns-flows.ts)
  *
  * A packet that is routed by the host comes through here twice, in the same connection; each time only one side is a filter of this
  * bridge, and only that side's half of the label is asked and written.
@@ -26,7 +26,7 @@ export const TABLE = {
   TRACK: 10, STATE: 11, LIVE_OUT: 12, LIVE_IN: 13, STATELESS_OUT: 14, STATELESS_IN: 15, ORIENT: 16,
   OUT_FILTER: 17, OUT_LOCAL: 18, OUT_PEER: 19, OUT_SOURCE_PORT: 20, OUT_PAIR: 21, OUT_REGION: 22, OUT_DEFAULT: 23, OUT_VERDICT: 24, OUT_ACCEPTED: 25,
   IN_FILTER: 26, IN_LOCAL: 27, IN_PEER: 28, IN_SOURCE_PORT: 29, IN_PAIR: 30, IN_REGION: 31, IN_DEFAULT: 32, IN_VERDICT: 33, IN_ACCEPTED: 34,
-  RESTORE: 35, COMMIT: 36, OUTPUT: 37, FLOOD: 38, REFUSE: 39, REPORT: 40, MACS: 41,
+  RESTORE: 35, COMMIT: 36, OUTPUT: 37, FLOOD: 38, REFUSE: 39, REPORT: 40, MACS: 41, REPLIES: 42,
 } as const;
 
 export type TableName = keyof typeof TABLE;
@@ -104,6 +104,8 @@ export const FLAG = {
   layer2: 4096,
   /** Came back from where it was redirected to: all rules have decided. */
   returned: 8192,
+  /** A DNS reply that the agent has been shown. */
+  replySeen: 16384,
 } as const;
 
 /**
@@ -116,7 +118,7 @@ export const LABEL_BITS = { stampOut: 0, stampIn: 32, out: 64, in: 96 } as const
 export const ZONE = 57_207;
 
 /** Categories of flows, in their cookies. */
-export const CATEGORY = { base: 1, port: 2, filter: 3, addresses: 4, regions: 5, labels: 6, layer2: 7, learned: 8 } as const;
+export const CATEGORY = { base: 1, port: 2, filter: 3, addresses: 4, regions: 5, labels: 6, layer2: 7, learned: 8, replies: 9 } as const;
 export type Category = (typeof CATEGORY)[keyof typeof CATEGORY];
 
 /** The first 16 bits of all our cookies. */
