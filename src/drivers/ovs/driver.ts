@@ -19,7 +19,7 @@ import type { OpenFlowVersion } from './openflow/constants.js';
 import { keepsConnections } from './pipeline/label-flows.js';
 import { OTHER_METER } from './pipeline/port-flows.js';
 import { CATEGORY, cookie, COOKIE_MAGIC, COOKIE_MASK, TABLE } from './pipeline/stages.js';
-import { allFlows, flowImage, NOTHING, plan, tableNumbers, type Actual } from './plan.js';
+import { allFlows, flowImage, imageSourceOf, NOTHING, plan, tableNumbers, type Actual } from './plan.js';
 import { targetLabels } from '../../compile/target.js';
 import { EMPTY_OVS_TARGET, type BridgePorts, type OvsTarget } from './target.js';
 
@@ -119,7 +119,7 @@ export class OvsDriver {
     const newest = Math.max(0, this.actual.stamp, ...entries.stamps.values());
     // As if all labels had kept their stamps ...
     const kept: Actual = {
-      target, numbers, image, stamp: newest,
+      target, numbers, image, imageSource: imageSourceOf(target, session.ports, numbers, this.planOptions()), stamp: newest,
       labels: new Map([...targetLabels(target)].map(([id, label]) => [id, { label, stamp: entries.stamps.get(id) ?? Math.max(now, newest + 1) }])),
     };
     const compare = async (state: Actual): Promise<ReturnType<Comparison['difference']>> => {
