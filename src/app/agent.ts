@@ -7,6 +7,7 @@ import { peerAccess } from '../api/peer-access.js';
 import { ApiServer } from '../api/server.js';
 import { FlowService } from '../connections/flow-service.js';
 import { NOT_APPLICABLE_ID } from '../compile/label-ids.js';
+import { OvsPorts } from '../discovery/ovs-ports.js';
 import { AuditLog } from '../drivers/audit/audit-log.js';
 import { IdsDriver } from '../drivers/ids/ids.js';
 import { ChildProcessRunner } from '../drivers/ids/process-runner.js';
@@ -30,7 +31,7 @@ import { FileSource } from '../sources/file/file-source.js';
 import { LocalStore } from '../sources/file/local-store.js';
 import type { Config } from './config.js';
 import { Datapath } from './datapath.js';
-import { DesiredState, type NamedSource } from './desired.js';
+import { DesiredState, DISCOVERY_SOURCE, type NamedSource } from './desired.js';
 import { Differences } from './diff.js';
 import { DriftWatch } from './drift-watch.js';
 import type { Enforcement } from './enforcement.js';
@@ -98,6 +99,7 @@ export class Agent {
   private readonly names: NameLearning;
   private readonly hostAddresses: HostAddresses;
   private readonly ovs: OvsParts | undefined;
+  private readonly ports: OvsPorts | undefined;
 
   constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
     const { native, clock, log } = environment;
@@ -118,6 +120,9 @@ export class Agent {
       }),
       { name: OWN_SOURCE, source: own },
     ];
+    this.ports = this.ovs === undefined || !config.ovs.discoverPorts ? undefined : this.buildPorts(this.ovs);
+    // Behind all others: what is declared stands.
+    if (this.ports !== undefined) this.sources.push({ name: DISCOVERY_SOURCE, source: this.ports });
     this.numbers = new StoredFilterNumbers({
       read: () => readTextFile(join(config.stateDir, 'filters.json')),
       write: (text) => writeFileAtomic(join(config.stateDir, 'filters.json'), text),
@@ -213,9 +218,9 @@ export class Agent {
     await this.audit.start();
     this.nflog.start((packets) => this.audit.onPackets(packets));
     await this.tap?.ensure();
+    this.ovs?.start(signal);
     await Promise.all(this.sources.map(({ source }) => source.start(signal)));
     for (const { name, source } of this.sources) source.onChange(() => this.loop.markDirty(`source ${name}`));
-    this.ovs?.start(signal);
     this.loop.start(signal);
     await this.api.start();
     await this.metricsServer?.start(signal);
@@ -319,9 +324,20 @@ export class Agent {
   private buildOvs(): OvsParts {
     const { config, environment: { native, clock, log } } = this;
     return wireOvs({
-      config, native, links: this.links, clock, log: log.child('ovs'),
+      config, native, links: this.links, netdev: new NetdevDriver({ socket: this.nft, log: log.child('netdev') }), clock, log: log.child('ovs'),
       onDue: (reason) => this.loop.markDirty(reason), onLogged: (packet) => this.audit.onPackets(loggedPackets(this.datapath, packet)),
       onRepaired: () => this.metrics.driftRepairs.inc({}),
+      discovery: () => this.ports?.problems ?? [],
+    });
+  }
+
+  private buildPorts(ovs: OvsParts): OvsPorts {
+    const { config, sources, environment: { clock, log } } = this;
+    const file = join(config.stateDir, 'ports.json');
+    const others = [...sources];
+    return new OvsPorts({
+      feed: ovs.ports, declared: () => others.map(({ source }) => source.snapshot().objects), clock, log: log.child('discovery'),
+      store: { read: () => readTextFile(file), write: (text) => writeFileAtomic(file, text) },
     });
   }
 

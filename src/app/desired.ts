@@ -14,6 +14,9 @@ export interface NamedSource {
   readonly source: Source;
 }
 
+/** Attachments of ports that were found, not declared. */
+export const DISCOVERY_SOURCE = 'ovs';
+
 /** Earlier sources win where two hold one object; the later one's is reported. */
 export function mergeSources(sources: readonly NamedSource[]): Desired {
   const objects = new Map<string, DesiredObject>();

@@ -16,7 +16,7 @@ import type { Datapath } from './datapath.js';
 import { evaluateObjects, type Evaluation } from './diff-evaluation.js';
 import { flowsCut, type FilterChange } from './diff-flows.js';
 import { compareTables, type FilterTables } from './diff-tables.js';
-import { mergeSources, type Desired, type NamedSource } from './desired.js';
+import { DISCOVERY_SOURCE, mergeSources, type Desired, type NamedSource } from './desired.js';
 import type { StoredFilterNumbers } from './filter-numbers.js';
 import { changeOf, OWN_SOURCE, type OwnObjects } from './own-objects.js';
 import type { Realized } from './realized.js';
@@ -120,6 +120,7 @@ export class Differences {
     const { objects, manifests } = mergeSources(this.options.sources);
     const draft: Draft = { objects: new Map(objects), keys: new Set(), changes: [], errors: [], manifests };
     for (const input of documents) collect(draft.errors, () => change(draft, input));
+    giveWay(draft);
     return draft;
   }
 
@@ -164,6 +165,15 @@ export class Differences {
       await turns.breathe();
     }
     return found;
+  }
+}
+
+/** A port that was found is the proposed Attachment's, as discovery will see it then. */
+function giveWay({ objects, keys, manifests }: Draft): void {
+  const proposed = [...keys].flatMap((key) => objects.get(key) ?? []).flatMap((object) => (object.kind === 'Attachment' ? [object.interface] : []));
+  if (proposed.length === 0) return;
+  for (const [key, object] of objects) {
+    if (object.kind === 'Attachment' && !keys.has(key) && proposed.includes(object.interface) && manifests.get(key)?.source === DISCOVERY_SOURCE) objects.delete(key);
   }
 }
 

@@ -11,13 +11,16 @@ export interface OvsStateParts {
   readonly endpoint: string;
   /** Why connections were not read the last time; undefined when they were. */
   readonly connections: () => string | undefined;
+  /** Ports of workloads that are not bound as they should be, and why. */
+  readonly discovery: () => readonly string[];
 }
 
 /** A switch that is busy is not waited for. */
 const COUNT_MS = 1_000;
+const MOST_LINES = 20;
 
 /** Never rejects. */
-export async function ovsState({ bridge, bridgeName, database, endpoint, connections }: OvsStateParts): Promise<DatapathState> {
+export async function ovsState({ bridge, bridgeName, database, endpoint, connections, discovery }: OvsStateParts): Promise<DatapathState> {
   const { connected, reason, ports } = bridge.state;
   const { facts, bridge: row } = database;
   const trackerProblem = connections();
@@ -38,8 +41,14 @@ export async function ovsState({ bridge, bridgeName, database, endpoint, connect
       ...(database.reason === '' ? [] : [`switch database: ${database.reason}`]),
       ...(database.reason === '' && row === undefined ? [`the switch's database has no bridge ${bridgeName}`] : []),
       ...(trackerProblem === undefined ? [] : [`connections: ${trackerProblem}`]),
+      ...some(discovery()),
     ],
   };
+}
+
+/** A status that is read: the first of many stand for all. */
+function some(lines: readonly string[]): readonly string[] {
+  return lines.length <= MOST_LINES ? lines : [...lines.slice(0, MOST_LINES), `${lines.length - MOST_LINES} more ports are not bound as they should be`];
 }
 
 async function flowsOfOurs(bridge: OvsStateParts['bridge']): Promise<string> {

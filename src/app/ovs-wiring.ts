@@ -1,6 +1,7 @@
 /** The Open vSwitch datapath, wired: one connection, one driver, one enforcement; the switch's database, and its connections. */
 import { dirname, join } from 'node:path';
 import { DnsWatch } from '../drivers/ovs/dns-watch.js';
+import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import { OvsDriver } from '../drivers/ovs/driver.js';
 import { labelTraffic } from '../drivers/ovs/label-traffic.js';
 import { ZONE } from '../drivers/ovs/pipeline/stages.js';
@@ -16,9 +17,12 @@ import { OwnPorts } from '../drivers/ovs/own-ports.js';
 import type { FlowTable, LinkSocket, NativeBinding } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
+import type { PortFeed } from '../discovery/ovs-ports.js';
+import type { WorkloadPort } from '../discovery/port-attachments.js';
 import { BridgeFlowTable } from './bridge-flow-table.js';
 import type { Config } from './config.js';
 import { OvsEnforcement } from './ovs-enforcement.js';
+import { HostStack } from './host-stack.js';
 import { ovsState } from './ovs-state.js';
 import type { ReplyReader, ReplyWatch } from './reply-watch.js';
 import type { DatapathState } from './status.js';
@@ -26,6 +30,7 @@ import type { DatapathState } from './status.js';
 export interface OvsParts {
   readonly enforcement: OvsEnforcement;
   readonly flows: FlowTable;
+  readonly ports: PortFeed;
   /** DNS replies to workloads. */
   readonly replies: ReplyReader;
   readonly watch: ReplyWatch;
@@ -39,10 +44,13 @@ export interface OvsWiring {
   readonly config: Config;
   readonly native: Pick<NativeBinding, 'FlowTable' | 'streamFlows'>;
   readonly links: LinkSocket;
+  readonly netdev: NetdevDriver;
   readonly clock: Clock;
   readonly log: Logger;
   /** Another apply is due. */
   readonly onDue: (reason: string) => void;
+  /** What discovery has to say that is not as it should be. */
+  readonly discovery: () => readonly string[];
   readonly onLogged: (packet: LoggedPacket) => void;
   /** What somebody else had done to our flows is put right. */
   readonly onRepaired: () => void;
@@ -55,7 +63,7 @@ const ROUND_MS = 60_000;
 /** Where the switch's sockets are when the database is not on this host's file system. */
 const RUN_DIRECTORY = '/run/openvswitch';
 
-export function wireOvs({ config, native, links, clock, log, onDue, onLogged, onRepaired }: OvsWiring): OvsParts {
+export function wireOvs({ config, native, links, netdev, clock, log, onDue, onLogged, onRepaired, discovery }: OvsWiring): OvsParts {
   const { bridge: bridgeName, database: endpoint } = config.ovs;
   const bridge: BridgeConnection = new BridgeConnection({
     path: join(runDirectory(config.ovs), `${bridgeName}.mgmt`), bridge: bridgeName, controller: CONTROLLER, clock, log,
@@ -74,24 +82,24 @@ export function wireOvs({ config, native, links, clock, log, onDue, onLogged, on
   const reports = new Reports({ bridge: () => bridge, log, onLogged, replies });
   const control = new UnixctlClient({ directory: runDirectory(config.ovs), program: 'ovs-vswitchd', clock });
   const driver: OvsDriver = new OvsDriver({ session: () => bridge.session(), clock, log, bridge: bridgeName, controller: CONTROLLER, nextRound: async () => void (await control.call('revalidator/wait', [], { timeoutMs: ROUND_MS })) });
-  const enforcement: OvsEnforcement = new OvsEnforcement({
-    driver, bridge, bridgeName, tap: config.ids.enabled ? config.ids.tap : '',
-    ports: {
-      ensure: (wanted) => ports.ensure(wanted),
+  const portListeners = new Set<() => void>();
+  const database: SwitchDatabase = new SwitchDatabase({
+    endpoint, bridge: bridgeName, clock, log, random: () => Math.random(), onChange: () => {
+      flows.use(database.bridge?.datapathType);
+      for (const listener of portListeners) listener();
+      onDue('database');
     },
+  });
+  const ports = new OwnPorts({ database, log });
+  const hostStack = new HostStack({ netdev, sensor: config.ids.enabled ? config.ids.sensor : '', links, logGroup: config.nflogGroup });
+  const enforcement: OvsEnforcement = new OvsEnforcement({
+    driver, bridge, bridgeName, ports, hostStack, tap: config.ids.enabled ? config.ids.tap : '', datapathType: () => database.bridge?.datapathType,
     bringUp: (name) => links.set(name, { up: true }),
     onRepaired: (flows) => {
       log.warn('drift.repaired', { bridge: bridgeName, flows });
       onRepaired();
     },
   });
-  const database: SwitchDatabase = new SwitchDatabase({
-    endpoint, bridge: bridgeName, clock, log, random: () => Math.random(), onChange: () => {
-      flows.use(database.bridge?.datapathType);
-      onDue('database');
-    },
-  });
-  const ports = new OwnPorts({ database, log });
   const tracker = new TrackerFlowTable({
     tracker: new ConnectionTracker(control, 'netdev@ovs-netdev'), zone: ZONE, format: native.streamFlows, clock, log, totals: () => labelTraffic(bridge.session()),
   });
@@ -101,12 +109,19 @@ export function wireOvs({ config, native, links, clock, log, onDue, onLogged, on
   });
   return {
     enforcement, flows, replies, watch,
+    ports: {
+      workloadPorts: () => workloadPorts(database),
+      onChange: (listener) => {
+        portListeners.add(listener);
+        return () => void portListeners.delete(listener);
+      },
+    },
     start: (signal) => {
       bridge.start(signal);
       database.start(signal);
     },
     stop: () => database.stop(),
-    state: () => ovsState({ bridge, bridgeName, database, endpoint, connections: () => tracker.problem }),
+    state: () => ovsState({ bridge, bridgeName, database, endpoint, connections: () => tracker.problem, discovery }),
   };
 }
 
@@ -114,4 +129,17 @@ export function wireOvs({ config, native, links, clock, log, onDue, onLogged, on
 function runDirectory({ database }: Config['ovs']): string {
   const path = /^unix:(.*)$/.exec(database)?.[1];
   return path === undefined ? RUN_DIRECTORY : dirname(path);
+}
+
+function workloadPorts(database: SwitchDatabase): readonly WorkloadPort[] | undefined {
+  // A bridge that is gone may come back, and its ports with it: without it filters do nothing.
+  if (database.bridge === undefined) return undefined;
+  return database.ports.flatMap(({ name, own, owner }): WorkloadPort[] => {
+    if (own || owner?.workload === undefined) return [];
+    const { workload, id, vnic, mac, addresses } = owner;
+    return [{
+      name, workload: workload.kind === 'Pod' ? { kind: 'Pod', namespace: workload.namespace, name: workload.name } : workload, addresses,
+      ...(id === undefined ? {} : { id }), ...(vnic === undefined ? {} : { vnic }), ...(mac === undefined ? {} : { mac }),
+    }];
+  });
 }
