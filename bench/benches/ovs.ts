@@ -38,7 +38,7 @@ async function measured(context: BenchContext, name: string, what: string, reque
 }
 
 async function replaced(context: BenchContext, policy: GroupsPolicy, notes: string[]): Promise<Row[]> {
-  const { flows, cases } = await measured(context, 'ovs-replace', 'all flows replaced', { policy, rounds: context.quick ? 2 : 10 }) as ReplaceAnswer;
+  const { flows, cases } = await measured(context, 'ovs-replace', 'all flows replaced', { policy, rounds: context.quick ? 2 : 6 }) as ReplaceAnswer;
   notes.push(`replaced: ${flows} flows; ours from one compiled target to another, in one process that stays; the peer reads its file and the switch`);
   return ([['actions', 'other actions'], ['matches', 'other matches: as many removed as added']] as const).map(([key, what]) => row({
     measure: `${policy.rules * policy.addressesEach} flows replaced, ${what}`, unit: 'ms', ours: cases[key].ours, peer: { name: 'ovs-ofctl --bundle replace-flows', values: cases[key].peer },

@@ -31,8 +31,8 @@ export interface SwitchSession {
   bundle(messages: Iterable<Uint8Array>): Promise<void>;
   /** Resolves with the number of flows. */
   dump(filter: FlowFilter, use: (flow: FlowEntry) => void): Promise<number>;
-  /** What cannot be in a bundle; resolves when the switch has done it. Refusals reject. */
-  send(message: Uint8Array): Promise<void>;
+  /** What cannot be in a bundle; resolves when the switch has done all of it. Refusals reject, and say nothing of the others. */
+  send(...messages: readonly Uint8Array[]): Promise<void>;
 }
 
 export interface OvsDriverOptions {
@@ -291,17 +291,17 @@ export class OvsDriver {
 
   /** A meter for each port, before a flow names it. */
   private async makeMeters(session: SwitchSession): Promise<void> {
-    for (const id of [OTHER_METER, ...[...session.ports.values()].map(({ number }) => number)]) {
-      if (this.meters.has(id)) continue;
-      const meter = { id, unit: 'packets', burst: true, stats: true, bands: [{ rate: REPORT_RATE, burst: REPORT_BURST }] } as const;
-      try {
-        await session.send(encodeMeterMod('add', meter, session.version));
-      } catch {
-        // It is there from an earlier run: make it ours.
-        await session.send(encodeMeterMod('modify', meter, session.version));
-      }
-      this.meters.add(id);
+    const missing = [OTHER_METER, ...[...session.ports.values()].map(({ number }) => number)].filter((id) => !this.meters.has(id));
+    if (missing.length === 0) return;
+    const message = (command: 'add' | 'modify', id: number): Uint8Array =>
+      encodeMeterMod(command, { id, unit: 'packets', burst: true, stats: true, bands: [{ rate: REPORT_RATE, burst: REPORT_BURST }] }, session.version);
+    try {
+      await session.send(...missing.map((id) => message('add', id)));
+    } catch {
+      // Some are there from an earlier run: make them ours.
+      for (const id of missing) await session.send(message('add', id)).catch(() => session.send(message('modify', id)));
     }
+    for (const id of missing) this.meters.add(id);
   }
 }
 
