@@ -160,8 +160,8 @@ export class BridgeConnection {
         await connection.bundle(messages);
       },
       dump: (filter, use) => connection.dumpFlows(filter, use),
-      send: async (message) => {
-        await connection.sequence([message]);
+      send: async (...messages) => {
+        await connection.sequence(messages);
       },
     };
     log.info('ovs.connected', { bridge, version, ports: this.ports.size });
