@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { DnsWatch } from '../drivers/ovs/dns-watch.js';
 import { OvsDriver } from '../drivers/ovs/driver.js';
 import { labelTraffic } from '../drivers/ovs/label-traffic.js';
+import { ALONE, type Placement } from '../drivers/ovs/pipeline/placement.js';
 import { ZONE } from '../drivers/ovs/pipeline/stages.js';
 import { Reports, type LoggedPacket } from '../drivers/ovs/reports.js';
 import { BridgeConnection } from '../drivers/ovs/session.js';
@@ -62,7 +63,9 @@ const RUN_DIRECTORY = '/run/openvswitch';
 
 export function wireOvs({ config, native, links, clock, log, onDue, onLogged, onRepaired, discovery }: OvsWiring): OvsParts {
   const { bridge: bridgeName, database: endpoint } = config.ovs;
+  const place: Placement = config.ovs.nextTable === 0 ? ALONE : { first: config.ovs.firstTable, next: config.ovs.nextTable };
   const bridge: BridgeConnection = new BridgeConnection({
+    place,
     path: join(runDirectory(config.ovs), `${bridgeName}.mgmt`), bridge: bridgeName, controller: CONTROLLER, clock, log,
     onDue: (reason) => {
       if (reason === 'flows') {
@@ -80,7 +83,7 @@ export function wireOvs({ config, native, links, clock, log, onDue, onLogged, on
   const control = new UnixctlClient({ directory: runDirectory(config.ovs), program: 'ovs-vswitchd', clock });
   const driver: OvsDriver = new OvsDriver({ session: () => bridge.session(), clock, log, bridge: bridgeName, controller: CONTROLLER, nextRound: async () => void (await control.call('revalidator/wait', [], { timeoutMs: ROUND_MS })) });
   const enforcement: OvsEnforcement = new OvsEnforcement({
-    driver, bridge, bridgeName, tap: config.ids.enabled ? config.ids.tap : '',
+    driver, bridge, bridgeName, beside: place.next !== undefined, tap: config.ids.enabled ? config.ids.tap : '',
     ports: {
       ensure: (wanted) => ports.ensure(wanted),
     },
@@ -98,7 +101,7 @@ export function wireOvs({ config, native, links, clock, log, onDue, onLogged, on
       onDue('database');
     },
   });
-  const ports = new OwnPorts({ database, log });
+  const ports = new OwnPorts({ database, log, alone: place.next === undefined });
   const tracker = new TrackerFlowTable({
     tracker: new ConnectionTracker(control, 'netdev@ovs-netdev'), zone: ZONE, format: native.streamFlows, clock, log, totals: () => labelTraffic(bridge.session()),
   });

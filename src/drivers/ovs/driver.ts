@@ -18,8 +18,9 @@ import { encodeMeterMod } from './openflow/meters.js';
 import type { OpenFlowVersion } from './openflow/constants.js';
 import { keepsConnections } from './pipeline/label-flows.js';
 import { OTHER_METER } from './pipeline/port-flows.js';
+import { wireTable, type Placement } from './pipeline/placement.js';
 import { CATEGORY, cookie, COOKIE_MAGIC, COOKIE_MASK, TABLE } from './pipeline/stages.js';
-import { allFlows, flowImage, NOTHING, plan, tableNumbers, type Actual } from './plan.js';
+import { allFlows, flowImage, NOTHING, plan, tableNumbers, type Actual, type PlanOptions } from './plan.js';
 import { targetLabels } from '../../compile/target.js';
 import { EMPTY_OVS_TARGET, type BridgePorts, type OvsTarget } from './target.js';
 
@@ -27,8 +28,10 @@ import { EMPTY_OVS_TARGET, type BridgePorts, type OvsTarget } from './target.js'
 export interface SwitchSession {
   readonly version: OpenFlowVersion;
   readonly ports: BridgePorts;
+  readonly place: Placement;
   /** All or nothing. */
   bundle(messages: readonly Uint8Array[]): Promise<void>;
+  /** Tables by our numbers, in the filter and in the flows. */
   dump(filter: FlowFilter, use: (flow: FlowEntry) => void): Promise<void>;
   /** What cannot be in a bundle; resolves when the switch has done it. Refusals reject. */
   send(message: Uint8Array): Promise<void>;
@@ -90,8 +93,8 @@ export class OvsDriver {
     const session = this.options.session();
     this.wanted = target;
     if (this.known !== session) return this.takeOver(session, target);
-    const bundle = new FlowBundle(session.version);
-    const { next, lost } = plan(this.actual, target, session.ports, this.planOptions(), bundle);
+    const bundle = new FlowBundle(session.version, session.place);
+    const { next, lost } = plan(this.actual, target, session.ports, this.planOptions(session), bundle);
     await this.commit(session, bundle.messages(), next);
     return { changed: bundle.size > 0, elements: bundle.size, lost: lost.size };
   }
@@ -103,8 +106,8 @@ export class OvsDriver {
     const entries = new KnownLabels();
     await session.dump({ ...OURS }, (entry) => entries.seen(entry));
     const numbers = tableNumbers(target, new Map());
-    const image = flowImage(target, session.ports, numbers, this.planOptions());
-    const now = this.planOptions().now;
+    const image = flowImage(target, session.ports, numbers, this.planOptions(session));
+    const { now } = this.planOptions(session);
     const newest = Math.max(0, this.actual.stamp, ...entries.stamps.values());
     // As if all labels had kept their stamps ...
     const kept: Actual = {
@@ -112,7 +115,7 @@ export class OvsDriver {
       labels: new Map([...targetLabels(target)].map(([id, label]) => [id, { label, stamp: entries.stamps.get(id) ?? Math.max(now, newest + 1) }])),
     };
     const compare = async (state: Actual): Promise<ReturnType<Comparison['difference']>> => {
-      const comparison = new Comparison(session.version);
+      const comparison = new Comparison(session.version, session.place);
       allFlows(state, comparison);
       await session.dump(OURS, (entry) => comparison.seen(entry));
       return comparison.difference();
@@ -128,7 +131,7 @@ export class OvsDriver {
       state = { ...kept, stamp, labels: new Map([...kept.labels].map(([id, stamped]) => [id, suspect.has(id) ? { ...stamped, stamp } : stamped])) };
       difference = await compare(state);
     }
-    const bundle = new FlowBundle(session.version);
+    const bundle = new FlowBundle(session.version, session.place);
     for (const flow of difference.missing) bundle.add(flow);
     const messages = [...difference.removals, ...bundle.messages()];
     await this.commit(session, messages, state);
@@ -148,7 +151,7 @@ export class OvsDriver {
       const ended = this.options.nextRound();
       // A change of no consequence makes a round begin at once, not within half a second.
       const command = round === 0 ? 'add' : 'delete_strict';
-      const nobody = { table: TABLE.MACS, priority: 1, cookie: cookie(CATEGORY.learned, 1), match: encodeMatch([{ field: 'reg5', value: 0xffff_ffff }], session.version) };
+      const nobody = { table: wireTable(TABLE.MACS, session.place), priority: 1, cookie: cookie(CATEGORY.learned, 1), match: encodeMatch([{ field: 'reg5', value: 0xffff_ffff }], session.version) };
       await new Promise<void>((resolve) => this.options.clock.after(ROUND_PAUSE_MS, resolve));
       await session.send(encodeFlowMod({ command, ...nobody }, session.version));
       await ended;
@@ -160,7 +163,7 @@ export class OvsDriver {
     const session = this.known;
     if (session === undefined) return undefined;
     const compared = this.actual;
-    const comparison = new Comparison(session.version);
+    const comparison = new Comparison(session.version, session.place);
     allFlows(compared, comparison);
     await session.dump(OURS, (entry) => comparison.seen(entry));
     // A change of our own came in between: what was read is neither the old state nor the new.
@@ -257,8 +260,8 @@ export class OvsDriver {
     this.known = undefined;
   }
 
-  private planOptions(): { controller: number; now: number } {
-    return { controller: this.options.controller, now: Math.floor(this.options.clock.now() / 1000) };
+  private planOptions({ place }: SwitchSession): PlanOptions {
+    return { controller: this.options.controller, now: Math.floor(this.options.clock.now() / 1000), beside: place.next !== undefined };
   }
 
   private async commit(session: SwitchSession, messages: readonly Uint8Array[], next: Actual): Promise<void> {
