@@ -16,8 +16,8 @@ export class AgentProcess {
   private readonly logFile: string;
   private child: ChildProcess | undefined;
 
-  /** `directory` is created; manifests are JSON documents, one file. */
-  constructor(private readonly directory: string) {
+  /** `directory` is created; manifests are JSON documents, one file. `settings` are further ones of the configuration. */
+  constructor(private readonly directory: string, private readonly settings: Readonly<Record<string, unknown>> = {}) {
     this.socket = join(directory, 'agent.sock');
     this.logFile = join(directory, 'agent.log');
   }
@@ -30,7 +30,7 @@ export class AgentProcess {
     const config = join(directory, 'agent.yaml');
     await writeFile(config, JSON.stringify({
       node: 'bench', sources: [{ type: 'file', path: join(directory, 'manifests') }], api: { socket: this.socket, group: 'root' },
-      audit: { path: join(directory, 'audit.log') }, stateDir: join(directory, 'state'),
+      audit: { path: join(directory, 'audit.log') }, stateDir: join(directory, 'state'), ...this.settings,
     }));
     const log = openSync(this.logFile, 'a');
     this.child = spawn(join(ROOT, 'bin/dfw-agent'), ['--config', config], { stdio: ['ignore', log, log], cwd: directory });

@@ -47,6 +47,13 @@ install_open_vswitch() {
   if [ -d /run/systemd/system ]; then systemctl disable --quiet openvswitch-switch.service || true; fi
 }
 
+# The peer of scripts/bench ovs; its services stay off.
+install_ovn() {
+  if is_installed ovn-central && is_installed ovn-host; then return; fi
+  install_debian_packages ovn-central ovn-host
+  if [ -d /run/systemd/system ]; then systemctl disable --quiet ovn-central.service ovn-host.service ovn-controller.service || true; fi
+}
+
 # "URI keyring" of the Debian archive this machine uses: the line of the stable release's "main" in its own sources.
 archive_of_this_machine() {
   # shellcheck disable=SC2016 # the $(...) are apt's

@@ -325,7 +325,7 @@ export class Agent {
   private buildOvs(): OvsParts {
     const { config, environment: { native, clock, log } } = this;
     return wireOvs({
-      config, native, links: this.links, clock, log: log.child('ovs'),
+      config, native, links: this.links, netdev: new NetdevDriver({ socket: this.nft, log: log.child('netdev') }), clock, log: log.child('ovs'),
       onDue: (reason) => this.loop.markDirty(reason), onLogged: (packet) => this.audit.onPackets(loggedPackets(this.datapath, packet)),
       onRepaired: () => this.metrics.driftRepairs.inc({}),
       discovery: () => this.ports?.problems ?? [],

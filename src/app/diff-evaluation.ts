@@ -7,7 +7,6 @@ import { isInventory } from '../compile/policy/population.js';
 import type { PolicyEngine } from '../compile/policy/policy-engine.js';
 import { WorldState, type FilterNumbers, type ObjectChange, type Problem, type World } from '../compile/world.js';
 import type { DesiredObject, RuleTableObject } from '../model/objects.js';
-import { objectKey } from '../model/objects.js';
 import { POLICY_KINDS } from '../model/policy-objects.js';
 import { Turns } from './turns.js';
 
@@ -38,24 +37,20 @@ export async function evaluateObjects({ objects, restored, restoredTables, engin
   const state = new WorldState(numbers);
   engine.setHostAddresses(hostAddresses);
   const stages = inStages(objects);
-  const earlier = new Map(restored.map((object): [string, DesiredObject] => [objectKey(object), object]));
-  const deleted = restored.filter((object) => !objects.has(objectKey(object)));
+  engine.restore(restored);
   for (const stage of ['inventory', 'groups', 'policies'] as const) {
     // Groups hold each other's versions back, so all come at once.
     const size = stage === 'groups' ? Math.max(1, stages.groups.length) : CHUNK;
     for (let at = 0; at < stages[stage].length; at += size) {
       const changes = stages[stage].slice(at, at + size);
       state.update(changes);
-      // An earlier version comes with the one that may not replace it; what is deleted, with the policies that may still use it.
-      engine.restore(changes.flatMap(({ key }) => earlier.get(key) ?? []));
-      if (stage === 'policies') engine.restore(deleted);
-      engine.update(changes, []);
+      engine.update(changes, [], true);
       await turns.breathe();
     }
   }
   const world = state.update(stages.rest);
   for (let count = 1; count <= world.filters.length; count += 1) {
-    engine.update([], world.filters.slice(0, count));
+    engine.update([], world.filters.slice(0, count), true);
     await turns.breathe();
   }
   engine.update(stages.rest, world.filters);

@@ -11,6 +11,7 @@ import type { FrameFilter, OvsTarget } from '../drivers/ovs/target.js';
 import type { Filter } from '../model/filter.js';
 import type { TrafficControlObject } from '../model/objects.js';
 import { NO_TRAFFIC, sumTraffic, type Enforced, type Enforcement, type TrafficCounter, type Wanted } from './enforcement.js';
+import type { HostStack } from './host-stack.js';
 import { layer2Of, resolveMirrors, sidesOf, type ResolvedMirror } from './mirrors.js';
 
 export interface OvsEnforcementOptions {
@@ -18,6 +19,9 @@ export interface OvsEnforcementOptions {
   readonly bridge: BridgeConnection;
   readonly bridgeName: string;
   readonly ports: Pick<OwnPorts, 'ensure'>;
+  readonly hostStack: Pick<HostStack, 'keep' | 'distrust' | 'cleanup'>;
+  /** Of the bridge; undefined while it is not known. */
+  readonly datapathType: () => string | undefined;
   /** The device that leads to the IDS engine; '' = none. */
   readonly tap: string;
   /** Others forward on the bridge. */
@@ -55,6 +59,9 @@ export class OvsEnforcement implements Enforcement {
     const { bridge, bridgeName, driver } = this.options;
     const problems: Problem[] = [];
     const made = await this.makePorts(world.trafficControls, links, problems);
+    const kept = await this.options.hostStack.keep(
+      world.filters.flatMap((filter) => (bridge.has(filter.interface) ? (links.get(filter.interface) ?? []) : [])), this.options.datapathType(),
+    );
     this.mirrors = resolveMirrors(world, links, (control) => this.pending(control));
     const active = this.mirrors.filter(({ pending }) => pending === undefined);
     const tables = (filter: Filter): readonly EffectiveTable[] => compilation.sources.get(compilation.filterTables.get(filter.name) ?? '') ?? [];
@@ -79,7 +86,7 @@ export class OvsEnforcement implements Enforcement {
     if (world.filters.length > 0 && world.filters.every((filter) => !bridge.has(filter.interface))) {
       problems.push({ object: bridgeName, path: '', message: `none of the interfaces of its ${world.filters.length} filters is a port of bridge ${bridgeName}` });
     }
-    return { ...applied, changed: applied.changed || made, mirrors: this.mirrors, problems };
+    return { ...applied, changed: applied.changed || made || kept, mirrors: this.mirrors, problems };
   }
 
   settled(): Promise<void> {
@@ -92,7 +99,8 @@ export class OvsEnforcement implements Enforcement {
   }
 
   linksChanged(): void {
-    // Ports are the switch's to tell.
+    // Ports are the switch's to tell; a device may be another by the same name.
+    this.options.hostStack.distrust();
   }
 
   attached(filter: Filter): boolean {
@@ -126,8 +134,9 @@ export class OvsEnforcement implements Enforcement {
   }
 
   async cleanup(): Promise<string[]> {
-    const { ports, driver, bridgeName } = this.options;
+    const { ports, driver, bridgeName, hostStack } = this.options;
     await driver.cleanup();
+    await hostStack.cleanup();
     const removed = await ports.ensure([]);
     return [...(removed ? [`ports of the agent on bridge ${bridgeName}`] : []), `flows of bridge ${this.options.bridgeName}`];
   }

@@ -1,6 +1,7 @@
 /** The Open vSwitch datapath, wired: one connection, one driver, one enforcement; the switch's database, and its connections. */
 import { dirname, join } from 'node:path';
 import { DnsWatch } from '../drivers/ovs/dns-watch.js';
+import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import { OvsDriver } from '../drivers/ovs/driver.js';
 import { labelTraffic } from '../drivers/ovs/label-traffic.js';
 import { ALONE, type Placement } from '../drivers/ovs/pipeline/placement.js';
@@ -22,6 +23,7 @@ import type { WorkloadPort } from '../discovery/port-attachments.js';
 import { BridgeFlowTable } from './bridge-flow-table.js';
 import type { Config } from './config.js';
 import { OvsEnforcement } from './ovs-enforcement.js';
+import { HostStack } from './host-stack.js';
 import { ovsState } from './ovs-state.js';
 import type { ReplyReader, ReplyWatch } from './reply-watch.js';
 import type { DatapathState } from './status.js';
@@ -43,6 +45,7 @@ export interface OvsWiring {
   readonly config: Config;
   readonly native: Pick<NativeBinding, 'FlowTable' | 'streamFlows'>;
   readonly links: LinkSocket;
+  readonly netdev: NetdevDriver;
   readonly clock: Clock;
   readonly log: Logger;
   /** Another apply is due. */
@@ -61,7 +64,7 @@ const ROUND_MS = 60_000;
 /** Where the switch's sockets are when the database is not on this host's file system. */
 const RUN_DIRECTORY = '/run/openvswitch';
 
-export function wireOvs({ config, native, links, clock, log, onDue, onLogged, onRepaired, discovery }: OvsWiring): OvsParts {
+export function wireOvs({ config, native, links, netdev, clock, log, onDue, onLogged, onRepaired, discovery }: OvsWiring): OvsParts {
   const { bridge: bridgeName, database: endpoint } = config.ovs;
   const place: Placement = config.ovs.nextTable === 0 ? ALONE : { first: config.ovs.firstTable, next: config.ovs.nextTable };
   const bridge: BridgeConnection = new BridgeConnection({
@@ -82,17 +85,6 @@ export function wireOvs({ config, native, links, clock, log, onDue, onLogged, on
   const reports = new Reports({ bridge: () => bridge, log, onLogged, replies });
   const control = new UnixctlClient({ directory: runDirectory(config.ovs), program: 'ovs-vswitchd', clock });
   const driver: OvsDriver = new OvsDriver({ session: () => bridge.session(), clock, log, bridge: bridgeName, controller: CONTROLLER, nextRound: async () => void (await control.call('revalidator/wait', [], { timeoutMs: ROUND_MS })) });
-  const enforcement: OvsEnforcement = new OvsEnforcement({
-    driver, bridge, bridgeName, beside: place.next !== undefined, tap: config.ids.enabled ? config.ids.tap : '',
-    ports: {
-      ensure: (wanted) => ports.ensure(wanted),
-    },
-    bringUp: (name) => links.set(name, { up: true }),
-    onRepaired: (flows) => {
-      log.warn('drift.repaired', { bridge: bridgeName, flows });
-      onRepaired();
-    },
-  });
   const portListeners = new Set<() => void>();
   const database: SwitchDatabase = new SwitchDatabase({
     endpoint, bridge: bridgeName, clock, log, random: () => Math.random(), onChange: () => {
@@ -102,6 +94,15 @@ export function wireOvs({ config, native, links, clock, log, onDue, onLogged, on
     },
   });
   const ports = new OwnPorts({ database, log, alone: place.next === undefined });
+  const hostStack = new HostStack({ netdev, sensor: config.ids.enabled ? config.ids.sensor : '', links, logGroup: config.nflogGroup });
+  const enforcement: OvsEnforcement = new OvsEnforcement({
+    driver, bridge, bridgeName, ports, hostStack, beside: place.next !== undefined, tap: config.ids.enabled ? config.ids.tap : '', datapathType: () => database.bridge?.datapathType,
+    bringUp: (name) => links.set(name, { up: true }),
+    onRepaired: (flows) => {
+      log.warn('drift.repaired', { bridge: bridgeName, flows });
+      onRepaired();
+    },
+  });
   const tracker = new TrackerFlowTable({
     tracker: new ConnectionTracker(control, 'netdev@ovs-netdev'), zone: ZONE, format: native.streamFlows, clock, log, totals: () => labelTraffic(bridge.session()),
   });

@@ -116,6 +116,19 @@ it('UDP to one address, and a broadcast only to those whose rules take it', asyn
   await agent.sync();
 });
 
+it('frames are not for the host\'s own stack: what is sent to the device\'s address is not forwarded past the filters', async () => {
+  const { interface: device, netns, ipv4 } = world.workload(1);
+  const link = await world.exec(world.host, 'cat', [`/sys/class/net/${device}/address`]);
+  const own = link.stdout.trim();
+  expect(own).toMatch(/^[0-9a-f:]{17}$/);
+  for (const line of [['neigh', 'replace', '169.254.1.1', 'lladdr', own, 'dev', 'eth0', 'nud', 'permanent'], ['addr', 'replace', `${ipv4}/32`, 'dev', 'eth0']]) await command('ip', ['-n', netns, ...line]);
+  const { ipv4: other, netns: there } = world.workload(2);
+  await command('ip', ['-n', there, 'addr', 'replace', `${other}/32`, 'dev', 'eth0']);
+  // By the host's routes, with a route back: only the stack would carry it, and no rule of a filter would be asked.
+  expect(await traffic.tries({ netns, destination: other, port: 7003, timeoutMs: 400 })).not.toBe('open');
+  expect(await traffic.tries({ netns, destination: other, port: 7001, timeoutMs: 400 })).toBe('timeout');
+});
+
 it('few megaflow masks, whatever the number of addresses', async () => {
   for (const [source, destination] of [[0, 1], [1, 2], [2, 0], [2, 1]] as const) await traffic.tries({ netns: from(source), destination: address(destination), port: 7001, timeoutMs: 2_000 });
   const text = await ovs.appctl('dpctl/show', '-s');

@@ -63,8 +63,12 @@ export class GroupStore {
     return resolveGroup(name, { ...this.context, group: (key) => this.stored.get(key)?.inForce }, dependencies);
   }
 
-  /** Lets go of deleted groups that nobody uses; those in use get a problem that says so. Call after policies were resolved. */
-  forgetUnused(used: (key: string) => boolean): void {
+  /**
+   * Lets go of deleted groups that nobody uses; those in use get a problem that says so. Call after policies were resolved. True when one
+   * went that was in force: then others may be ready for settle().
+   */
+  forgetUnused(used: (key: string) => boolean): boolean {
+    let gone = false;
     for (const key of this.waiting) {
       const stored = this.stored.get(key);
       if (stored?.desired !== undefined) continue;
@@ -72,10 +76,12 @@ export class GroupStore {
         stored.problem = { object: key, path: '', message: `${key} was deleted while policies use it: its last version stays in force until none does` };
         continue;
       }
+      gone ||= stored?.inForce !== undefined;
       this.replace(key, undefined);
       this.stored.delete(key);
       this.waiting.delete(key);
     }
+    return gone;
   }
 
   ghosts(): NamedGroup[] {

@@ -101,8 +101,6 @@ export class PolicyEngine {
   private readonly problemEntries = new Set<Entry>();
   private hostAddresses = '';
   private securityPolicies = 0;
-  /** Whether there were any when filters were last looked at. */
-  private hadSecurity = false;
   private readonly cluster: string | undefined;
 
   constructor(options: PolicyEngineOptions) {
@@ -156,9 +154,10 @@ export class PolicyEngine {
 
   /**
    * Takes changes in and brings every filter up to date. `filters`: all of the host; the same object where nothing about one
-   * changed. Never throws for what an object says: that becomes a problem.
+   * changed. Never throws for what an object says: that becomes a problem. `more`: further calls bring the rest of the same step; what was
+   * restored, and deleted groups and tiers that nobody needs yet, wait for the last of them.
    */
-  update(changes: readonly ObjectChange[], filters: readonly Filter[]): void {
+  update(changes: readonly ObjectChange[], filters: readonly Filter[], more = false): void {
     const touched = new Set<string>();
     const policies: ObjectChange[] = [];
     const origins = new Set<MemberOrigin>();
@@ -180,9 +179,12 @@ export class PolicyEngine {
     const dirty = new Set<string>();
     for (const { key, after } of policies) this.setPolicy(key, isPolicy(after) ? after : undefined, dirty);
     this.retry(touched, new Set(policies.map(({ key }) => key)), dirty);
-    this.restored.clear();
-    this.groups.forgetUnused((key) => (this.dependents.get(key)?.size ?? 0) > 0);
-    this.tiers.forgetUnused((name) => (this.dependents.get(`tier ${name}`)?.size ?? 0) > 0);
+    if (!more) {
+      this.restored.clear();
+      this.forgetUnused(dirty);
+    }
+    // Who has an entity's addresses, and which of them a selector means, is no matter of the filter's own objects.
+    if ((origins.has('ExternalEntity') || origins.has('Namespace')) && this.targets.choosesEntities) for (const name of this.filterStates.keys()) dirty.add(name);
     this.updateFilters(filters, touched, dirty);
     this.refreshVariants();
   }
@@ -404,6 +406,16 @@ export class PolicyEngine {
     }
   }
 
+  /** Lets go of deleted groups and tiers that no policy needs. A group that goes can be what kept another one's new version waiting. */
+  private forgetUnused(dirty: Set<string>): void {
+    while (this.groups.forgetUnused((key) => (this.dependents.get(key)?.size ?? 0) > 0)) {
+      const touched = new Set<string>();
+      this.groups.settle(touched);
+      this.retry(touched, new Set(), dirty);
+    }
+    this.tiers.forgetUnused((name) => (this.dependents.get(`tier ${name}`)?.size ?? 0) > 0);
+  }
+
   private updateFilters(filters: readonly Filter[], touched: ReadonlySet<string>, dirty: Set<string>): void {
     const names = new Set(filters.map(({ name }) => name));
     for (const [name, state] of this.filterStates) {
@@ -411,7 +423,6 @@ export class PolicyEngine {
       this.leave(state, state.tables ?? [], new Set());
       this.filterStates.delete(name);
     }
-    const securityNow = this.securityPolicies > 0;
     for (const filter of filters) {
       const known = this.filterStates.get(filter.name);
       const state = known ?? { filter, tables: undefined, isolation: NOT_ISOLATED, entries: new Set<Entry>(), list: undefined };
@@ -419,11 +430,10 @@ export class PolicyEngine {
       const { kind, namespace } = filter.workload;
       const stale = known === undefined || known.filter !== filter || dirty.has(filter.name)
         || (kind === 'Pod' && touched.has(`Namespace/${namespace ?? 'default'}`))
-        || (kind !== 'Pod' && securityNow !== this.hadSecurity);
+        || this.governed(filter.workload) !== (known.tables !== undefined);
       state.filter = filter;
       if (stale) this.choose(state);
     }
-    this.hadSecurity = securityNow;
   }
 
   /** Which policies apply to the filter, and in which variant. */

@@ -65,6 +65,12 @@ export class TargetIndex<T> {
     this.others.delete(owner);
   }
 
+  /** Whether any target is chosen by external entities: by what other objects than the filter's own say. */
+  get choosesEntities(): boolean {
+    for (const targets of this.others.values()) if (targets.some(({ selectors }) => selectors.some(({ of }) => of === 'externalEntities'))) return true;
+    return false;
+  }
+
   /** Owners that apply to a filter, each once. */
   match(filter: FilterTarget): Set<T> {
     const found = new Set<T>();

@@ -36,9 +36,10 @@ export class TierStore {
     this.problemByName.set(name, deleted(`Tier/${tier.metadata.name}`));
   }
 
+  /** Lets go of deleted tiers that nobody uses. An object of a built-in tier is never what policies use. */
   forgetUnused(used: (name: string) => boolean): void {
     for (const name of this.inForce.keys()) {
-      if (this.desired.has(name) || used(name)) continue;
+      if (this.desired.has(name) || (used(name) && !BUILT_IN_TIERS.has(name))) continue;
       this.inForce.delete(name);
       this.problemByName.delete(name);
     }

@@ -29,10 +29,10 @@ export interface SwitchSession {
   readonly version: OpenFlowVersion;
   readonly ports: BridgePorts;
   readonly place: Placement;
-  /** All or nothing. */
-  bundle(messages: readonly Uint8Array[]): Promise<void>;
-  /** Tables by our numbers, in the filter and in the flows. */
-  dump(filter: FlowFilter, use: (flow: FlowEntry) => void): Promise<void>;
+  /** All or nothing. They are copied as they come. */
+  bundle(messages: Iterable<Uint8Array>): Promise<void>;
+  /** Resolves with the number of flows. Tables by our numbers, in the filter and in the flows. */
+  dump(filter: FlowFilter, use: (flow: FlowEntry) => void): Promise<number>;
   /** What cannot be in a bundle; resolves when the switch has done it. Refusals reject. */
   send(message: Uint8Array): Promise<void>;
 }
@@ -93,9 +93,13 @@ export class OvsDriver {
     const session = this.options.session();
     this.wanted = target;
     if (this.known !== session) return this.takeOver(session, target);
+    return this.change(session, this.actual, target);
+  }
+
+  private async change(session: SwitchSession, from: Actual, target: OvsTarget): Promise<Applied> {
     const bundle = new FlowBundle(session.version, session.place);
-    const { next, lost } = plan(this.actual, target, session.ports, this.planOptions(session), bundle);
-    await this.commit(session, bundle.messages(), next);
+    const { next, lost } = plan(from, target, session.ports, this.planOptions(session), bundle);
+    await this.commit(session, bundle.size, bundle.messages(), next);
     return { changed: bundle.size > 0, elements: bundle.size, lost: lost.size };
   }
 
@@ -104,7 +108,13 @@ export class OvsDriver {
     this.known = undefined;
     this.meters = new Set();
     const entries = new KnownLabels();
-    await session.dump({ ...OURS }, (entry) => entries.seen(entry));
+    const found = await session.dump({ ...OURS }, (entry) => entries.seen(entry));
+    // A bridge without flows of ours: nothing to compare.
+    if (found === 0) {
+      const applied = await this.change(session, { ...NOTHING, stamp: this.actual.stamp }, target);
+      this.options.log.info('ovs.built', { bridge: this.options.bridge, added: applied.elements });
+      return applied;
+    }
     const numbers = tableNumbers(target, new Map());
     const image = flowImage(target, session.ports, numbers, this.planOptions(session));
     const { now } = this.planOptions(session);
@@ -133,12 +143,12 @@ export class OvsDriver {
     }
     const bundle = new FlowBundle(session.version, session.place);
     for (const flow of difference.missing) bundle.add(flow);
-    const messages = [...difference.removals, ...bundle.messages()];
-    await this.commit(session, messages, state);
-    this.options.log.info(messages.length === 0 ? 'ovs.adopted' : 'ovs.rebuilt', {
+    const changes = difference.removals.length + bundle.size;
+    await this.commit(session, changes, concatenated(difference.removals, bundle.messages()), state);
+    this.options.log.info(changes === 0 ? 'ovs.adopted' : 'ovs.rebuilt', {
       bridge: this.options.bridge, removed: difference.removals.length, added: difference.missing.length, rulesJudgedAgain: lost,
     });
-    return { changed: messages.length > 0, elements: messages.length, lost };
+    return { changed: changes > 0, elements: changes, lost };
   }
 
   /**
@@ -264,8 +274,8 @@ export class OvsDriver {
     return { controller: this.options.controller, now: Math.floor(this.options.clock.now() / 1000), beside: place.next !== undefined };
   }
 
-  private async commit(session: SwitchSession, messages: readonly Uint8Array[], next: Actual): Promise<void> {
-    if (messages.length > 0) {
+  private async commit(session: SwitchSession, changes: number, messages: Iterable<Uint8Array>, next: Actual): Promise<void> {
+    if (changes > 0) {
       this.known = undefined;
       try {
         await this.makeMeters(session);
@@ -295,6 +305,10 @@ export class OvsDriver {
       this.meters.add(id);
     }
   }
+}
+
+function* concatenated(...parts: readonly Iterable<Uint8Array>[]): Generator<Uint8Array, void, undefined> {
+  for (const part of parts) yield* part;
 }
 
 /** Labels that keep connections, of tables of which some flow differs; all of them where a difference is nobody's table. */

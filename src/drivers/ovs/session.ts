@@ -162,10 +162,7 @@ export class BridgeConnection {
       bundle: async (messages) => {
         await connection.bundle(messages);
       },
-      dump: async (filter, use) => {
-        const { table, ...rest } = filter;
-        await connection.dumpFlows(table === undefined ? rest : { ...rest, table: wireTable(table, place) }, use, undefined, place.first);
-      },
+      dump: ({ table, ...rest }, use) => connection.dumpFlows(table === undefined ? rest : { ...rest, table: wireTable(table, place) }, use, undefined, place.first),
       send: async (message) => {
         await connection.sequence([message]);
       },

@@ -1,5 +1,4 @@
 /** DNS replies that the switch reported; those that it holds back go on by a packet-out. */
-import type { CopiedPacket } from '../../dns/reply-packets.js';
 import { goOn, REPLY } from './dns-flows.js';
 import { PORT } from './openflow/constants.js';
 import { encodePacketOut, type PacketIn } from './openflow/packets.js';
@@ -7,7 +6,10 @@ import { register } from './pipeline/flow.js';
 import { REGISTER } from './pipeline/stages.js';
 import type { BridgeConnection } from './session.js';
 
-export interface SwitchReply extends CopiedPacket {
+export interface SwitchReply {
+  readonly ethertype: number;
+  /** From the network header on. */
+  readonly payload: Uint8Array;
   /** Present: it waits, and goes on to the workload when this is called. */
   readonly letGo?: () => void;
 }

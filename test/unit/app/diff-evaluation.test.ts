@@ -10,6 +10,7 @@ import { WorldState, type ObjectChange } from '../../../src/compile/world.js';
 import { objectKey, type DesiredObject } from '../../../src/model/objects.js';
 import { hash32 } from '../../../src/model/text-hash.js';
 import type { AntreaPolicyObject } from '../../../src/model/policy-objects.js';
+import { RandomObjects } from '../compile/policy/random-objects.js';
 
 const ALL = { matchLabels: {}, matchExpressions: [] };
 const labelled = (app: string): typeof ALL => ({ matchLabels: { app }, matchExpressions: [] });
@@ -80,4 +81,61 @@ it('foretells what the next update gives, from whatever is in force and held', a
       expect(texts(foretold.problems.filter(({ object: at }) => !at.startsWith('RuleTable/')))).toEqual(texts([...now.problems, ...live.problems]));
     }
   }), { numRuns: 300 });
+});
+
+/** Rule tables of each filter, and problems, as they stand: from the live engine, and foretold where nothing is to change. */
+async function twoAccounts(live: PolicyEngine, world: WorldState, objects: ReadonlyMap<string, DesiredObject>): Promise<{ inForce: unknown; foretold: unknown }> {
+  const now = world.update([]);
+  const { tables, problems } = await evaluateObjects({
+    objects, restored: live.held(), restoredTables: [], engine: fresh(), numbers: { number: (key) => now.filters.find(({ attachment }) => attachment === key)?.number ?? 0 }, hostAddresses: [],
+  });
+  const account = (tablesOf: (filter: string) => readonly EffectiveTable[] | undefined, messages: readonly unknown[]): unknown => [
+    now.filters.map(({ name: filter }) => [filter, tablesOf(filter)?.map(({ table, section, sets }) => [table, section, [...sets].map(([set, { members }]) => [set, [...members].sort()])])]),
+    messages.map((problem) => JSON.stringify(problem)).sort(),
+  ];
+  return { inForce: account((filter) => live.tables(filter), [...now.problems, ...live.problems]), foretold: account((filter) => tables.get(filter), problems) };
+}
+
+it('foretells that nothing changes where nothing is to change, after any history', async () => {
+  const draw = new RandomObjects(7);
+  const live = fresh();
+  const world = new WorldState(provisionalNumbers(() => undefined, 1));
+  const objects = new Map<string, DesiredObject>();
+  for (let step = 1; step <= 1_000; step += 1) {
+    const drawn = draw.object();
+    const key = objectKey(drawn);
+    const before = objects.get(key);
+    const after = before !== undefined && draw.choice.chance(30) ? undefined : drawn;
+    if (after === undefined) objects.delete(key);
+    else objects.set(key, after);
+    const changes: ObjectChange[] = [{ key, ...(before === undefined ? {} : { before }), ...(after === undefined ? {} : { after }) }];
+    live.update(changes, world.update(changes).filters);
+    if (step % 20 > 0) continue;
+    const { inForce, foretold } = await twoAccounts(live, world, objects);
+    expect(foretold, `after ${step} changes`).toEqual(inForce);
+  }
+});
+
+it('keeps a held group in its version in force where that needs a deleted one', async () => {
+  const group = (called: string, ...groups: string[]): DesiredObject => ({ kind: 'Group', metadata: meta(called), criteria: [], addresses: ['192.0.2.1'], workloads: [], groups });
+  const user: DesiredObject = {
+    kind: 'SecurityPolicy', metadata: meta('s'), category: 'Application', sequence: 1, disabled: false, appliedTo: [], rules: [{
+      name: 'no', sources: [{ group: 'outer' }], sourcesExcluded: false, destinations: [], destinationsExcluded: false, services: [], action: 'Drop', direction: 'In', log: false, disabled: false, appliedTo: [],
+    }],
+  };
+  const live = fresh();
+  const world = new WorldState(provisionalNumbers(() => undefined, 1));
+  const objects = new Map<string, DesiredObject>();
+  const put = (...list: readonly DesiredObject[]): void => {
+    const changes = list.map((after): ObjectChange => ({ key: objectKey(after), after }));
+    for (const after of list) objects.set(objectKey(after), after);
+    live.update(changes, world.update(changes).filters);
+  };
+  put(...BASE, group('inner'), group('outer', 'inner'), user);
+  objects.delete('Group/inner');
+  live.update([{ key: 'Group/inner', before: group('inner') }], world.update([{ key: 'Group/inner', before: group('inner') }]).filters);
+  put(group('outer', 'outer'));
+  expect(live.held().map((held) => objectKey(held)).sort()).toEqual(['Group/inner', 'Group/outer']);
+  const { inForce, foretold } = await twoAccounts(live, world, objects);
+  expect(foretold).toEqual(inForce);
 });

@@ -7,6 +7,7 @@ import type { Key6 } from '../../../compile/key6.js';
 import { equalSegments, UNDERLYING, type Segments } from '../../../compile/regions.js';
 import { prefixes4, prefixes6 } from './address-cover.js';
 import { goTo, register, set, type Flow, type FlowSink, type MatchValues } from './flow.js';
+import { hostSink, type HostPattern, type HostSink } from './host-flows.js';
 import { coverServices, portShape, type ServiceMatch } from './service-cover.js';
 import { CATEGORY, cookie, REGISTER, SIDE } from './stages.js';
 
@@ -73,10 +74,12 @@ const NO_MAP: ReadonlyMap<never, number> = new Map<never, number>();
 const NO_INTERVALS = { first: [], last: [], classes: [] } as const;
 
 class RuleFlows {
-  constructor(
-    private readonly number: number,
-    private readonly sink: FlowSink,
-  ) {}
+  private readonly sink: HostSink;
+  private readonly patterns = new Map<string, HostPattern>();
+
+  constructor(private readonly number: number, sink: FlowSink) {
+    this.sink = hostSink(sink);
+  }
 
   // ---- Addresses ----------------------------------------------------------------------------------------------------
 
@@ -136,16 +139,30 @@ class RuleFlows {
 
   private hosts<K extends number | Key6>(side: Side, purpose: Purpose, family: Family, before: ReadonlyMap<K, number>, after: ReadonlyMap<K, number>): void {
     if (before === after) return;
-    for (const [address, value] of before) if (!after.has(address)) this.move(side, purpose, family, address, value, 0);
-    for (const [address, value] of after) this.move(side, purpose, family, address, before.get(address) ?? 0, value);
+    const { sink } = this;
+    const pattern = this.pattern(side, purpose, family);
+    for (const [address, value] of before) if (value !== 0 && !after.has(address)) sink.removeHost(pattern, address);
+    if (before.size === 0) for (const [address, value] of after) value !== 0 && sink.addHost(pattern, address, value);
+    else for (const [address, value] of after) this.move(side, purpose, family, address, before.get(address) ?? 0, value);
   }
 
   /** 0 = no flow. */
   private move(side: Side, purpose: Purpose, family: Family, address: number | Key6, from: number, to: number): void {
     if (from === to) return;
-    const bits = family === 4 ? 32 : 128;
-    if (to === 0) this.sink.remove(this.address(side, purpose, family, address, bits, from));
-    else this.sink.add(this.address(side, purpose, family, address, bits, to));
+    const pattern = this.pattern(side, purpose, family);
+    if (to === 0) this.sink.removeHost(pattern, address);
+    else this.sink.addHost(pattern, address, to);
+  }
+
+  private pattern(side: Side, purpose: Purpose, family: Family): HostPattern {
+    const key = `${side} ${purpose} ${family}`;
+    let pattern = this.patterns.get(key);
+    if (pattern === undefined) {
+      const bits = family === 4 ? 32 : 128;
+      pattern = { family, valued: purpose !== 'guard', flow: (address, value) => this.address(side, purpose, family, address, bits, value) };
+      this.patterns.set(key, pattern);
+    }
+    return pattern;
   }
 
   private intervals4(side: Side, purpose: Purpose, before: IntervalClasses<number>, after: IntervalClasses<number>): void {

@@ -39,10 +39,14 @@ export function coverServices(segments: Segments, open: number | undefined): Ser
 /** Winners that a part of the tree could have as its most general one. */
 type Candidates = number | readonly number[];
 
+/** A block of ports with one winner, or its halves. */
+type PortTree = number | { readonly candidates: Candidates; readonly low: PortTree; readonly high: PortTree };
+
 class Cover {
   private readonly starts: Uint32Array;
   private readonly winners: Uint32Array;
   private readonly found: ServiceMatch[] = [];
+  private readonly trees = new Map<number, PortTree>();
 
   constructor(segments: Segments) {
     this.starts = segments.starts;
@@ -51,10 +55,11 @@ class Cover {
 
   matches(open: number | undefined): ServiceMatch[] {
     const counts = new Map<number, number>();
-    for (let protocol = 0; protocol < 256; protocol += 1) {
-      const candidates = this.protocolCandidates(protocol);
-      for (const winner of typeof candidates === 'number' ? [candidates] : candidates) counts.set(winner, (counts.get(winner) ?? 0) + 1);
-    }
+    const count = (winner: number, protocols: number): void => void counts.set(winner, (counts.get(winner) ?? 0) + protocols);
+    this.protocols((first, number, winner) => {
+      if (winner !== undefined) count(winner, number);
+      else for (const candidate of list(this.protocolCandidates(first))) count(candidate, 1);
+    });
     const opened = open === undefined ? undefined : (counts.get(open) ?? 0);
     let base = open;
     let best = 0;
@@ -65,8 +70,23 @@ class Cover {
       best = count;
     }
     if (base !== undefined && base !== open) this.found.push({ protocol: undefined, bits: 0, port: 0, winner: base });
-    for (let protocol = 0; protocol < 256; protocol += 1) this.protocol(protocol, base ?? -1);
+    this.protocols((first, number, winner) => {
+      if (winner !== undefined && winner === base) return;
+      for (let protocol = first; protocol < first + number; protocol += 1) this.protocol(protocol, base ?? -1);
+    });
     return this.found;
+  }
+
+  /** All protocols in order: neighbours that one segment decides come at once, with its winner. */
+  private protocols(visit: (first: number, number: number, winner: number | undefined) => void): void {
+    for (let protocol = 0, segment = 0; protocol < 256;) {
+      const first = protocol << 16;
+      while ((this.starts[segment + 1] ?? Infinity) <= first) segment += 1;
+      const alike = Math.min(256, Math.floor((this.starts[segment + 1] ?? Infinity) / 0x1_0000)) - protocol;
+      if (alike > 0) visit(protocol, alike, this.winners[segment] ?? 0);
+      else visit(protocol, 1, undefined);
+      protocol += Math.max(1, alike);
+    }
   }
 
   private protocolCandidates(protocol: number): Candidates {
@@ -74,7 +94,7 @@ class Cover {
     const shape = portShape(protocol);
     // Without ports the slot holds 0.
     if (shape === 'none' || this.uniform(first, 16)) return this.winnerAt(first);
-    return shape === 'ports' ? this.candidates(first, 16) : this.typeCandidates(first);
+    return shape === 'ports' ? candidatesOf(this.portTree(protocol)) : this.typeCandidates(first);
   }
 
   private protocol(protocol: number, inherited: number): void {
@@ -82,23 +102,26 @@ class Cover {
     const shape = portShape(protocol);
     const emit = (bits: number, port: number, winner: number): void => void this.found.push({ protocol, bits, port, winner });
     if (shape === 'none' || this.uniform(first, 16)) choose(this.winnerAt(first), inherited, (winner) => emit(0, 0, winner));
-    else if (shape === 'ports') this.ports(first, 16, inherited, emit);
+    else if (shape === 'ports') ports(this.portTree(protocol), first, 16, inherited, emit);
     else this.types(first, inherited, emit);
   }
 
   // ---- Ports: a binary tree -----------------------------------------------------------------------------------------
 
-  /** Of the aligned block of 2^bits numbers from `first`. */
-  private candidates(first: number, bits: number): Candidates {
-    if (this.uniform(first, bits)) return this.winnerAt(first);
-    return combine(this.candidates(first, bits - 1), this.candidates(first + 2 ** (bits - 1), bits - 1));
+  private portTree(protocol: number): PortTree {
+    const known = this.trees.get(protocol);
+    if (known !== undefined) return known;
+    const tree = this.tree(protocol << 16, 16);
+    this.trees.set(protocol, tree);
+    return tree;
   }
 
-  private ports(first: number, bits: number, inherited: number, emit: (bits: number, port: number, winner: number) => void): void {
-    const winner = choose(this.candidates(first, bits), inherited, (chosen) => emit(16 - bits, first & 0xffff, chosen));
-    if (this.uniform(first, bits)) return;
-    this.ports(first, bits - 1, winner, emit);
-    this.ports(first + 2 ** (bits - 1), bits - 1, winner, emit);
+  /** Of the aligned block of 2^bits numbers from `first`. */
+  private tree(first: number, bits: number): PortTree {
+    if (this.uniform(first, bits)) return this.winnerAt(first);
+    const low = this.tree(first, bits - 1);
+    const high = this.tree(first + 2 ** (bits - 1), bits - 1);
+    return { candidates: combine(candidatesOf(low), candidatesOf(high)), low, high };
   }
 
   private uniform(first: number, bits: number): boolean {
@@ -148,6 +171,22 @@ class Cover {
   }
 }
 
+function candidatesOf(tree: PortTree): Candidates {
+  return typeof tree === 'number' ? tree : tree.candidates;
+}
+
+/** `first`: the first port of the tree's block of 2^bits. */
+function ports(tree: PortTree, first: number, bits: number, inherited: number, emit: (bits: number, port: number, winner: number) => void): void {
+  const winner = choose(candidatesOf(tree), inherited, (chosen) => emit(16 - bits, first & 0xffff, chosen));
+  if (typeof tree === 'number') return;
+  ports(tree.low, first, bits - 1, winner, emit);
+  ports(tree.high, first + 2 ** (bits - 1), bits - 1, winner, emit);
+}
+
+function list(candidates: Candidates): readonly number[] {
+  return typeof candidates === 'number' ? [candidates] : candidates;
+}
+
 function has(candidates: Candidates, winner: number): boolean {
   return typeof candidates === 'number' ? candidates === winner : candidates.includes(winner);
 }
@@ -162,15 +201,15 @@ function choose(candidates: Candidates, inherited: number, emit: (winner: number
 /** What both halves could have, else what either could. */
 function combine(a: Candidates, b: Candidates): Candidates {
   if (typeof a === 'number' && typeof b === 'number') return a === b ? a : [a, b];
-  const left = typeof a === 'number' ? [a] : a;
-  const right = typeof b === 'number' ? [b] : b;
+  const left = list(a);
+  const right = list(b);
   const common = left.filter((winner) => right.includes(winner));
   return common.length > 0 ? one(common) : one([...left, ...right.filter((winner) => !left.includes(winner))]);
 }
 
-function one(list: readonly number[]): Candidates {
-  const [only] = list;
-  return list.length === 1 && only !== undefined ? only : list;
+function one(winners: readonly number[]): Candidates {
+  const [only] = winners;
+  return winners.length === 1 && only !== undefined ? only : winners;
 }
 
 /** Of many children: the winners that most of them could have. */
@@ -179,7 +218,7 @@ function mostFrequent(children: number, candidatesOf: (child: number) => Candida
   let best = 0;
   for (let child = 0; child < children; child += 1) {
     const candidates = candidatesOf(child);
-    for (const winner of typeof candidates === 'number' ? [candidates] : candidates) {
+    for (const winner of list(candidates)) {
       const count = (counts.get(winner) ?? 0) + 1;
       counts.set(winner, count);
       if (count > best) best = count;

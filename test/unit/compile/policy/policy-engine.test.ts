@@ -5,7 +5,7 @@ import { WorldState, type ObjectChange } from '../../../../src/compile/world.js'
 import type { DesiredObject, NamespaceObject, PodObject } from '../../../../src/model/objects.js';
 import { objectKey } from '../../../../src/model/objects.js';
 import type { AntreaGroupObject, AntreaPolicyObject, NetworkPolicyObject, SecurityPolicyObject } from '../../../../src/model/policy-objects.js';
-import { securityPolicy, securityRule } from './objects.js';
+import { antreaRule, clusterPolicy, securityPolicy, securityRule } from './objects.js';
 
 const ALL = { matchLabels: {}, matchExpressions: [] };
 const labelled = (matchLabels: Record<string, string>) => ({ matchLabels, matchExpressions: [] });
@@ -186,6 +186,69 @@ describe('PolicyEngine', () => {
     harness.apply(group('missing', '192.0.2.9'));
     expect(harness.rules('a')).toEqual(['SecurityPolicy:deny in any {192.0.2.1 192.0.2.2} {192.0.2.9} > any  drop']);
     expect(harness.engine.problems).toEqual([]);
+  });
+
+  it('takes a held version of a group as soon as the deleted group that kept it waiting goes', () => {
+    const harness = standard();
+    const group = (name: string, fields: Partial<AntreaGroupObject>): AntreaGroupObject => ({ kind: 'ClusterGroup', metadata: { name, labels: {} }, ipBlocks: [], childGroups: [], ...fields });
+    const block = (name: string, cidr: string): AntreaGroupObject => group(name, { ipBlocks: [{ cidr, except: [] }] });
+    const policy = (name: string): AntreaPolicyObject => clusterPolicy({
+      metadata: { name, labels: {} }, tier: 'application', appliedTo: [{ podSelector: ALL }], ingress: [antreaRule({ peers: [{ group: name }] })],
+    });
+    // Nobody uses `around`; in it, two levels are too deep.
+    harness.apply(block('inner', '192.0.2.0/28'), block('g', '192.0.2.16/28'), block('gone', '192.0.2.32/28'), group('around', { childGroups: ['g', 'gone'] }), policy('g'), policy('gone'));
+    harness.remove(block('gone', '192.0.2.32/28'));
+    harness.apply(group('g', { childGroups: ['inner'] }));
+    const rule = (name: string, members: string): string => `AntreaClusterNetworkPolicy:${name} in any {${members}} > any  drop`;
+    expect(harness.rules('a')).toEqual([rule('g', '192.0.2.16/28'), rule('gone', '192.0.2.32/28')]);
+    expect(harness.engine.problems.map(({ object }) => object).sort()).toEqual(['ClusterGroup/g', 'ClusterGroup/gone']);
+    harness.remove(policy('gone'));
+    expect(harness.rules('a')).toEqual([rule('g', '192.0.2.0/28')]);
+    expect(harness.engine.problems).toEqual([]);
+    expect(harness.engine.held()).toEqual([]);
+  });
+
+  it('governs a node from the first policy to the last, whomever they concern', () => {
+    const harness = standard();
+    const node: DesiredObject = { kind: 'Node', metadata: { name: 'n', labels: {} }, addresses: ['192.0.2.1'] };
+    harness.apply(node, { kind: 'Attachment', metadata: { name: 'n', labels: {} }, workload: { kind: 'Node', name: 'n' }, vnic: 'eth0', interface: 'v-n', addresses: [] });
+    expect(harness.rules('n')).toBeUndefined();
+    harness.apply(networkPolicy('x', 'np', {}));
+    expect(harness.rules('n')).toEqual([]);
+    harness.remove(networkPolicy('x', 'np', {}));
+    expect(harness.rules('n')).toBeUndefined();
+  });
+
+  it('applies a policy to whoever has the addresses of the external entities that it selects, as these change', () => {
+    const harness = standard();
+    const entity = (address: string): DesiredObject => ({ kind: 'ExternalEntity', metadata: { name: 'e', namespace: 'y', labels: { role: 'db' } }, addresses: [address], ports: [] });
+    const policy = clusterPolicy({
+      metadata: { name: 'p', labels: {} }, tier: 'application', ingress: [antreaRule()], appliedTo: [{ externalEntitySelector: labelled({ role: 'db' }), namespaceSelector: labelled({ team: 'b' }) }],
+    });
+    harness.apply(policy, namespace('y', { team: 'b' }));
+    expect(harness.rules('a')).toEqual([]);
+    const applied = ['AntreaClusterNetworkPolicy:p in any any > any  drop'];
+    harness.apply(entity('10.0.0.1'));
+    expect(harness.rules('a')).toEqual(applied);
+    harness.apply(entity('10.0.0.9'));
+    expect(harness.rules('a')).toEqual([]);
+    harness.apply(entity('10.0.0.1'));
+    harness.apply(namespace('y', { team: 'c' }));
+    expect(harness.rules('a')).toEqual([]);
+    harness.apply(namespace('y', { team: 'b' }));
+    expect(harness.rules('a')).toEqual(applied);
+    harness.remove(entity('10.0.0.1'));
+    expect(harness.rules('a')).toEqual([]);
+  });
+
+  it('says nothing more of the object of a built-in tier once it is deleted: no policy ever used it', () => {
+    const harness = standard();
+    const tier: DesiredObject = { kind: 'Tier', metadata: { name: 'application', labels: {} }, priority: 10, description: '' };
+    harness.apply(tier, clusterPolicy({ tier: 'application', appliedTo: [{ podSelector: ALL }] }));
+    expect(harness.engine.problems.map(({ path }) => path)).toEqual(['spec.priority']);
+    harness.remove(tier);
+    expect(harness.engine.problems).toEqual([]);
+    expect(harness.engine.held()).toEqual([]);
   });
 
   it("does not take an AddressSet for a policy's set of that name, nor for another table's own", () => {

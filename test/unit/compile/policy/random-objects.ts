@@ -2,7 +2,7 @@
 import type { LabelSelector } from '../../../../src/model/metadata.js';
 import type { DesiredObject } from '../../../../src/model/objects.js';
 import type {
-  AdminPeer, AdminRule, AntreaPeer, AntreaRule, AntreaTarget, GroupExpression, NetworkPolicyPeer, PolicyPort, SecurityRule,
+  AdminPeer, AdminRule, AntreaPeer, AntreaRule, AntreaTarget, GroupExpression, NetworkPolicyPeer, PolicyPort, SecurityEndpoint, SecurityRule, SecurityTarget,
 } from '../../../../src/model/policy-objects.js';
 
 /** Uniform numbers from a seed (mulberry32). */
@@ -36,7 +36,9 @@ const PODS = ['a', 'b', 'c', 'd'] as const;
 const KEYS = ['app', 'tier', 'env'] as const;
 const VALUES = ['one', 'two', 'three'] as const;
 const TIERS = ['emergency', 'application', 'baseline', 'custom'] as const;
-const GROUPS = ['g1', 'g2', 'g3'] as const;
+const GROUPS = ['g1', 'g2', 'g3', 'g4'] as const;
+/** Domain names and patterns that peers may be. */
+export const NAMES = ['www.example.com', '*.example.net'] as const;
 
 /** Draws objects; keys repeat often, so that drawing again changes or replaces. */
 export class RandomObjects {
@@ -55,7 +57,7 @@ export class RandomObjects {
     const kinds = [
       () => this.pod(), () => this.pod(), () => this.pod(), () => this.namespace(), () => this.networkPolicy(), () => this.networkPolicy(), () => this.antrea(),
       () => this.antrea(), () => this.admin(), () => this.security(), () => this.clusterGroup(), () => this.group(), () => this.service(), () => this.node(), () => this.machine(),
-      () => this.tier(), () => this.attachment(),
+      () => this.tier(), () => this.attachment(), () => this.entity(), () => this.group(), () => this.gateway(),
     ];
     return random.pick(kinds)();
   }
@@ -118,17 +120,22 @@ export class RandomObjects {
     const { random } = this;
     const cluster = random.chance(60);
     const target = (): AntreaTarget => random.pick([
-      { podSelector: this.selector() }, ...(cluster ? [{ namespaceSelector: this.selector() }] : []), { group: random.pick(GROUPS) },
-      { serviceAccount: { namespace: random.pick(NAMESPACES), name: 'robot' } },
+      { podSelector: this.selector() }, ...(cluster ? [{ namespaceSelector: this.selector() }, { nodeSelector: this.selector() }] : []), { group: random.pick(GROUPS) },
+      { serviceAccount: { namespace: random.pick(NAMESPACES), name: 'robot' } }, this.entities(),
+      // Never in force: a NodePort.
+      ...(random.chance(5) ? [{ service: { namespace: 'x', name: 'svc' } }] : []),
     ]);
     const peer = (): AntreaPeer => random.pick<AntreaPeer>([
       { podSelector: this.selector(), namespaceSelector: this.selector() }, { group: random.pick(GROUPS) }, { nodeSelector: this.selector() },
+      { fqdn: random.pick(NAMES) }, this.entities(), { serviceAccount: { namespace: random.pick(NAMESPACES), name: 'robot' } },
       ...(cluster ? [{ namespaces: { match: 'Self' as const }, podSelector: this.selector() }, { namespaces: { sameLabels: [random.pick(KEYS)] } }] : []),
     ]);
     const own = random.chance(30);
     const rule = (direction: string, index: number): AntreaRule => ({
-      name: `${direction}${index}`, action: random.pick(['Allow', 'Drop', 'Reject', 'Pass'] as const), peers: random.some(2, peer), ports: this.ports(), protocols: [],
-      toServices: [], appliedTo: own ? [target()] : [], log: random.chance(20),
+      name: `${direction}${index}`, action: random.pick(['Allow', 'Drop', 'Reject', 'Pass'] as const), protocols: [], appliedTo: own ? [target()] : [], log: random.chance(20),
+      ...(direction === 'out' && random.chance(20)
+        ? { action: 'Allow', peers: [], ports: [], toServices: [{ namespace: random.pick(NAMESPACES), name: 'svc' }] }
+        : { peers: random.some(2, peer), ports: this.ports(), toServices: [] }),
     });
     const rules = (direction: string): AntreaRule[] => Array.from({ length: random.below(3) }, (_, index) => rule(direction, index));
     return {
@@ -143,7 +150,7 @@ export class RandomObjects {
     const subject = () => (random.chance(50) ? { namespaces: this.selector() } : { pods: { namespaceSelector: this.selector(), podSelector: this.selector() } });
     const rules = (): AdminRule[] => random.some(2, () => ({
       name: '', action: random.pick(['Allow', 'Drop', 'Pass'] as const), ports: this.ports(),
-      peers: [random.chance(30) ? { networks: ['10.0.2.0/24'] } : subject()] satisfies AdminPeer[],
+      peers: [random.pick<AdminPeer>([{ networks: ['10.0.2.0/24'] }, { nodes: this.selector() }, { domainNames: [random.pick(NAMES)] }, subject(), subject(), subject()])],
     }));
     const kind = random.pick(['AdminNetworkPolicy', 'BaselineAdminNetworkPolicy', 'ClusterNetworkPolicy'] as const);
     return {
@@ -155,15 +162,20 @@ export class RandomObjects {
 
   private security(): DesiredObject {
     const { random } = this;
-    const ends = () => random.some(2, () => (random.chance(60) ? { group: random.pick(GROUPS) } : { addresses: ['10.0.2.0/24'] }));
+    const ends = (): SecurityEndpoint[] => random.some(2, () => (random.chance(60) ? { group: random.pick(GROUPS) } : { addresses: ['10.0.2.0/24'] }));
+    const target = (): SecurityTarget => random.pick<SecurityTarget>([
+      { group: random.pick(GROUPS) }, { group: random.pick(GROUPS) }, { workload: { kind: 'VirtualMachine', name: random.pick(['v1', 'v2']) } },
+      { workload: { kind: 'Pod', namespace: random.pick(NAMESPACES), name: random.pick(PODS) } }, { workload: { kind: 'Node', name: random.pick(['n1', 'n2']) } },
+    ]);
     const rule = (index: number): SecurityRule => ({
-      name: `r${index}`, sources: ends(), sourcesExcluded: false, destinations: ends(), destinationsExcluded: false,
+      name: `r${index}`, sources: ends(), sourcesExcluded: random.chance(10), destinations: ends(), destinationsExcluded: random.chance(10),
       services: random.some(1, () => ({ protocol: 6, ports: [{ first: 80, last: 80 }], sourcePorts: [] })), action: random.pick(['Allow', 'Drop'] as const),
-      direction: random.pick(['In', 'Out', 'InOut'] as const), log: false, disabled: random.chance(20), appliedTo: [],
+      direction: random.pick(['In', 'Out', 'InOut'] as const), log: false, disabled: random.chance(20),
+      appliedTo: random.chance(20) ? [target()] : [],
     });
     return {
       kind: 'SecurityPolicy', metadata: { name: random.pick(['s1', 's2']), labels: {} }, category: random.pick(['Emergency', 'Environment', 'Application'] as const),
-      sequence: random.below(3), disabled: random.chance(10), appliedTo: random.some(1, () => ({ group: random.pick(GROUPS) })),
+      sequence: random.below(3), disabled: random.chance(10), appliedTo: random.some(1, target),
       rules: Array.from({ length: 1 + random.below(2) }, (_, index) => rule(index)),
     };
   }
@@ -175,7 +187,8 @@ export class RandomObjects {
     const how = random.pick([
       { selection: { podSelector: this.selector(), ...(namespaced ? {} : { namespaceSelector: this.selector() }) }, ...bare },
       { ipBlocks: [{ cidr: '10.0.1.0/24', except: [] }], childGroups: [] },
-      { ipBlocks: [], childGroups: [random.pick(GROUPS)] },
+      { ipBlocks: [], childGroups: this.groups() },
+      { ...this.entities(), ...bare },
       { service: { namespace: random.pick(NAMESPACES), name: 'svc' }, ...bare },
       { nodeSelector: this.selector(), ...bare },
     ]);
@@ -192,19 +205,54 @@ export class RandomObjects {
       { object: 'Pod', key: 'Label', operator: 'Equals', values: [`${random.pick(KEYS)}=${random.pick(VALUES)}`] },
       { object: 'Pod', key: 'Name', operator: 'NotIn', values: [random.pick(PODS)] },
     ]);
-    const machine: GroupExpression = { object: 'VirtualMachine', key: 'Tag', operator: 'Equals', values: [`app=${random.pick(VALUES)}`] };
+    const alone = (): GroupExpression => random.pick<GroupExpression>([
+      { object: 'VirtualMachine', key: 'Tag', operator: 'Equals', values: [`app=${random.pick(VALUES)}`] },
+      { object: 'KubernetesNode', key: 'Label', operator: 'Exists', values: [random.pick(KEYS)] },
+      { object: 'KubernetesService', key: 'Name', operator: 'StartsWith', values: ['s'] },
+      { object: 'KubernetesGateway', key: 'Name', operator: 'NotEquals', values: ['w2'] },
+      { object: 'KubernetesCluster', key: 'Name', operator: 'Equals', values: ['c'] },
+      { object: 'Segment', key: 'Name', operator: 'In', values: ['s1'] },
+    ]);
+    // Held: no object is both.
+    const wrong: GroupExpression[] = [{ object: 'Pod', key: 'Name', operator: 'Equals', values: ['a'] }, { object: 'VirtualMachine', key: 'Name', operator: 'Equals', values: ['a'] }];
     return {
       kind: 'Group', metadata: { name: random.pick(GROUPS), labels: {} },
-      criteria: random.some(2, () => (random.chance(30) ? [machine] : [expression(), ...random.some(1, expression)])), addresses: random.some(1, () => this.address()),
-      workloads: [], groups: random.chance(10) ? [random.pick(GROUPS)] : [],
+      criteria: random.some(2, () => (random.chance(5) ? wrong : random.chance(30) ? [alone()] : [expression(), ...random.some(1, expression)])),
+      addresses: random.some(1, () => this.address()),
+      workloads: random.chance(20) ? [random.pick([
+        { kind: 'Pod', namespace: random.pick(NAMESPACES), name: random.pick(PODS) }, { kind: 'VirtualMachine', name: 'v1' }, { kind: 'Node', name: 'n1' },
+      ] as const)] : [],
+      groups: random.chance(30) ? this.groups() : [],
     };
+  }
+
+  /** One or two, different. */
+  private groups(): string[] {
+    return [...new Set([this.random.pick(GROUPS), ...this.random.some(1, () => this.random.pick(GROUPS))])];
+  }
+
+  private entities(): { readonly externalEntitySelector: LabelSelector; readonly namespaceSelector?: LabelSelector } {
+    return { externalEntitySelector: this.selector(), ...(this.random.chance(30) ? { namespaceSelector: this.selector() } : {}) };
+  }
+
+  private entity(): DesiredObject {
+    const { random } = this;
+    return {
+      kind: 'ExternalEntity', metadata: { name: random.pick(['e1', 'e2']), namespace: random.pick(NAMESPACES), labels: this.labels() }, ports: [],
+      addresses: [random.chance(50) ? `10.1.0.${random.below(4)}` : this.address()],
+    };
+  }
+
+  private gateway(): DesiredObject {
+    const { random } = this;
+    return { kind: 'Gateway', metadata: { name: random.pick(['w1', 'w2']), namespace: random.pick(NAMESPACES), labels: this.labels() }, addresses: [this.address()] };
   }
 
   private service(): DesiredObject {
     const { random } = this;
     return {
-      kind: 'Service', metadata: { name: 'svc', namespace: random.pick(NAMESPACES), labels: {} }, clusterIps: ['10.96.0.1'], externalIps: [], ingressIps: [],
-      type: 'ClusterIP', ports: [], ...(random.chance(80) ? { selector: this.selector() } : {}),
+      kind: 'Service', metadata: { name: 'svc', namespace: random.pick(NAMESPACES), labels: {} }, clusterIps: random.some(1, () => `10.96.0.${random.below(3)}`),
+      externalIps: [], ingressIps: [], type: 'ClusterIP', ports: random.some(2, () => ({ protocol: 6, port: random.pick([80, 443]) })), ...(random.chance(80) ? { selector: this.selector() } : {}),
     };
   }
 
@@ -215,22 +263,21 @@ export class RandomObjects {
   private machine(): DesiredObject {
     return {
       kind: 'VirtualMachine', metadata: { name: this.random.pick(['v1', 'v2']), labels: this.labels() },
-      nics: [{ name: 'eth0', addresses: [`10.1.0.${this.random.below(4)}`] }],
+      nics: [{ name: 'eth0', addresses: [`10.1.0.${this.random.below(4)}`] }], ...(this.random.chance(50) ? { segment: this.random.pick(['s1', 's2']) } : {}),
     };
   }
 
   private tier(): DesiredObject {
-    return { kind: 'Tier', metadata: { name: 'custom', labels: {} }, priority: this.random.pick([10, 120]), description: '' };
+    return { kind: 'Tier', metadata: { name: this.random.pick(['custom', 'custom', 'application']), labels: {} }, priority: this.random.pick([10, 120]), description: '' };
   }
 
   private attachment(): DesiredObject {
     const { random } = this;
-    const pod = random.chance(80);
     const [namespace, name] = [random.pick(NAMESPACES), random.pick(PODS)];
-    const machine = random.pick(['v1', 'v2']);
-    return {
-      kind: 'Attachment', metadata: { name: pod ? `${namespace}-${name}` : machine, labels: {} }, vnic: 'eth0', addresses: [], interface: pod ? `i${namespace}${name}` : `i${machine}`,
-      workload: pod ? { kind: 'Pod', namespace, name } : { kind: 'VirtualMachine', name: machine },
-    };
+    const [title, workload] = random.chance(75) ? [`${namespace}-${name}`, { kind: 'Pod', namespace, name } as const]
+      : random.pick([['v1', { kind: 'VirtualMachine', name: 'v1' }], ['v2', { kind: 'VirtualMachine', name: 'v2' }], ['n1', { kind: 'Node', name: 'n1' }]] as const);
+    // Two of one interface: the second is not in force.
+    const own = !random.chance(3);
+    return { kind: 'Attachment', metadata: { name: title, labels: {} }, vnic: 'eth0', addresses: [], interface: own ? `i${title}` : 'ix-a', workload };
   }
 }

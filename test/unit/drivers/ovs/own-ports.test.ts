@@ -27,7 +27,7 @@ async function asked(bridge: BridgeFacts | undefined, ports: readonly BridgePort
 it('makes what is missing, in one transaction, marked as ours', async () => {
   const { changed, operations } = await asked(BRIDGE, [], [{ name: 'tap0', type: 'internal', options: {} }, { name: 'dfw1', type: 'vxlan', options: { remote_ip: '192.0.2.1', key: '7' } }]);
   expect(changed).toBe(true);
-  expect(operations.map(({ op, table }) => `${op} ${String(table)}`)).toEqual(['insert Interface', 'insert Port', 'mutate Bridge', 'insert Interface', 'insert Port', 'mutate Bridge']);
+  expect(operations.map(({ op, table }) => [op, table])).toEqual([['insert', 'Interface'], ['insert', 'Port'], ['mutate', 'Bridge'], ['insert', 'Interface'], ['insert', 'Port'], ['mutate', 'Bridge']]);
   expect(JSON.stringify(operations[3])).toContain('["remote_ip","192.0.2.1"]');
   expect(operations.filter(({ op }) => op === 'insert').every((operation) => JSON.stringify(operation).includes('["dfw-agent","port"]'))).toBe(true);
 });
