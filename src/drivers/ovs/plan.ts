@@ -13,8 +13,10 @@ import { baseFlows } from './pipeline/base-flows.js';
 import type { Flow, FlowSink } from './pipeline/flow.js';
 import { keepsConnections, labelFlows, type Stamped } from './pipeline/label-flows.js';
 import { layer2Flows } from './pipeline/layer2-flows.js';
-import { filterFlows, floodFlows, knownPortFlows, LOCAL, localFlows, reportFlows, returnFlows, type BridgePort } from './pipeline/port-flows.js';
+import { controllerFlows, filterFlows, floodFlows, knownPortFlows, LOCAL, localFlows, reportFlows, returnFlows, type BridgePort } from './pipeline/port-flows.js';
+import { ENTER } from './pipeline/placement.js';
 import { ruleFlowChanges } from './pipeline/rule-flows.js';
+import { TABLE } from './pipeline/stages.js';
 import type { BridgePorts, OvsTarget } from './target.js';
 
 /** Flows by table, priority and match, each with all of itself as text. */
@@ -27,17 +29,21 @@ export interface Actual {
   readonly labels: ReadonlyMap<number, Stamped>;
   /** Flows of filters and ports, and those that are always there. */
   readonly image: FlowImage;
+  /** All that `image` is made of: it is made anew when this differs. */
+  readonly imageSource: string;
   /** The newest stamp ever given. */
   readonly stamp: number;
 }
 
-export const NOTHING: Actual = { target: { filters: new Map(), tables: new Map() }, numbers: new Map(), labels: new Map(), image: new Map(), stamp: 0 };
+export const NOTHING: Actual = { target: { filters: new Map(), tables: new Map() }, numbers: new Map(), labels: new Map(), image: new Map(), imageSource: '', stamp: 0 };
 
 export interface PlanOptions {
   /** Connections of the switch by which it reports packets to us. */
   readonly controller: number;
   /** Seconds since 1970. */
   readonly now: number;
+  /** Others forward, and have flows on the bridge; see placement.ts. */
+  readonly beside: boolean;
 }
 
 export interface Plan {
@@ -52,14 +58,19 @@ export function plan(actual: Actual, target: OvsTarget, ports: BridgePorts, opti
   const stamp = Math.max(actual.stamp + 1, options.now);
   const numbers = tableNumbers(target, actual.numbers);
   const labels = stampedLabels(actual.labels, target, lost, stamp);
-  const image = flowImage(target, ports, numbers, options);
+  const imageSource = imageSourceOf(target, ports, numbers, options);
+  const image = imageSource === actual.imageSource ? actual.image : flowImage(target, ports, numbers, options);
   for (const [key, compiled] of actual.target.tables) ruleFlowChanges(actual.numbers.get(key) ?? 0, compiled, target.tables.get(key), sink);
   for (const [key, compiled] of target.tables) if (!actual.target.tables.has(key)) ruleFlowChanges(numbers.get(key) ?? 0, undefined, compiled, sink);
   labelChanges(actual.labels, labels, sink);
-  for (const [key, { flow }] of actual.image) if (!image.has(key)) sink.remove(flow);
-  for (const [key, { flow, text }] of image) if (actual.image.get(key)?.text !== text) sink.add(flow);
+  if (image !== actual.image) imageChanges(actual.image, image, sink);
   const stampUsed = [...labels.values()].some((label) => label.stamp === stamp);
-  return { next: { target, numbers, labels, image, stamp: stampUsed ? stamp : actual.stamp }, lost };
+  return { next: { target, numbers, labels, image, imageSource, stamp: stampUsed ? stamp : actual.stamp }, lost };
+}
+
+function imageChanges(before: FlowImage, after: FlowImage, sink: FlowSink): void {
+  for (const [key, { flow }] of before) if (!after.has(key)) sink.remove(flow);
+  for (const [key, { flow, text }] of after) if (before.get(key)?.text !== text) sink.add(flow);
 }
 
 /** All flows of a state. */
@@ -108,16 +119,25 @@ function labelChanges(before: ReadonlyMap<number, Stamped>, after: ReadonlyMap<n
   }
 }
 
+/** Equal for equal images only. */
+export function imageSourceOf({ filters, frames, taps, returns }: OvsTarget, ports: BridgePorts, numbers: ReadonlyMap<string, number>, { controller }: PlanOptions): string {
+  return asText([[...filters], [...frames], [...taps], [...returns], [...ports], [...numbers], controller]);
+}
+
 /** Everything but rule tables and labels. */
 export function flowImage(target: OvsTarget, ports: BridgePorts, numbers: ReadonlyMap<string, number>, options: PlanOptions): Map<string, { flow: Flow; text: string }> {
   const image = new Map<string, { flow: Flow; text: string }>();
-  const put = (flow: Flow): void => void image.set(flowKey(flow), { flow, text: flowText(flow) });
+  const { beside } = options;
+  const put = (wanted: Flow): void => {
+    const flow = beside && wanted.table === TABLE.CLASSIFY ? { ...wanted, actions: [...ENTER, ...wanted.actions] } : wanted;
+    image.set(flowKey(flow), { flow, text: flowText(flow) });
+  };
   const bridge = [...ports].map(([name, { number }]): BridgePort => ({ number, floods: !target.taps.has(name), declared: (target.frames.get(name)?.mac ?? '') !== '' }));
   const own = [...ports.values()].find(({ number }) => number === LOCAL);
   const failOpen = [...target.filters.values()].every((filter) => filter.failOpen);
   const numberOf = (name: string | undefined): number | undefined => ports.get(name ?? '')?.number;
   const returns = [...target.returns].flatMap((name) => numberOf(name) ?? []);
-  for (const flow of [...baseFlows(), ...knownPortFlows(bridge, failOpen), ...floodFlows(bridge), ...reportFlows(bridge, options.controller), ...returnFlows(returns), ...localFlows(own?.mac)]) put(flow);
+  for (const flow of [...baseFlows(beside), ...knownPortFlows(bridge, failOpen), ...(beside ? controllerFlows() : floodFlows(bridge)), ...reportFlows(bridge, options.controller), ...returnFlows(returns), ...localFlows(own?.mac)]) put(flow);
   for (const [name, filter] of target.filters) {
     const port = ports.get(name);
     if (port === undefined) continue;
@@ -126,6 +146,7 @@ export function flowImage(target: OvsTarget, ports: BridgePorts, numbers: Readon
     const flows = filterFlows({
       number: filter.number, port: port.number, mac: frames?.mac ?? '', rules: filter.table === undefined ? 0 : (numbers.get(filter.table) ?? 0), failOpen: filter.failOpen,
       mirrors: { in: numbersOf(frames?.mirrors.in), out: numbersOf(frames?.mirrors.out) },
+      addresses: frames?.addresses ?? [], beside,
       redirects: { in: numberOf(frames?.redirects.in), out: numberOf(frames?.redirects.out) },
     });
     for (const flow of flows) put(flow);
