@@ -49,7 +49,9 @@ export interface ColdAnswer {
 export interface ConnectionsAnswer {
   readonly flows: readonly number[];
   /** Nanoseconds a packet: by pattern, policy, round. */
-  readonly times: Readonly<Record<'ports' | 'spread', readonly (readonly number[])[]>>;
+  readonly times: Readonly<Record<'ports' | 'spread' | 'first', readonly (readonly number[])[]>>;
+  /** Flows in the switch's cache at the end of a round: by pattern, policy. */
+  readonly cached: Readonly<Record<'ports' | 'spread' | 'first', readonly number[]>>;
   readonly lost: number;
 }
 

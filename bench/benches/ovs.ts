@@ -38,7 +38,7 @@ async function measured(context: BenchContext, name: string, what: string, reque
 }
 
 async function replaced(context: BenchContext, policy: GroupsPolicy, notes: string[]): Promise<Row[]> {
-  const { flows, cases } = await measured(context, 'ovs-replace', 'all flows replaced', { policy, rounds: context.quick ? 2 : 10 }) as ReplaceAnswer;
+  const { flows, cases } = await measured(context, 'ovs-replace', 'all flows replaced', { policy, rounds: context.quick ? 2 : 6 }) as ReplaceAnswer;
   notes.push(`replaced: ${flows} flows; ours from one compiled target to another, in one process that stays; the peer reads its file and the switch`);
   return ([['actions', 'other actions'], ['matches', 'other matches: as many removed as added']] as const).map(([key, what]) => row({
     measure: `${policy.rules * policy.addressesEach} flows replaced, ${what}`, unit: 'ms', ours: cases[key].ours, peer: { name: 'ovs-ofctl --bundle replace-flows', values: cases[key].peer },
@@ -85,10 +85,13 @@ async function connections(context: BenchContext, notes: string[]): Promise<Row[
   ];
   const answer = await measured(context, 'ovs-connections', 'new connections', { policies, rounds: context.quick ? 2 : 11, packets: context.quick ? 5_000 : 100_000 }) as ConnectionsAnswer;
   notes.push(`new connections: ${answer.flows.join(' and ')} flows; UDP of 60 bytes, none answered, each packet another connection; at most 160 packets under way, ${answer.lost} lost`);
-  notes.push('the switch forgets connections and cached flows before each round; one fifth of the packets come before the clock starts');
-  return ([['ports', 'one rule, source ports vary'], ['spread', 'spread over all rules']] as const).map(([pattern, what]) => {
+  notes.push('the switch forgets connections and cached flows before each round; clients and ports of the first two rows come before the clock starts');
+  notes.push(`flows cached then, with ${few} and ${many} rules: ${answer.cached.ports.join(' and ')} (one rule), ${answer.cached.spread.join(' and ')} (spread), ${answer.cached.first.join(' and ')} (first packets)`);
+  const goals = [{ kind: 'at least', value: 0.9, of: 'ratio' }] as const;
+  // First packets of few rules are mostly not first: there are not as many things to tell apart.
+  return ([['ports', 'one port, source ports vary', goals], ['spread', 'spread over all rules', goals], ['first', 'first packets, spread over all rules', []]] as const).map(([pattern, what, wanted]) => {
     const [peer = [], ours = []] = answer.times[pattern].map((values) => values.map((ns) => 1e9 / ns));
-    return row({ measure: `new connections/s, ${many} rules, ${what}`, unit: '/s', ours, peer: { name: `ours, ${few} rules`, values: peer }, goals: [{ kind: 'at least', value: 0.9, of: 'ratio' }] });
+    return row({ measure: `new connections/s, ${many} rules, ${what}`, unit: '/s', ours, peer: { name: `ours, ${few} rules`, values: peer }, goals: wanted });
   });
 }
 

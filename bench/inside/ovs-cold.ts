@@ -36,6 +36,7 @@ for (let round = 0; round < request.rounds; round += 1) {
   ours.push(JSON.parse(stdout));
   flows = await mine.flowCount();
   await mine.ofctl('del-flows');
+  await mine.ofctl('del-meters');
   if (ovn === undefined || theirs === undefined) continue;
   peer.push(await ovn.nbctl(...all));
   ovnFlows = await theirs.flowCount();

@@ -20,7 +20,7 @@ import { keepsConnections } from './pipeline/label-flows.js';
 import { OTHER_METER } from './pipeline/port-flows.js';
 import { wireTable, type Placement } from './pipeline/placement.js';
 import { CATEGORY, cookie, COOKIE_MAGIC, COOKIE_MASK, TABLE } from './pipeline/stages.js';
-import { allFlows, flowImage, NOTHING, plan, tableNumbers, type Actual, type PlanOptions } from './plan.js';
+import { allFlows, flowImage, imageSourceOf, NOTHING, plan, tableNumbers, type Actual, type PlanOptions } from './plan.js';
 import { targetLabels } from '../../compile/target.js';
 import { EMPTY_OVS_TARGET, type BridgePorts, type OvsTarget } from './target.js';
 
@@ -33,8 +33,8 @@ export interface SwitchSession {
   bundle(messages: Iterable<Uint8Array>): Promise<void>;
   /** Resolves with the number of flows. Tables by our numbers, in the filter and in the flows. */
   dump(filter: FlowFilter, use: (flow: FlowEntry) => void): Promise<number>;
-  /** What cannot be in a bundle; resolves when the switch has done it. Refusals reject. */
-  send(message: Uint8Array): Promise<void>;
+  /** What cannot be in a bundle; resolves when the switch has done all of it. Refusals reject, and say nothing of the others. */
+  send(...messages: readonly Uint8Array[]): Promise<void>;
 }
 
 export interface OvsDriverOptions {
@@ -121,7 +121,7 @@ export class OvsDriver {
     const newest = Math.max(0, this.actual.stamp, ...entries.stamps.values());
     // As if all labels had kept their stamps ...
     const kept: Actual = {
-      target, numbers, image, stamp: newest,
+      target, numbers, image, imageSource: imageSourceOf(target, session.ports, numbers, this.planOptions()), stamp: newest,
       labels: new Map([...targetLabels(target)].map(([id, label]) => [id, { label, stamp: entries.stamps.get(id) ?? Math.max(now, newest + 1) }])),
     };
     const compare = async (state: Actual): Promise<ReturnType<Comparison['difference']>> => {
@@ -293,17 +293,17 @@ export class OvsDriver {
 
   /** A meter for each port, before a flow names it. */
   private async makeMeters(session: SwitchSession): Promise<void> {
-    for (const id of [OTHER_METER, ...[...session.ports.values()].map(({ number }) => number)]) {
-      if (this.meters.has(id)) continue;
-      const meter = { id, unit: 'packets', burst: true, stats: true, bands: [{ rate: REPORT_RATE, burst: REPORT_BURST }] } as const;
-      try {
-        await session.send(encodeMeterMod('add', meter, session.version));
-      } catch {
-        // It is there from an earlier run: make it ours.
-        await session.send(encodeMeterMod('modify', meter, session.version));
-      }
-      this.meters.add(id);
+    const missing = [OTHER_METER, ...[...session.ports.values()].map(({ number }) => number)].filter((id) => !this.meters.has(id));
+    if (missing.length === 0) return;
+    const message = (command: 'add' | 'modify', id: number): Uint8Array =>
+      encodeMeterMod(command, { id, unit: 'packets', burst: true, stats: true, bands: [{ rate: REPORT_RATE, burst: REPORT_BURST }] }, session.version);
+    try {
+      await session.send(...missing.map((id) => message('add', id)));
+    } catch {
+      // Some are there from an earlier run: make them ours.
+      for (const id of missing) await session.send(message('add', id)).catch(() => session.send(message('modify', id)));
     }
+    for (const id of missing) this.meters.add(id);
   }
 }
 

@@ -29,11 +29,13 @@ export interface Actual {
   readonly labels: ReadonlyMap<number, Stamped>;
   /** Flows of filters and ports, and those that are always there. */
   readonly image: FlowImage;
+  /** All that `image` is made of: it is made anew when this differs. */
+  readonly imageSource: string;
   /** The newest stamp ever given. */
   readonly stamp: number;
 }
 
-export const NOTHING: Actual = { target: { filters: new Map(), tables: new Map() }, numbers: new Map(), labels: new Map(), image: new Map(), stamp: 0 };
+export const NOTHING: Actual = { target: { filters: new Map(), tables: new Map() }, numbers: new Map(), labels: new Map(), image: new Map(), imageSource: '', stamp: 0 };
 
 export interface PlanOptions {
   /** Connections of the switch by which it reports packets to us. */
@@ -56,14 +58,19 @@ export function plan(actual: Actual, target: OvsTarget, ports: BridgePorts, opti
   const stamp = Math.max(actual.stamp + 1, options.now);
   const numbers = tableNumbers(target, actual.numbers);
   const labels = stampedLabels(actual.labels, target, lost, stamp);
-  const image = flowImage(target, ports, numbers, options);
+  const imageSource = imageSourceOf(target, ports, numbers, options);
+  const image = imageSource === actual.imageSource ? actual.image : flowImage(target, ports, numbers, options);
   for (const [key, compiled] of actual.target.tables) ruleFlowChanges(actual.numbers.get(key) ?? 0, compiled, target.tables.get(key), sink);
   for (const [key, compiled] of target.tables) if (!actual.target.tables.has(key)) ruleFlowChanges(numbers.get(key) ?? 0, undefined, compiled, sink);
   labelChanges(actual.labels, labels, sink);
-  for (const [key, { flow }] of actual.image) if (!image.has(key)) sink.remove(flow);
-  for (const [key, { flow, text }] of image) if (actual.image.get(key)?.text !== text) sink.add(flow);
+  if (image !== actual.image) imageChanges(actual.image, image, sink);
   const stampUsed = [...labels.values()].some((label) => label.stamp === stamp);
-  return { next: { target, numbers, labels, image, stamp: stampUsed ? stamp : actual.stamp }, lost };
+  return { next: { target, numbers, labels, image, imageSource, stamp: stampUsed ? stamp : actual.stamp }, lost };
+}
+
+function imageChanges(before: FlowImage, after: FlowImage, sink: FlowSink): void {
+  for (const [key, { flow }] of before) if (!after.has(key)) sink.remove(flow);
+  for (const [key, { flow, text }] of after) if (before.get(key)?.text !== text) sink.add(flow);
 }
 
 /** All flows of a state. */
@@ -110,6 +117,11 @@ function labelChanges(before: ReadonlyMap<number, Stamped>, after: ReadonlyMap<n
     const had = new Map(known === undefined ? [] : labelFlows(known).map((flow) => [flowKey(flow), flowText(flow)]));
     for (const flow of labelFlows(now)) if (had.get(flowKey(flow)) !== flowText(flow)) sink.add(flow);
   }
+}
+
+/** Equal for equal images only. */
+export function imageSourceOf({ filters, frames, taps, returns }: OvsTarget, ports: BridgePorts, numbers: ReadonlyMap<string, number>, { controller, beside }: PlanOptions): string {
+  return asText([[...filters], [...frames], [...taps], [...returns], [...ports], [...numbers], controller, beside]);
 }
 
 /** Everything but rule tables and labels. */

@@ -163,8 +163,8 @@ export class BridgeConnection {
         await connection.bundle(messages);
       },
       dump: ({ table, ...rest }, use) => connection.dumpFlows(table === undefined ? rest : { ...rest, table: wireTable(table, place) }, use, undefined, place.first),
-      send: async (message) => {
-        await connection.sequence([message]);
+      send: async (...messages) => {
+        await connection.sequence(messages);
       },
     };
     log.info('ovs.connected', { bridge, version, ports: this.ports.size });

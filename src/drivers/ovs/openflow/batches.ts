@@ -41,12 +41,17 @@ export async function sendBundle(wire: BatchWire, messages: Iterable<Uint8Array>
   const control = (type: number): Promise<Message> => wire.request(encodeBundleControl(id, type, flags, version));
   try {
     throwIfAborted(signal);
-    await control(BUNDLE.OPEN);
+    // Not waited for: where it is refused, so is what follows, and nothing is committed.
+    const opened = control(BUNDLE.OPEN);
+    opened.catch(() => undefined);
     try {
       await stream(wire, batch, messages, signal, (writer, message) => writeBundleAdd(writer, id, flags, batch.next(), message, version));
       // A message that is refused when it is added is left out, and a commit would do the rest: so ask first. Closing is
       // answered after everything before it.
-      await control(BUNDLE.CLOSE);
+      const closed = control(BUNDLE.CLOSE);
+      closed.catch(() => undefined);
+      await opened;
+      await closed;
       throwIfRefused(batch, 'a bundle');
       throwIfAborted(signal);
     } catch (error) {

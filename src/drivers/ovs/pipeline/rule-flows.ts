@@ -142,8 +142,10 @@ class RuleFlows {
     const { sink } = this;
     const pattern = this.pattern(side, purpose, family);
     for (const [address, value] of before) if (value !== 0 && !after.has(address)) sink.removeHost(pattern, address);
-    if (before.size === 0) for (const [address, value] of after) value !== 0 && sink.addHost(pattern, address, value);
-    else for (const [address, value] of after) this.move(side, purpose, family, address, before.get(address) ?? 0, value);
+    for (const [address, value] of after) {
+      if (value !== 0 && before.get(address) !== value) sink.addHost(pattern, address, value);
+      else if (value === 0 && (before.get(address) ?? 0) !== 0) sink.removeHost(pattern, address);
+    }
   }
 
   /** 0 = no flow. */

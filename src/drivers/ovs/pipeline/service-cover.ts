@@ -55,10 +55,10 @@ class Cover {
 
   matches(open: number | undefined): ServiceMatch[] {
     const counts = new Map<number, number>();
-    const count = (winner: number, protocols: number): void => void counts.set(winner, (counts.get(winner) ?? 0) + protocols);
+    const add = (winner: number, protocols: number): void => void counts.set(winner, (counts.get(winner) ?? 0) + protocols);
     this.protocols((first, number, winner) => {
-      if (winner !== undefined) count(winner, number);
-      else for (const candidate of list(this.protocolCandidates(first))) count(candidate, 1);
+      if (winner !== undefined) add(winner, number);
+      else for (const candidate of list(this.protocolCandidates(first))) add(candidate, 1);
     });
     const opened = open === undefined ? undefined : (counts.get(open) ?? 0);
     let base = open;
@@ -94,7 +94,7 @@ class Cover {
     const shape = portShape(protocol);
     // Without ports the slot holds 0.
     if (shape === 'none' || this.uniform(first, 16)) return this.winnerAt(first);
-    return shape === 'ports' ? candidatesOf(this.portTree(protocol)) : this.typeCandidates(first);
+    return shape === 'ports' ? candidatesIn(this.portTree(protocol)) : this.typeCandidates(first);
   }
 
   private protocol(protocol: number, inherited: number): void {
@@ -121,7 +121,7 @@ class Cover {
     if (this.uniform(first, bits)) return this.winnerAt(first);
     const low = this.tree(first, bits - 1);
     const high = this.tree(first + 2 ** (bits - 1), bits - 1);
-    return { candidates: combine(candidatesOf(low), candidatesOf(high)), low, high };
+    return { candidates: combine(candidatesIn(low), candidatesIn(high)), low, high };
   }
 
   private uniform(first: number, bits: number): boolean {
@@ -171,13 +171,13 @@ class Cover {
   }
 }
 
-function candidatesOf(tree: PortTree): Candidates {
+function candidatesIn(tree: PortTree): Candidates {
   return typeof tree === 'number' ? tree : tree.candidates;
 }
 
 /** `first`: the first port of the tree's block of 2^bits. */
 function ports(tree: PortTree, first: number, bits: number, inherited: number, emit: (bits: number, port: number, winner: number) => void): void {
-  const winner = choose(candidatesOf(tree), inherited, (chosen) => emit(16 - bits, first & 0xffff, chosen));
+  const winner = choose(candidatesIn(tree), inherited, (chosen) => emit(16 - bits, first & 0xffff, chosen));
   if (typeof tree === 'number') return;
   ports(tree.low, first, bits - 1, winner, emit);
   ports(tree.high, first + 2 ** (bits - 1), bits - 1, winner, emit);
