@@ -121,7 +121,7 @@ export class OvsDriver {
     const newest = Math.max(0, this.actual.stamp, ...entries.stamps.values());
     // As if all labels had kept their stamps ...
     const kept: Actual = {
-      target, numbers, image, imageSource: imageSourceOf(target, session.ports, numbers, this.planOptions()), stamp: newest,
+      target, numbers, image, imageSource: imageSourceOf(target, session.ports, numbers, this.planOptions(session)), stamp: newest,
       labels: new Map([...targetLabels(target)].map(([id, label]) => [id, { label, stamp: entries.stamps.get(id) ?? Math.max(now, newest + 1) }])),
     };
     const compare = async (state: Actual): Promise<ReturnType<Comparison['difference']>> => {
