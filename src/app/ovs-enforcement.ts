@@ -68,7 +68,7 @@ export class OvsEnforcement implements Enforcement {
     const wanted: OvsTarget = {
       ...target,
       frames: new Map(world.filters.map((filter): [string, FrameFilter] => [filter.interface, {
-        mac: filter.mac, addresses: filter.addresses, layer2: layer2Of(tables(filter)), mirrors: targetsOf(active, filter), redirects: redirectsOf(active, filter),
+        mac: filter.mac, addresses: this.options.beside ? filter.addresses : [], layer2: layer2Of(tables(filter)), mirrors: targetsOf(active, filter), redirects: redirectsOf(active, filter),
       }])),
       taps: new Set([this.options.tap, ...world.trafficControls.flatMap(({ target: to, returnPort }) => [to.name, ...(returnPort === undefined ? [] : [returnPort.name])])]),
       returns: new Set(active.flatMap(({ control: { returnPort } }) => (returnPort === undefined ? [] : [returnPort.name]))),

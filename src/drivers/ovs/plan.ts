@@ -120,8 +120,8 @@ function labelChanges(before: ReadonlyMap<number, Stamped>, after: ReadonlyMap<n
 }
 
 /** Equal for equal images only. */
-export function imageSourceOf({ filters, frames, taps, returns }: OvsTarget, ports: BridgePorts, numbers: ReadonlyMap<string, number>, { controller }: PlanOptions): string {
-  return asText([[...filters], [...frames], [...taps], [...returns], [...ports], [...numbers], controller]);
+export function imageSourceOf({ filters, frames, taps, returns }: OvsTarget, ports: BridgePorts, numbers: ReadonlyMap<string, number>, { controller, beside }: PlanOptions): string {
+  return asText([[...filters], [...frames], [...taps], [...returns], [...ports], [...numbers], controller, beside]);
 }
 
 /** Everything but rule tables and labels. */
