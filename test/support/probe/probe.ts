@@ -34,12 +34,12 @@ export function observation(result: ProbeResult): Observation {
 
 export interface Probe {
   /** Answers in the order of the packets. Packets of one batch must not share a connection (generate.ts: connectionKey). */
-  send(packets: readonly ProbePacket[], settleMs?: number): Promise<ProbeResult[]>;
+  readonly send: (packets: readonly ProbePacket[], settleMs?: number) => Promise<ProbeResult[]>;
   /**
    * The same for packets that were in the batch before, under the same rules: what comes late of that one counts. A refusal that was on its way when a
    * connection's first packet went out again ends the connection, and the refusal of the second packet then belongs to none.
    */
-  sendAgain(packets: readonly ProbePacket[], settleMs?: number): Promise<ProbeResult[]>;
+  readonly sendAgain: (packets: readonly ProbePacket[], settleMs?: number) => Promise<ProbeResult[]>;
 }
 
 /** Serves the workloads that the world has now; closed with the world. */
