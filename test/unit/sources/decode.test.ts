@@ -108,7 +108,7 @@ status: { phase: Running, podIP: 10.98.0.2, podIPs: [{ ip: 10.98.0.2 }, { ip: "F
     const document = (extra: object): unknown => ({ apiVersion: 'crd.antrea.io/v1alpha2', kind: 'TrafficControl', metadata: { name: 'ids' }, spec: { ...spec, ...extra } });
     expect(accept(document({}))).toEqual({
       kind: 'TrafficControl', metadata: { name: 'ids', labels: {} }, appliedTo: { podSelector: { matchLabels: { app: 'web' }, matchExpressions: [] } },
-      direction: 'Both', action: 'Mirror', target: { type: 'internal', name: 'antrea-tap0', options: {} },
+      direction: 'Both', action: 'Mirror', target: { type: 'device', name: 'antrea-tap0', options: {} },
     });
     expect(accept(document({ action: 'Redirect', targetPort: { ovsInternal: { name: 't1' } }, returnPort: { device: { name: 't2' } } }))).toMatchObject({ target: { type: 'internal', name: 't1' }, returnPort: { type: 'device', name: 't2' } });
     expect(refuse(document({ targetPort: { vxlan: { remoteIP: '192.0.2.1' } } }))).toMatchObject({ path: 'spec.targetPort.vxlan', message: expect.stringContaining('not supported by this version') });
