@@ -2,6 +2,7 @@
 import { Compiler } from '../../src/compile/compiler.js';
 import { WorldState, type ObjectChange } from '../../src/compile/world.js';
 import { OvsDriver, type Applied } from '../../src/drivers/ovs/driver.js';
+import { ALONE } from '../../src/drivers/ovs/pipeline/placement.js';
 import { BridgeConnection } from '../../src/drivers/ovs/session.js';
 import type { FrameFilter, OvsTarget } from '../../src/drivers/ovs/target.js';
 import { UnixctlClient } from '../../src/drivers/ovs/tracker/unixctl.js';
@@ -28,7 +29,7 @@ export class OvsDatapath {
     const log = QUIET;
     const clock = systemClock;
     this.bridge = new BridgeConnection({
-      path: `${directory}/${BRIDGE}.mgmt`, bridge: BRIDGE, controller: CONTROLLER, clock, log, onDue: () => undefined, onPacket: () => undefined,
+      path: `${directory}/${BRIDGE}.mgmt`, bridge: BRIDGE, controller: CONTROLLER, place: ALONE, clock, log, onDue: () => undefined, onPacket: () => undefined,
     });
     this.control = new UnixctlClient({ directory, program: 'ovs-vswitchd', clock });
     this.driver = new OvsDriver({
@@ -66,7 +67,7 @@ export class OvsDatapath {
     const filters = new Map(world.filters.map((filter) => [filter.interface, {
       number: filter.number, interface: filter.interface, table: compilation.filterTables.get(filter.name), failOpen: false, reachesItself: filter.workload.kind === 'Pod',
     }]));
-    const frames = new Map(world.filters.map(({ interface: name, mac }): [string, FrameFilter] => [name, { mac, layer2: [], mirrors: { in: [], out: [] }, redirects: {} }]));
+    const frames = new Map(world.filters.map(({ interface: name, mac }): [string, FrameFilter] => [name, { mac, addresses: [], layer2: [], mirrors: { in: [], out: [] }, redirects: {} }]));
     return { filters, frames, tables: compilation.tables, taps: new Set(), returns: new Set() };
   }
 

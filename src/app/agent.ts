@@ -143,7 +143,8 @@ export class Agent {
       watch, reader,
       store: { read: () => readTextFile(join(config.stateDir, 'dns.json')), write: (text) => writeFileAtomic(join(config.stateDir, 'dns.json'), text) },
       clock, log: log.child('dns'), minTtlSeconds: config.dns.minTTL, servers: config.dns.servers,
-      held: config.dns.holdReplies ? new HeldReplies({ watch, clock, log: log.child('dns') }) : undefined,
+      // Beside flows of others a reply cannot go on later as it would have: what they know of it is gone.
+      held: config.dns.holdReplies && (this.ovs === undefined || config.ovs.nextTable === 0) ? new HeldReplies({ watch, clock, log: log.child('dns') }) : undefined,
       realize: () => this.realizeNames(enforcement),
     });
     const engine = (numbers: RuleNumbers): PolicyEngine => new PolicyEngine({

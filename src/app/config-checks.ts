@@ -1,5 +1,6 @@
 import { Ajv } from 'ajv';
 import type { ErrorObject } from 'ajv';
+import { TABLES } from '../drivers/ovs/pipeline/placement.js';
 import { nearest } from '../model/nearest.js';
 import { quote } from '../model/quote.js';
 import { CONFIG_FORMATS } from './config-formats.js';
@@ -84,6 +85,11 @@ function acrossKeys(config: Config): Omit<ConfigProblem, 'origin'>[] {
     const twin = config.sources.findIndex((other) => JSON.stringify(other) === JSON.stringify(source));
     if (twin < index) problems.push({ path: `sources[${index}]`, reason: `is the same as sources[${twin}]` });
   });
+  const { firstTable, nextTable } = config.ovs;
+  if (nextTable === 0 && firstTable !== 0) problems.push({ path: 'ovs.firstTable', reason: 'needs ovs.nextTable: others must forward' });
+  if (nextTable !== 0 && nextTable >= firstTable && nextTable < firstTable + TABLES) {
+    problems.push({ path: 'ovs.nextTable', reason: `is one of the agent's own tables, ${firstTable} to ${firstTable + TABLES - 1}` });
+  }
   if (config.dns.nflogGroup === config.nflogGroup) problems.push({ path: 'dns.nflogGroup', reason: 'must not be the group nflogGroup names' });
   if (config.ids.mode === 'ips') problems.push({ path: 'ids.mode', reason: 'ips is not in this version; it inspects copies (ids)' });
   if (config.ids.tap === config.ids.sensor) problems.push({ path: 'ids.sensor', reason: 'must not be the device ids.tap names' });

@@ -24,6 +24,8 @@ export interface OvsEnforcementOptions {
   readonly datapathType: () => string | undefined;
   /** The device that leads to the IDS engine; '' = none. */
   readonly tap: string;
+  /** Others forward on the bridge. */
+  readonly beside: boolean;
   readonly bringUp: (interfaceName: string) => Promise<void>;
   /** What somebody else had done to our flows is put right. */
   readonly onRepaired: (flows: number) => void;
@@ -66,7 +68,7 @@ export class OvsEnforcement implements Enforcement {
     const wanted: OvsTarget = {
       ...target,
       frames: new Map(world.filters.map((filter): [string, FrameFilter] => [filter.interface, {
-        mac: filter.mac, layer2: layer2Of(tables(filter)), mirrors: targetsOf(active, filter), redirects: redirectsOf(active, filter),
+        mac: filter.mac, addresses: this.options.beside ? filter.addresses : [], layer2: layer2Of(tables(filter)), mirrors: targetsOf(active, filter), redirects: redirectsOf(active, filter),
       }])),
       taps: new Set([this.options.tap, ...world.trafficControls.flatMap(({ target: to, returnPort }) => [to.name, ...(returnPort === undefined ? [] : [returnPort.name])])]),
       returns: new Set(active.flatMap(({ control: { returnPort } }) => (returnPort === undefined ? [] : [returnPort.name]))),
@@ -78,6 +80,9 @@ export class OvsEnforcement implements Enforcement {
       throw error;
     });
     if (meddled && applied.changed) this.options.onRepaired(applied.elements);
+    for (const { attachment, mac, addresses } of this.options.beside ? world.filters : []) {
+      if (mac === '' && addresses.length === 0) problems.push({ object: `Attachment/${attachment}`, path: 'spec.mac', message: 'neither a MAC address nor an address is known: what is for it is not judged' });
+    }
     if (world.filters.length > 0 && world.filters.every((filter) => !bridge.has(filter.interface))) {
       problems.push({ object: bridgeName, path: '', message: `none of the interfaces of its ${world.filters.length} filters is a port of bridge ${bridgeName}` });
     }

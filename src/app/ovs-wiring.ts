@@ -4,6 +4,7 @@ import { DnsWatch } from '../drivers/ovs/dns-watch.js';
 import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import { OvsDriver } from '../drivers/ovs/driver.js';
 import { labelTraffic } from '../drivers/ovs/label-traffic.js';
+import { ALONE, type Placement } from '../drivers/ovs/pipeline/placement.js';
 import { ZONE } from '../drivers/ovs/pipeline/stages.js';
 import { Reports, type LoggedPacket } from '../drivers/ovs/reports.js';
 import { BridgeConnection } from '../drivers/ovs/session.js';
@@ -65,7 +66,9 @@ const RUN_DIRECTORY = '/run/openvswitch';
 
 export function wireOvs({ config, native, links, netdev, clock, log, onDue, onLogged, onRepaired, discovery }: OvsWiring): OvsParts {
   const { bridge: bridgeName, database: endpoint } = config.ovs;
+  const place: Placement = config.ovs.nextTable === 0 ? ALONE : { first: config.ovs.firstTable, next: config.ovs.nextTable };
   const bridge: BridgeConnection = new BridgeConnection({
+    place,
     path: join(runDirectory(config.ovs), `${bridgeName}.mgmt`), bridge: bridgeName, controller: CONTROLLER, clock, log,
     onDue: (reason) => {
       if (reason === 'flows') {
@@ -90,10 +93,10 @@ export function wireOvs({ config, native, links, netdev, clock, log, onDue, onLo
       onDue('database');
     },
   });
-  const ports = new OwnPorts({ database, log });
+  const ports = new OwnPorts({ database, log, alone: place.next === undefined });
   const hostStack = new HostStack({ netdev, sensor: config.ids.enabled ? config.ids.sensor : '', links, logGroup: config.nflogGroup });
   const enforcement: OvsEnforcement = new OvsEnforcement({
-    driver, bridge, bridgeName, ports, hostStack, tap: config.ids.enabled ? config.ids.tap : '', datapathType: () => database.bridge?.datapathType,
+    driver, bridge, bridgeName, ports, hostStack, beside: place.next !== undefined, tap: config.ids.enabled ? config.ids.tap : '', datapathType: () => database.bridge?.datapathType,
     bringUp: (name) => links.set(name, { up: true }),
     onRepaired: (flows) => {
       log.warn('drift.repaired', { bridge: bridgeName, flows });

@@ -165,8 +165,8 @@ describe('large', () => {
     await agent.sync();
   });
 
-  /** A flow for each address and direction: the switch takes a minute for a million of them. */
-  const entries = DATAPATH === 'ovs' ? 100_000 : 1_000_000;
+  /** On Open vSwitch a flow for each address and direction, during which the agent answers nobody: docs/open-vswitch.md. */
+  const entries = DATAPATH === 'ovs' ? 20_000 : 1_000_000;
   it(`an address set of ${entries.toLocaleString('en')} entries works`, { timeout: 120_000 }, async () => {
     const addresses = Array.from({ length: entries }, (_, index) => `11.${(index >> 16) & 255}.${(index >> 8) & 255}.${index & 255}`);
     addresses[entries - 1] = world.workload(0).ipv4;

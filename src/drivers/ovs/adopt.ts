@@ -8,6 +8,7 @@ import { encodeFlowMod } from './openflow/flow-mod.js';
 import { encodeInstructions } from './openflow/instructions.js';
 import { encodeMatch } from './openflow/match.js';
 import { instructions, matchFields, type Flow, type FlowSink } from './pipeline/flow.js';
+import { placed, wireTable, type Placement } from './pipeline/placement.js';
 import { CATEGORY } from './pipeline/stages.js';
 
 interface WantedFlow {
@@ -32,13 +33,13 @@ export class Comparison implements FlowSink {
   private readonly removals: Uint8Array[] = [];
   private readonly cookies = new Set<bigint>();
 
-  constructor(private readonly version: OpenFlowVersion) {}
+  constructor(private readonly version: OpenFlowVersion, private readonly place: Placement) {}
 
   /** A flow that shall be. */
   add(flow: Flow): void {
     const match = encodeMatch(matchFields(flow.match), this.version);
     this.wanted.set(wireKey(flow.table, flow.priority, match), {
-      cookie: flow.cookie, instructions: encodeInstructions(instructions(flow.actions), this.version), flow,
+      cookie: flow.cookie, instructions: encodeInstructions(instructions(placed(flow, this.place).actions), this.version), flow,
     });
   }
 
@@ -53,7 +54,7 @@ export class Comparison implements FlowSink {
     const wanted = this.wanted.get(at);
     if (wanted === undefined) {
       this.cookies.add(entry.cookie);
-      this.removals.push(encodeFlowMod({ command: 'delete_strict', table: entry.table, priority: entry.priority, match: Buffer.from(entry.match) }, this.version));
+      this.removals.push(encodeFlowMod({ command: 'delete_strict', table: wireTable(entry.table, this.place), priority: entry.priority, match: Buffer.from(entry.match) }, this.version));
     } else if (wanted.cookie === entry.cookie && equalBytes(wanted.instructions, entry.instructions)) this.wanted.delete(at);
   }
 

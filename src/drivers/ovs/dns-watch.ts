@@ -8,6 +8,7 @@ import { wireKey } from './adopt.js';
 import { gateFlow, GATE_PRIORITY, GATE_SECONDS, REPLY_METER, replyFlows } from './dns-flows.js';
 import { FlowBundle } from './flow-bundle.js';
 import { instructions, matchFields, type Flow } from './pipeline/flow.js';
+import { placed, wireTable } from './pipeline/placement.js';
 import { CATEGORY, cookie, COOKIE_MASK, TABLE } from './pipeline/stages.js';
 
 export interface DnsWatchOptions {
@@ -64,10 +65,11 @@ export class DnsWatch {
     const session = this.options.session();
     const gate = gateFlow(this.options.controller);
     const { match, instructions: does } = encoded(gate, session);
+    const table = wireTable(gate.table, session.place);
     await session.send(encodeFlowMod(
       interfaces.length === 0
-        ? { command: 'delete_strict', table: gate.table, priority: gate.priority, match }
-        : { command: 'add', table: gate.table, priority: gate.priority, cookie: gate.cookie, hardTimeout: GATE_SECONDS, match, instructions: does },
+        ? { command: 'delete_strict', table, priority: gate.priority, match }
+        : { command: 'add', table, priority: gate.priority, cookie: gate.cookie, hardTimeout: GATE_SECONDS, match, instructions: does },
       session.version,
     ));
   }
@@ -89,10 +91,10 @@ export class DnsWatch {
       if (entry.table === TABLE.REPLIES && entry.priority === GATE_PRIORITY) return;
       const key = wireKey(entry.table, entry.priority, entry.match);
       const wanted = missing.get(key);
-      if (wanted === undefined) removals.push(encodeFlowMod({ command: 'delete_strict', table: entry.table, priority: entry.priority, match: Buffer.from(entry.match) }, session.version));
+      if (wanted === undefined) removals.push(encodeFlowMod({ command: 'delete_strict', table: wireTable(entry.table, session.place), priority: entry.priority, match: Buffer.from(entry.match) }, session.version));
       else if (wanted.flow.cookie === entry.cookie && Buffer.compare(wanted.does, entry.instructions) === 0) missing.delete(key);
     });
-    const bundle = new FlowBundle(session.version);
+    const bundle = new FlowBundle(session.version, session.place);
     for (const { flow } of missing.values()) bundle.add(flow);
     return [...removals, ...bundle.messages()];
   }
@@ -107,6 +109,6 @@ export class DnsWatch {
   }
 }
 
-function encoded(flow: Flow, { version }: SwitchSession): { match: Uint8Array; instructions: Uint8Array } {
-  return { match: encodeMatch(matchFields(flow.match), version), instructions: encodeInstructions(instructions(flow.actions), version) };
+function encoded(flow: Flow, { version, place }: SwitchSession): { match: Uint8Array; instructions: Uint8Array } {
+  return { match: encodeMatch(matchFields(flow.match), version), instructions: encodeInstructions(instructions(placed(flow, place).actions), version) };
 }

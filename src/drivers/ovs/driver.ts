@@ -18,8 +18,9 @@ import { encodeMeterMod } from './openflow/meters.js';
 import type { OpenFlowVersion } from './openflow/constants.js';
 import { keepsConnections } from './pipeline/label-flows.js';
 import { OTHER_METER } from './pipeline/port-flows.js';
+import { wireTable, type Placement } from './pipeline/placement.js';
 import { CATEGORY, cookie, COOKIE_MAGIC, COOKIE_MASK, TABLE } from './pipeline/stages.js';
-import { allFlows, flowImage, imageSourceOf, NOTHING, plan, tableNumbers, type Actual } from './plan.js';
+import { allFlows, flowImage, imageSourceOf, NOTHING, plan, tableNumbers, type Actual, type PlanOptions } from './plan.js';
 import { targetLabels } from '../../compile/target.js';
 import { EMPTY_OVS_TARGET, type BridgePorts, type OvsTarget } from './target.js';
 
@@ -27,9 +28,10 @@ import { EMPTY_OVS_TARGET, type BridgePorts, type OvsTarget } from './target.js'
 export interface SwitchSession {
   readonly version: OpenFlowVersion;
   readonly ports: BridgePorts;
+  readonly place: Placement;
   /** All or nothing. They are copied as they come. */
   bundle(messages: Iterable<Uint8Array>): Promise<void>;
-  /** Resolves with the number of flows. */
+  /** Resolves with the number of flows. Tables by our numbers, in the filter and in the flows. */
   dump(filter: FlowFilter, use: (flow: FlowEntry) => void): Promise<number>;
   /** What cannot be in a bundle; resolves when the switch has done all of it. Refusals reject, and say nothing of the others. */
   send(...messages: readonly Uint8Array[]): Promise<void>;
@@ -95,8 +97,8 @@ export class OvsDriver {
   }
 
   private async change(session: SwitchSession, from: Actual, target: OvsTarget): Promise<Applied> {
-    const bundle = new FlowBundle(session.version);
-    const { next, lost } = plan(from, target, session.ports, this.planOptions(), bundle);
+    const bundle = new FlowBundle(session.version, session.place);
+    const { next, lost } = plan(from, target, session.ports, this.planOptions(session), bundle);
     await this.commit(session, bundle.size, bundle.messages(), next);
     return { changed: bundle.size > 0, elements: bundle.size, lost: lost.size };
   }
@@ -114,16 +116,16 @@ export class OvsDriver {
       return applied;
     }
     const numbers = tableNumbers(target, new Map());
-    const image = flowImage(target, session.ports, numbers, this.planOptions());
-    const now = this.planOptions().now;
+    const image = flowImage(target, session.ports, numbers, this.planOptions(session));
+    const { now } = this.planOptions(session);
     const newest = Math.max(0, this.actual.stamp, ...entries.stamps.values());
     // As if all labels had kept their stamps ...
     const kept: Actual = {
-      target, numbers, image, imageSource: imageSourceOf(target, session.ports, numbers, this.planOptions()), stamp: newest,
+      target, numbers, image, imageSource: imageSourceOf(target, session.ports, numbers, this.planOptions(session)), stamp: newest,
       labels: new Map([...targetLabels(target)].map(([id, label]) => [id, { label, stamp: entries.stamps.get(id) ?? Math.max(now, newest + 1) }])),
     };
     const compare = async (state: Actual): Promise<ReturnType<Comparison['difference']>> => {
-      const comparison = new Comparison(session.version);
+      const comparison = new Comparison(session.version, session.place);
       allFlows(state, comparison);
       await session.dump(OURS, (entry) => comparison.seen(entry));
       return comparison.difference();
@@ -139,7 +141,7 @@ export class OvsDriver {
       state = { ...kept, stamp, labels: new Map([...kept.labels].map(([id, stamped]) => [id, suspect.has(id) ? { ...stamped, stamp } : stamped])) };
       difference = await compare(state);
     }
-    const bundle = new FlowBundle(session.version);
+    const bundle = new FlowBundle(session.version, session.place);
     for (const flow of difference.missing) bundle.add(flow);
     const changes = difference.removals.length + bundle.size;
     await this.commit(session, changes, concatenated(difference.removals, bundle.messages()), state);
@@ -159,7 +161,7 @@ export class OvsDriver {
       const ended = this.options.nextRound();
       // A change of no consequence makes a round begin at once, not within half a second.
       const command = round === 0 ? 'add' : 'delete_strict';
-      const nobody = { table: TABLE.MACS, priority: 1, cookie: cookie(CATEGORY.learned, 1), match: encodeMatch([{ field: 'reg5', value: 0xffff_ffff }], session.version) };
+      const nobody = { table: wireTable(TABLE.MACS, session.place), priority: 1, cookie: cookie(CATEGORY.learned, 1), match: encodeMatch([{ field: 'reg5', value: 0xffff_ffff }], session.version) };
       await new Promise<void>((resolve) => this.options.clock.after(ROUND_PAUSE_MS, resolve));
       await session.send(encodeFlowMod({ command, ...nobody }, session.version));
       await ended;
@@ -171,7 +173,7 @@ export class OvsDriver {
     const session = this.known;
     if (session === undefined) return undefined;
     const compared = this.actual;
-    const comparison = new Comparison(session.version);
+    const comparison = new Comparison(session.version, session.place);
     allFlows(compared, comparison);
     await session.dump(OURS, (entry) => comparison.seen(entry));
     // A change of our own came in between: what was read is neither the old state nor the new.
@@ -268,8 +270,8 @@ export class OvsDriver {
     this.known = undefined;
   }
 
-  private planOptions(): { controller: number; now: number } {
-    return { controller: this.options.controller, now: Math.floor(this.options.clock.now() / 1000) };
+  private planOptions({ place }: SwitchSession): PlanOptions {
+    return { controller: this.options.controller, now: Math.floor(this.options.clock.now() / 1000), beside: place.next !== undefined };
   }
 
   private async commit(session: SwitchSession, changes: number, messages: Iterable<Uint8Array>, next: Actual): Promise<void> {

@@ -7,6 +7,7 @@ import { encodeInstructions } from './openflow/instructions.js';
 import { encodeMatch } from './openflow/match.js';
 import { instructions, matchFields, type Flow } from './pipeline/flow.js';
 import type { HostPattern, HostSink } from './pipeline/host-flows.js';
+import { placed, wireTable, type Placement } from './pipeline/placement.js';
 
 /** Hosts of one pattern, one after the other; they become messages when they are sent. */
 interface HostRun {
@@ -22,9 +23,9 @@ export class FlowBundle implements HostSink {
   private readonly removals: Changes;
   private readonly additions: Changes;
 
-  constructor(version: OpenFlowVersion) {
-    this.additions = new Changes((flow) => encodeAddition(flow, version), true);
-    this.removals = new Changes((flow) => encodeRemoval(flow, version), false);
+  constructor(version: OpenFlowVersion, place: Placement) {
+    this.additions = new Changes((flow) => encodeAddition(placed(flow, place), version), true);
+    this.removals = new Changes((flow) => encodeRemoval({ ...flow, table: wireTable(flow.table, place) }, version), false);
   }
 
   get size(): number {

@@ -25,7 +25,7 @@ export interface PortDatabase {
 export const OWNER = { key: 'dfw-agent', value: 'port' } as const;
 
 export class OwnPorts {
-  constructor(private readonly deps: { readonly database: PortDatabase; readonly log: Logger }) {}
+  constructor(private readonly deps: { readonly database: PortDatabase; readonly log: Logger; /** Nobody else forwards on the bridge: what it does without flows is ours to say. */ readonly alone: boolean }) {}
 
   /**
    * Makes those that are missing, changes ours that are otherwise, removes ours that nobody wants. A port of somebody else by that name is used as it is.
@@ -37,7 +37,7 @@ export class OwnPorts {
     const names = new Map(wanted.map((port) => [port.name, port]));
     const operations: Operation[] = [];
     // Otherwise a switch that starts anew forwards everything until our flows are back.
-    if (bridge.failMode !== 'secure') operations.push(updateRows('Bridge', byUuid(bridge.uuid), { fail_mode: 'secure' }));
+    if (this.deps.alone && bridge.failMode !== 'secure') operations.push(updateRows('Bridge', byUuid(bridge.uuid), { fail_mode: 'secure' }));
     for (const port of ports) {
       if (!port.own) continue;
       const now = names.get(port.name);

@@ -13,8 +13,10 @@ import { baseFlows } from './pipeline/base-flows.js';
 import type { Flow, FlowSink } from './pipeline/flow.js';
 import { keepsConnections, labelFlows, type Stamped } from './pipeline/label-flows.js';
 import { layer2Flows } from './pipeline/layer2-flows.js';
-import { filterFlows, floodFlows, knownPortFlows, LOCAL, localFlows, reportFlows, returnFlows, type BridgePort } from './pipeline/port-flows.js';
+import { controllerFlows, filterFlows, floodFlows, knownPortFlows, LOCAL, localFlows, reportFlows, returnFlows, type BridgePort } from './pipeline/port-flows.js';
+import { ENTER } from './pipeline/placement.js';
 import { ruleFlowChanges } from './pipeline/rule-flows.js';
+import { TABLE } from './pipeline/stages.js';
 import type { BridgePorts, OvsTarget } from './target.js';
 
 /** Flows by table, priority and match, each with all of itself as text. */
@@ -40,6 +42,8 @@ export interface PlanOptions {
   readonly controller: number;
   /** Seconds since 1970. */
   readonly now: number;
+  /** Others forward, and have flows on the bridge; see placement.ts. */
+  readonly beside: boolean;
 }
 
 export interface Plan {
@@ -116,20 +120,24 @@ function labelChanges(before: ReadonlyMap<number, Stamped>, after: ReadonlyMap<n
 }
 
 /** Equal for equal images only. */
-export function imageSourceOf({ filters, frames, taps, returns }: OvsTarget, ports: BridgePorts, numbers: ReadonlyMap<string, number>, { controller }: PlanOptions): string {
-  return asText([[...filters], [...frames], [...taps], [...returns], [...ports], [...numbers], controller]);
+export function imageSourceOf({ filters, frames, taps, returns }: OvsTarget, ports: BridgePorts, numbers: ReadonlyMap<string, number>, { controller, beside }: PlanOptions): string {
+  return asText([[...filters], [...frames], [...taps], [...returns], [...ports], [...numbers], controller, beside]);
 }
 
 /** Everything but rule tables and labels. */
 export function flowImage(target: OvsTarget, ports: BridgePorts, numbers: ReadonlyMap<string, number>, options: PlanOptions): Map<string, { flow: Flow; text: string }> {
   const image = new Map<string, { flow: Flow; text: string }>();
-  const put = (flow: Flow): void => void image.set(flowKey(flow), { flow, text: flowText(flow) });
+  const { beside } = options;
+  const put = (wanted: Flow): void => {
+    const flow = beside && wanted.table === TABLE.CLASSIFY ? { ...wanted, actions: [...ENTER, ...wanted.actions] } : wanted;
+    image.set(flowKey(flow), { flow, text: flowText(flow) });
+  };
   const bridge = [...ports].map(([name, { number }]): BridgePort => ({ number, floods: !target.taps.has(name), declared: (target.frames.get(name)?.mac ?? '') !== '' }));
   const own = [...ports.values()].find(({ number }) => number === LOCAL);
   const failOpen = [...target.filters.values()].every((filter) => filter.failOpen);
   const numberOf = (name: string | undefined): number | undefined => ports.get(name ?? '')?.number;
   const returns = [...target.returns].flatMap((name) => numberOf(name) ?? []);
-  for (const flow of [...baseFlows(), ...knownPortFlows(bridge, failOpen), ...floodFlows(bridge), ...reportFlows(bridge, options.controller), ...returnFlows(returns), ...localFlows(own?.mac)]) put(flow);
+  for (const flow of [...baseFlows(beside), ...knownPortFlows(bridge, failOpen), ...(beside ? controllerFlows() : floodFlows(bridge)), ...reportFlows(bridge, options.controller), ...returnFlows(returns), ...localFlows(own?.mac)]) put(flow);
   for (const [name, filter] of target.filters) {
     const port = ports.get(name);
     if (port === undefined) continue;
@@ -138,6 +146,7 @@ export function flowImage(target: OvsTarget, ports: BridgePorts, numbers: Readon
     const flows = filterFlows({
       number: filter.number, port: port.number, mac: frames?.mac ?? '', rules: filter.table === undefined ? 0 : (numbers.get(filter.table) ?? 0), failOpen: filter.failOpen,
       mirrors: { in: numbersOf(frames?.mirrors.in), out: numbersOf(frames?.mirrors.out) },
+      addresses: frames?.addresses ?? [], beside,
       redirects: { in: numberOf(frames?.redirects.in), out: numberOf(frames?.redirects.out) },
     });
     for (const flow of flows) put(flow);

@@ -13,6 +13,7 @@ import { MONITOR_FLAG, type FlowUpdate } from './openflow/flow-events.js';
 import type { PacketIn } from './openflow/packets.js';
 import type { SwitchSession } from './driver.js';
 import { category } from './adopt.js';
+import { wireTable, type Placement } from './pipeline/placement.js';
 import { CATEGORY, COOKIE_MAGIC } from './pipeline/stages.js';
 
 export interface BridgeOptions {
@@ -20,6 +21,7 @@ export interface BridgeOptions {
   readonly path: string;
   readonly bridge: string;
   readonly controller: number;
+  readonly place: Placement;
   readonly clock: Clock;
   readonly log: Logger;
   /** There is a new connection, ports changed, or flows of ours: another apply is due. */
@@ -118,7 +120,7 @@ export class BridgeConnection {
 
   /** Resolves when connected, with what resolves when the connection ends. */
   private async connect(signal: AbortSignal): Promise<{ readonly ended: Promise<AgentError> }> {
-    const { clock, log, path, controller, onDue, onPacket, bridge } = this.options;
+    const { clock, log, path, controller, onDue, onPacket, bridge, place } = this.options;
     let end: (reason: AgentError) => void = () => undefined;
     const ended = new Promise<AgentError>((resolve) => {
       end = resolve;
@@ -156,10 +158,11 @@ export class BridgeConnection {
     this.current = {
       version,
       ports: this.ports,
+      place,
       bundle: async (messages) => {
         await connection.bundle(messages);
       },
-      dump: (filter, use) => connection.dumpFlows(filter, use),
+      dump: ({ table, ...rest }, use) => connection.dumpFlows(table === undefined ? rest : { ...rest, table: wireTable(table, place) }, use, undefined, place.first),
       send: async (...messages) => {
         await connection.sequence(messages);
       },

@@ -7,6 +7,8 @@ import type { BridgePort } from './pipeline/port-flows.js';
 export interface FrameFilter {
   /** Declared; '' = to be learned. */
   readonly mac: string;
+  /** Canonical hosts; needed beside others only (placement.ts), and empty else. */
+  readonly addresses: readonly string[];
   readonly layer2: readonly Layer2Binding[];
   /** Names of the ports that get copies of what the workload sends (out) and gets (in). */
   readonly mirrors: Readonly<Record<'in' | 'out', readonly string[]>>;

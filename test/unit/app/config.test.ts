@@ -57,7 +57,7 @@ describe('loadConfig', () => {
 
   it('sets every key through its option, its variable and the file alike', () => {
     const samples: Record<string, unknown> = {
-      node: 'n-2', cluster: 'demo', datapath: 'ovs', 'ovs.bridge': 'br-x', 'ovs.database': 'tcp:127.0.0.1:6640', 'ovs.discoverPorts': false, sources: [{ type: 'file', path: '/a' }, { type: 'file', path: '/b' }],
+      node: 'n-2', cluster: 'demo', datapath: 'ovs', 'ovs.bridge': 'br-x', 'ovs.database': 'tcp:127.0.0.1:6640', 'ovs.discoverPorts': false, 'ovs.firstTable': 100, 'ovs.nextTable': 200, sources: [{ type: 'file', path: '/a' }, { type: 'file', path: '/b' }],
       failurePolicy: 'open', 'api.socket': '/s', 'api.group': 'ops', 'metrics.listen': '[::1]:1', 'audit.path': '/a', 'audit.format': 'json', 'ids.enabled': true,
       'ids.tap': 'tap1', 'ids.sensor': 'tap2', 'ids.engine': 'external', 'ids.program': '/opt/suricata', 'ids.mode': 'ids', 'ids.signatures': '/sig',
       'ids.eveFile': '/log/eve.json', 'ids.homeNetworks': ['10.0.0.0/8', 'fd00::1'], 'ids.commandSocket': '/run/s.sock', stateDir: '/state',
@@ -69,7 +69,9 @@ describe('loadConfig', () => {
       const text = typeof value === 'string' ? value : JSON.stringify(value);
       const file = `${at.map((name, depth) => `${'  '.repeat(depth)}${name}:`).join('\n')} ${JSON.stringify(value)}\n`;
       const read = (config: Config): unknown => at.reduce<unknown>((tree, name) => Reflect.get(Object(tree), name), config);
-      expect([flag, read(load({ argv: [`${flag}=${text}`] })), read(load({ env: { [variable]: text } })), read(load({ file }))]).toEqual([flag, value, value, value]);
+      // What makes no sense alone.
+      const argv = flag === '--ovs-first-table' ? ['--ovs-next-table=200'] : [];
+      expect([flag, read(load({ argv: [...argv, `${flag}=${text}`] })), read(load({ env: { [variable]: text }, argv })), read(load({ file, argv }))]).toEqual([flag, value, value, value]);
     }
   });
 
@@ -122,6 +124,9 @@ describe('loadConfig', () => {
   });
 
   it('refuses settings that contradict each other', () => {
+    expect(problemsOf({ file: 'ovs: { firstTable: 100 }\n' })).toContain('ovs.firstTable: needs ovs.nextTable');
+    expect(problemsOf({ file: 'ovs: { firstTable: 100, nextTable: 120 }\n' })).toContain('ovs.nextTable: is one of the agent\'s own tables, 100 to');
+    expect(load({ file: 'ovs: { firstTable: 100, nextTable: 99 }\n' }).ovs).toMatchObject({ firstTable: 100, nextTable: 99 });
     expect(problemsOf({ argv: ['--ids-tap', 'x', '--ids-sensor', 'x'] })).toContain('ids.sensor: must not be the device ids.tap names');
     expect(problemsOf({ file: 'sources: [{ type: file, path: /a }, { type: file, path: /a }]\n' })).toContain('sources[1]: is the same as sources[0]');
   });

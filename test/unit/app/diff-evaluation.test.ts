@@ -114,7 +114,7 @@ it('foretells that nothing changes where nothing is to change, after any history
     const { inForce, foretold } = await twoAccounts(live, world, objects);
     expect(foretold, `after ${step} changes`).toEqual(inForce);
   }
-});
+}, 120_000);
 
 it('keeps a held group in its version in force where that needs a deleted one', async () => {
   const group = (called: string, ...groups: string[]): DesiredObject => ({ kind: 'Group', metadata: meta(called), criteria: [], addresses: ['192.0.2.1'], workloads: [], groups });

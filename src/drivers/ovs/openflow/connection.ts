@@ -182,8 +182,8 @@ export class OpenFlowConnection {
   }
 
   /** All flows that the filter lets through. `use` gets the same object each time. Resolves with their number. */
-  async dumpFlows(filter: FlowFilter, use: (flow: FlowEntry) => void, signal?: AbortSignal): Promise<number> {
-    const entry = new FlowEntry(this.version);
+  async dumpFlows(filter: FlowFilter, use: (flow: FlowEntry) => void, signal?: AbortSignal, firstTable = 0): Promise<number> {
+    const entry = new FlowEntry(this.version, firstTable);
     let count = 0;
     const each = (flow: FlowEntry): void => {
       count += 1;

@@ -43,10 +43,11 @@ export class FlowEntry {
   #matchEnd = 0;
   #statsEnd = 0;
 
-  constructor(private readonly version: OpenFlowVersion) {}
+  /** Tables are counted from `firstTable`. */
+  constructor(private readonly version: OpenFlowVersion, private readonly firstTable = 0) {}
 
   get table(): number {
-    return this.#message[this.#start + (this.version === OF15 ? 4 : 2)] ?? 0;
+    return (this.#message[this.#start + (this.version === OF15 ? 4 : 2)] ?? 0) - this.firstTable;
   }
 
   get priority(): number {

@@ -3,6 +3,7 @@ import { CT_STATE, type FieldName } from '../openflow/fields.js';
 import { subfield } from '../openflow/oxm.js';
 import type { Action } from '../openflow/actions.js';
 import { flags, goTo, lower, move, pop, push, raise, register, resubmit, set, type Flow, type MatchValues, type Step } from './flow.js';
+import { LEAVE } from './placement.js';
 import { CATEGORY, cookie, FLAG, LABEL_BITS, REGISTER, SIDE, STAMP_BITS, TABLE, ZONE } from './stages.js';
 
 const REG = {
@@ -102,11 +103,13 @@ const PORT_FIELDS = [[6, 'tcp_src'], [6, 'tcp_dst'], [17, 'udp_src'], [17, 'udp_
 
 export const LOCAL_PORT = 0xfffffffe;
 
-export function baseFlows(): Flow[] {
+/** `beside`: others forward (placement.ts). They decide who gets what is for many: only its source's filter is asked here. */
+export function baseFlows(beside: boolean): Flow[] {
   const flag = (on: number, off = 0): MatchValues => ({ [REG.flags]: flags(on, off) });
   const { TRACKED, INVALID, REPLY, RELATED } = CT_STATE;
   return [
-    flow(TABLE.SPOOF, 0, {}, LEARN, goTo(TABLE.OUT_L2_SOURCE)),
+    // Others route on the same bridge: a source address there does not tell where it is.
+    flow(TABLE.SPOOF, 0, {}, ...(beside ? [] : [LEARN]), goTo(TABLE.OUT_L2_SOURCE)),
     ...(['out', 'in'] as const).flatMap((side) => [
       flow(SIDE[side].l2Source, 0, {}, goTo(SIDE[side].l2Destination)),
       flow(SIDE[side].l2Destination, 0, {}, goTo(SIDE[side].l2)),
@@ -114,7 +117,7 @@ export function baseFlows(): Flow[] {
     ]),
     flow(TABLE.FORWARD, 100, { eth_dst: { value: 0x0100_0000_0000n, mask: 0x0100_0000_0000n } }, raise(FLAG.flood | FLAG.packet), goTo(TABLE.TRACK)),
     flow(TABLE.FORWARD, 0, {}, resubmit(TABLE.MACS), goTo(TABLE.PORT)),
-    flow(TABLE.PORT, 10, { [REG.port]: 0 }, raise(FLAG.flood | FLAG.packet), goTo(TABLE.TRACK)),
+    ...(beside ? [] : [flow(TABLE.PORT, 10, { [REG.port]: 0 }, raise(FLAG.flood | FLAG.packet), goTo(TABLE.TRACK))]),
     flow(TABLE.PORT, 0, {}, goTo(TABLE.IN_L2_SOURCE)),
 
     ...IP.map((type) => flow(TABLE.TRACK, 400, { ...flag(FLAG.copy), eth_type: type }, goTo(TABLE.IN_FILTER))),
@@ -188,10 +191,12 @@ export function baseFlows(): Flow[] {
       flow(TABLE.COMMIT, 70, { eth_type: type }, commit('out', 'in'), goTo(TABLE.OUTPUT)),
     ]),
 
-    flow(TABLE.OUTPUT, 200, flag(FLAG.flood, FLAG.copy), raise(FLAG.copy), goTo(TABLE.FLOOD)),
-    flow(TABLE.OUTPUT, 170, flag(FLAG.returned, FLAG.flood), { type: 'output_field', source: subfield(REG.port) }),
-    flow(TABLE.OUTPUT, 165, flag(FLAG.returned | FLAG.copy), { type: 'output_field', source: subfield(REG.port) }),
-    flow(TABLE.OUTPUT, 0, {}, { type: 'output_field', source: subfield(REG.port) }),
+    ...(beside ? [flow(TABLE.OUTPUT, 170, flag(FLAG.returned), ...LEAVE), flow(TABLE.OUTPUT, 0, {}, ...LEAVE)] : [
+      flow(TABLE.OUTPUT, 200, flag(FLAG.flood, FLAG.copy), raise(FLAG.copy), goTo(TABLE.FLOOD)),
+      flow(TABLE.OUTPUT, 170, flag(FLAG.returned, FLAG.flood), { type: 'output_field', source: subfield(REG.port) }),
+      flow(TABLE.OUTPUT, 165, flag(FLAG.returned | FLAG.copy), { type: 'output_field', source: subfield(REG.port) }),
+      flow(TABLE.OUTPUT, 0, {}, { type: 'output_field', source: subfield(REG.port) }),
+    ]),
 
     ...perKind(TABLE.REFUSE, 50, flag(FLAG.turned), (kind) => [...turnBack(kind), goTo(TABLE.REPORT)]),
     flow(TABLE.REFUSE, 0, {}, goTo(TABLE.REPORT)),

@@ -1,8 +1,11 @@
 /** Flows that bind filters to ports of the bridge: who sends, who gets, what is copied. */
+import { v4FromText, v6FromText } from '../../../model/address.js';
 import type { Action } from '../openflow/actions.js';
+import { PORT } from '../openflow/constants.js';
 import { LOCAL_PORT } from './base-flows.js';
 import { goTo, raise, register, resubmit, set, type Flow, type MatchValues, type Step } from './flow.js';
 import { macNumber } from './layer2-flows.js';
+import { LEAVE } from './placement.js';
 import { CATEGORY, cookie, FLAG, REGISTER, SIDE, TABLE } from './stages.js';
 
 /** A port of the bridge, as frames are forwarded to it. */
@@ -22,6 +25,10 @@ export interface PortFilter {
   readonly port: number;
   /** '' = to be learned. */
   readonly mac: string;
+  /** Canonical hosts: beside others, a filter without a declared MAC address is found by them. */
+  readonly addresses: readonly string[];
+  /** See baseFlows. */
+  readonly beside: boolean;
   /** Number of its rule table; 0: none in force. */
   readonly rules: number;
   readonly failOpen: boolean;
@@ -52,7 +59,7 @@ export function filterFlows(filter: PortFilter): Flow[] {
     flow(TABLE.PORT, 100, { [register(REGISTER.port)]: port }, set(REGISTER.to, number), set(REGISTER.toRules, rules), goTo(TABLE.IN_L2_SOURCE)),
     ...binding('out'), ...binding('in'),
     ...(filter.mirrors.in.length === 0 ? [] : [
-      flow(TABLE.OUTPUT, 100, { [register(REGISTER.port)]: port }, ...copies(filter.mirrors.in, port), { type: 'output', port }),
+      flow(TABLE.OUTPUT, 100, { [register(REGISTER.port)]: port }, ...copies(filter.mirrors.in, port), ...(filter.beside ? LEAVE : [{ type: 'output' as const, port }])),
     ]),
     ...redirects(filter, flow),
     // An address that is declared is nobody else's, and need not be learned.
@@ -60,7 +67,20 @@ export function filterFlows(filter: PortFilter): Flow[] {
       flow(TABLE.SPOOF, 100, { in_port: port }, goTo(TABLE.OUT_L2_SOURCE)),
       flow(TABLE.MACS, 100, { eth_dst: macNumber(mac) }, set(REGISTER.port, port)),
     ]),
+    ...(filter.beside && mac === '' ? filter.addresses.map((address) => flow(TABLE.MACS, 40, destination(address), set(REGISTER.port, port))) : []),
   ];
+}
+
+function destination(address: string): MatchValues {
+  const four = v4FromText(address);
+  if (four !== undefined) return { eth_type: 0x0800, ip_dst: four };
+  const { hi = 0n, lo = 0n } = v6FromText(address) ?? {};
+  return { eth_type: 0x86dd, ipv6_dst: (hi << 64n) | lo };
+}
+
+/** Beside others: what their controllers send to be treated as a packet. */
+export function controllerFlows(): Flow[] {
+  return [{ table: TABLE.CLASSIFY, priority: 50, cookie: cookie(CATEGORY.port, 0), match: { in_port: PORT.CONTROLLER }, actions: [goTo(TABLE.SPOOF)] }];
 }
 
 /** Above mirrors: what is redirected is copied before. */

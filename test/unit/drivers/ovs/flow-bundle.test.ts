@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Compiler } from '../../../../src/compile/compiler.js';
 import { key6, type Key6 } from '../../../../src/compile/key6.js';
+import { ALONE } from '../../../../src/drivers/ovs/pipeline/placement.js';
 import { FlowBundle } from '../../../../src/drivers/ovs/flow-bundle.js';
 import { FlowTemplate } from '../../../../src/drivers/ovs/flow-template.js';
 import { OF14, OF15, type OpenFlowVersion } from '../../../../src/drivers/ovs/openflow/constants.js';
@@ -57,7 +58,7 @@ const host = fc.record({
 describe('a bundle of flows', () => {
   it('has the bytes that each flow has by itself', () => {
     fc.assert(fc.property(fc.array(host, { maxLength: 40 }), word, fc.constantFrom(OF14, OF15), (hosts, rules, version) => {
-      const bundle = new FlowBundle(version);
+      const bundle = new FlowBundle(version, ALONE);
       const patterns = new Map<string, HostPattern>();
       const changes = hosts.map(({ family, isSource, valued, v4, v6, value, op, whole }): Change => {
         const key = `${family} ${isSource} ${valued}`;
@@ -83,7 +84,7 @@ describe('a bundle of flows', () => {
       const [before, after] = tables;
       const version = seed % 2 === 0 ? OF14 : OF15;
       for (const [from, to] of [[undefined, before], [before, after], [after, undefined]] as const) {
-        const bundle = new FlowBundle(version);
+        const bundle = new FlowBundle(version, ALONE);
         const changes: Change[] = [];
         ruleFlowChanges(seed, from, to, bundle);
         ruleFlowChanges(seed, from, to, { add: (flow) => changes.push({ op: 'add', flow }), remove: (flow) => changes.push({ op: 'remove', flow }) });

@@ -10,7 +10,7 @@ const port = (name: string, more: Partial<BridgePort> = {}): BridgePort => ({
   name, port: name, uuid: `i-${name}`, portUuid: `p-${name}`, own: true, options: {}, type: 'internal', mac: '', linkUp: true, error: '', ...more,
 });
 
-async function asked(bridge: BridgeFacts | undefined, ports: readonly BridgePort[], wanted: Parameters<OwnPorts['ensure']>[0]): Promise<{ changed: boolean; operations: readonly Operation[] }> {
+async function asked(bridge: BridgeFacts | undefined, ports: readonly BridgePort[], wanted: Parameters<OwnPorts['ensure']>[0], alone = true): Promise<{ changed: boolean; operations: readonly Operation[] }> {
   const operations: Operation[] = [];
   const own = new OwnPorts({
     database: {
@@ -19,7 +19,7 @@ async function asked(bridge: BridgeFacts | undefined, ports: readonly BridgePort
         return [];
       },
     },
-    log: new CollectingLogger(),
+    log: new CollectingLogger(), alone,
   });
   return { changed: await own.ensure(wanted), operations };
 }
@@ -47,7 +47,8 @@ it('changes ours that are otherwise, removes ours that nobody wants, leaves othe
   ]);
 });
 
-it('makes the bridge fail secure', async () => {
+it('makes the bridge fail secure, unless others forward on it', async () => {
+  expect((await asked({ ...BRIDGE, failMode: 'standalone' }, [], [], false)).operations).toEqual([]);
   const { operations } = await asked({ ...BRIDGE, failMode: 'standalone' }, [], []);
   expect(operations).toEqual([{ op: 'update', table: 'Bridge', where: [['_uuid', '==', ['uuid', 'b']]], row: { fail_mode: 'secure' } }]);
 });
