@@ -11,7 +11,7 @@ import { Inventory, type ClusterPod, type NamespaceSpec, type PodSpec } from './
 import { createWorld, HOST_IPV4, HOST_IPV6, OUTSIDE_IPV4, OUTSIDE_IPV6, type World, type WorldWorkload } from './netns.js';
 import type { Manifest } from './policies.js';
 import { PATIENCE } from './patience.js';
-import { observation, startProbe, type Probe, type ProbePacket } from './probe/probe.js';
+import { observation, startProbe, type Probe, type ProbePacket, type ProbeResult } from './probe/probe.js';
 import { startReach, type Check, type Reach, type ReachProtocol, type Verdict } from './probe/reach.js';
 import { Reachability } from './reachability.js';
 
@@ -236,12 +236,11 @@ export class Cluster {
       this.sctpPort = this.sctpPort === 60_000 ? 40_000 : this.sctpPort + 1;
       return { from: contact.from, family, protocol: SCTP_NUMBER, source, destination: contact.address, sourcePort: this.sctpPort, destinationPort: contact.port };
     });
-    const send = async (batch: readonly ProbePacket[], settleMs: number): Promise<Verdict[]> =>
-      (await probe.send(batch, settleMs)).map((result) => ({ delivered: 'Con', refused: 'Rej', silent: 'Drp' } as const)[observation(result)]);
-    const first = await send(packets, 40);
+    const verdicts = (results: readonly ProbeResult[]): Verdict[] => results.map((result) => ({ delivered: 'Con', refused: 'Rej', silent: 'Drp' } as const)[observation(result)]);
+    const first = verdicts(await probe.send(packets, 40));
     // What went missing is asked for again with more patience: a busy machine is no filter.
     const missing = packets.filter((_, index) => first[index] === 'Drp' && contacts[index]?.expected !== 'Drp');
-    const second = missing.length === 0 ? [] : await send(missing, 300);
+    const second = missing.length === 0 ? [] : verdicts(await probe.sendAgain(missing, 300));
     return packets.map((packet, index) => (missing.includes(packet) ? second.shift() : first[index]) ?? 'Drp');
   }
 

@@ -26,8 +26,8 @@ export function policyDocuments(policy: Pick<ExpectedPolicy, 'tables' | 'sharedS
  * a busy machine is not taken for a filter; what passed though it must not have is a mismatch at once.
  */
 export async function compare(plan: AddressPlan, policy: ExpectedPolicy, probe: Probe, packets: readonly GeneratedPacket[]): Promise<Mismatch[]> {
-  const send = async (batch: readonly GeneratedPacket[], settleMs: number): Promise<Mismatch[]> => {
-    const results = await probe.send(batch.map(({ from, packet }) => ({ ...packet, from })), settleMs);
+  const judgeAll = async (batch: readonly GeneratedPacket[], send: Probe['send'], settleMs: number): Promise<Mismatch[]> => {
+    const results = await send(batch.map(({ from, packet }) => ({ ...packet, from })), settleMs);
     return batch.flatMap((sent, index): Mismatch[] => {
       const result = results[index];
       if (result === undefined) throw new Error('the probe answered fewer packets than it was given');
@@ -37,10 +37,10 @@ export async function compare(plan: AddressPlan, policy: ExpectedPolicy, probe: 
       return [{ sent, expected: observations, steps: verdict.steps, got, detail: JSON.stringify(result) }];
     });
   };
-  const first = await send(packets, 25);
+  const first = await judgeAll(packets, probe.send, 25);
   const leaks = first.filter((mismatch) => mismatch.got !== 'silent');
   const missing = first.filter((mismatch) => mismatch.got === 'silent');
-  return missing.length === 0 ? leaks : [...leaks, ...(await send(missing.map((mismatch) => mismatch.sent), 250))];
+  return missing.length === 0 ? leaks : [...leaks, ...(await judgeAll(missing.map((mismatch) => mismatch.sent), probe.sendAgain, 250))];
 }
 
 /** What trace says of the packets, also of undeclared and borrowed source addresses. Empty = it agrees with the oracle, rule by rule. */

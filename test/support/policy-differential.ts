@@ -27,8 +27,8 @@ export interface PolicyMismatch {
  */
 export async function comparePackets(plan: AddressPlan, world: PolicyWorld, probe: Probe, packets: readonly GeneratedPacket[]): Promise<PolicyMismatch[]> {
   const judge = oracleOf(world);
-  const send = async (batch: readonly GeneratedPacket[], settleMs: number): Promise<(PolicyMismatch & { readonly got: Observation })[]> => {
-    const results = await probe.send(batch.map(({ from, packet }) => ({ ...packet, from })), settleMs);
+  const judgeAll = async (batch: readonly GeneratedPacket[], send: Probe['send'], settleMs: number): Promise<(PolicyMismatch & { readonly got: Observation })[]> => {
+    const results = await send(batch.map(({ from, packet }) => ({ ...packet, from })), settleMs);
     return batch.flatMap((sent, index) => {
       const result = results[index];
       if (result === undefined) throw new Error('the probe answered fewer packets than it was given');
@@ -40,9 +40,9 @@ export async function comparePackets(plan: AddressPlan, world: PolicyWorld, prob
       return [{ sent, got, text: `from ${sent.from}: ${describePacket(sent.packet)}\n  expected ${expected.join(' or ')} (${steps})\n  got ${got} ${JSON.stringify(result)}` }];
     });
   };
-  const first = await send(packets, 25);
+  const first = await judgeAll(packets, probe.send, 25);
   const missing = first.filter(({ got }) => got === 'silent').map(({ sent }) => sent);
-  return [...first.filter(({ got }) => got !== 'silent'), ...(missing.length === 0 ? [] : await send(missing, 250))];
+  return [...first.filter(({ got }) => got !== 'silent'), ...(missing.length === 0 ? [] : await judgeAll(missing, probe.sendAgain, 250))];
 }
 
 function expectedObservations(plan: AddressPlan, sent: GeneratedPacket, verdict: PolicyVerdict): Observation[] {

@@ -1,7 +1,8 @@
 """Injects first packets into a test world and says what the network did with each.
 
 stdin, first line: {"ttl", "endpoints": [{"name", "netns", "kind": "link"|"host", "interface", "mac", "gateway"}]}
-then one request a line: {"id", "settleMs", "packets": [{"from", "family", "protocol", "source", "destination", ...}]}
+then one request a line: {"id", "settleMs", "again", "packets": [{"from", "family", "protocol", "source", "destination", ...}]}
+      again: these packets were in the request before, too; what became of them since counts
 stdout, one line a request: {"id", "results": [{"delivered": [names], "replies": [{"kind", "at"}], "error"}]}
 
 Workloads and outside send and sniff Ethernet frames on their own interface. The host sends through its output hook
@@ -100,14 +101,20 @@ class Prober:
                 self._owner[one.fileno()] = (endpoint, one)
                 self._poll.register(one.fileno(), select.EPOLLIN)
         self._next = int.from_bytes(os.urandom(3), "big") << 8
+        self._sent = {}  # ids of the last request, by packet
 
     def run(self, request):
-        self._drain(0, {}, [])  # leftovers of the last batch
         results = [{"delivered": [], "replies": []} for _ in request["packets"]]
+        keys = [json.dumps(packet, sort_keys=True) for packet in request["packets"]]
         index_of = {}
+        if request.get("again"):
+            index_of = {self._sent[key]: index for index, key in enumerate(keys) if key in self._sent}
+        self._drain(0, index_of, results)  # leftovers of the last batch
+        self._sent = {}
         for index, packet in enumerate(request["packets"]):
             ident = self._next = (self._next + 1) & 0xFFFFFFFF
             index_of[ident] = index
+            self._sent[keys[index]] = ident
             try:
                 self._endpoints[packet["from"]].send(packet, packets.build(packet, ident, self._ttl))
             except OSError as error:  # EPERM: an output filter dropped it on the spot

@@ -35,6 +35,11 @@ export function observation(result: ProbeResult): Observation {
 export interface Probe {
   /** Answers in the order of the packets. Packets of one batch must not share a connection (generate.ts: connectionKey). */
   send(packets: readonly ProbePacket[], settleMs?: number): Promise<ProbeResult[]>;
+  /**
+   * The same for packets that were in the batch before, under the same rules: what comes late of that one counts. A refusal that was on its way when a
+   * connection's first packet went out again ends the connection, and the refusal of the second packet then belongs to none.
+   */
+  sendAgain(packets: readonly ProbePacket[], settleMs?: number): Promise<ProbeResult[]>;
 }
 
 /** Serves the workloads that the world has now; closed with the world. */
@@ -50,10 +55,12 @@ export async function startProbe(world: World): Promise<Probe> {
       ...(world.outside === undefined ? [] : [link(OUTSIDE, world.outside, '02:dd:ff:00:00:02', '02:dd:ff:00:00:01')]),
     ],
   });
+  const send = async (packets: readonly ProbePacket[], settleMs: number, again: boolean): Promise<ProbeResult[]> => {
+    const answer = await helper.request<{ results: ProbeResult[] }>({ packets, settleMs: settleMs * PATIENCE, again });
+    return answer.results;
+  };
   return {
-    async send(packets, settleMs = 25) {
-      const answer = await helper.request<{ results: ProbeResult[] }>({ packets, settleMs: settleMs * PATIENCE });
-      return answer.results;
-    },
+    send: (packets, settleMs = 25) => send(packets, settleMs, false),
+    sendAgain: (packets, settleMs = 25) => send(packets, settleMs, true),
   };
 }
