@@ -50,6 +50,8 @@ export interface ConnectionsAnswer {
   readonly flows: readonly number[];
   /** Nanoseconds a packet: by pattern, policy, round. */
   readonly times: Readonly<Record<'ports' | 'spread' | 'first', readonly (readonly number[])[]>>;
+  /** Nanoseconds of processor that the switch used for a packet, in the same order. */
+  readonly processor: ConnectionsAnswer['times'];
   /** Flows in the switch's cache at the end of a round: by pattern, policy. */
   readonly cached: Readonly<Record<'ports' | 'spread' | 'first', readonly number[]>>;
   readonly lost: number;

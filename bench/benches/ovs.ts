@@ -89,9 +89,15 @@ async function connections(context: BenchContext, notes: string[]): Promise<Row[
   notes.push(`flows cached then, with ${few} and ${many} rules: ${answer.cached.ports.join(' and ')} (one rule), ${answer.cached.spread.join(' and ')} (spread), ${answer.cached.first.join(' and ')} (first packets)`);
   const goals = [{ kind: 'at least', value: 0.9, of: 'ratio' }] as const;
   // First packets of few rules are mostly not first: there are not as many things to tell apart.
-  return ([['ports', 'one port, source ports vary', goals], ['spread', 'spread over all rules', goals], ['first', 'first packets, spread over all rules', []]] as const).map(([pattern, what, wanted]) => {
+  return ([['ports', 'one rule, source ports vary', goals], ['spread', 'spread over all rules', goals], ['first', 'first packets, spread over all rules', []]] as const).flatMap(([pattern, what, wanted]) => {
     const [peer = [], ours = []] = answer.times[pattern].map((values) => values.map((ns) => 1e9 / ns));
-    return row({ measure: `new connections/s, ${many} rules, ${what}`, unit: '/s', ours, peer: { name: `ours, ${few} rules`, values: peer }, goals: wanted });
+    const [peerTime = [], ourTime = []] = answer.processor[pattern];
+    const name = `ours, ${few} rules`;
+    return [
+      row({ measure: `new connections/s, ${many} rules, ${what}`, unit: '/s', ours, peer: { name, values: peer }, goals: wanted }),
+      // Says more than the rate where other work wants the processors.
+      row({ measure: "of that, the switch's processor time for one", unit: 'ns', ours: ourTime, peer: { name, values: peerTime } }),
+    ];
   });
 }
 
