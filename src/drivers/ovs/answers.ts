@@ -11,6 +11,7 @@ const VLAN = 4;
 const TCP = 6;
 const ICMP = 1;
 const IPV6_ICMP = 58;
+const REDIRECT6 = 137;
 const RST = 0x04;
 const ACK = 0x10;
 const TTL = 64;
@@ -44,7 +45,8 @@ function answerable({ ethertype, protocol, laterFragment, transportOffset, icmpT
   const [source, destination] = addressesOf(packet, isIpv4);
   if (source.length < (isIpv4 ? 4 : 16) || !isHost(source, isIpv4) || !isHost(destination, isIpv4)) return false;
   if (isIpv4 && protocol === ICMP) return icmpType !== undefined && ![3, 4, 5, 11, 12].includes(icmpType);
-  return isIpv4 || protocol !== IPV6_ICMP || (icmpType !== undefined && icmpType >= 128);
+  // Errors are below 128; a redirect is none, and must not be answered either.
+  return isIpv4 || protocol !== IPV6_ICMP || (icmpType !== undefined && icmpType >= 128 && icmpType !== REDIRECT6);
 }
 
 function addressesOf(packet: Uint8Array, isIpv4: boolean): readonly [Uint8Array, Uint8Array] {
