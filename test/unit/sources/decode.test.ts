@@ -111,7 +111,10 @@ status: { phase: Running, podIP: 10.98.0.2, podIPs: [{ ip: 10.98.0.2 }, { ip: "F
       direction: 'Both', action: 'Mirror', target: { type: 'device', name: 'antrea-tap0', options: {} },
     });
     expect(accept(document({ action: 'Redirect', targetPort: { ovsInternal: { name: 't1' } }, returnPort: { device: { name: 't2' } } }))).toMatchObject({ target: { type: 'internal', name: 't1' }, returnPort: { type: 'device', name: 't2' } });
-    expect(refuse(document({ targetPort: { vxlan: { remoteIP: '192.0.2.1' } } }))).toMatchObject({ path: 'spec.targetPort.vxlan', message: expect.stringContaining('not supported by this version') });
+    expect(accept(document({ targetPort: { vxlan: { remoteIP: '192.0.2.1', vni: 7 } } }))).toMatchObject({ target: { type: 'vxlan', name: expect.stringMatching(/^dfw[0-9a-f]{8}$/), options: { remote_ip: '192.0.2.1', key: '7' } } });
+    expect(refuse(document({ targetPort: { geneve: { remoteIP: 'there' } } }))).toMatchObject({ path: 'spec.targetPort.geneve.remoteIP' });
+    expect(refuse(document({ targetPort: { erspan: { remoteIP: '192.0.2.1', version: 1, dir: 1 } } }))).toMatchObject({ path: 'spec.targetPort.erspan' });
+    expect(refuse(document({ action: 'Redirect', returnPort: { gre: { remoteIP: '192.0.2.1' } } }))).toMatchObject({ path: 'spec.returnPort' });
     expect(refuse(document({ targetPort: {} }))).toMatchObject({ path: 'spec.targetPort' });
     expect(refuse(document({ action: 'Redirect' }))).toMatchObject({ path: 'spec.returnPort' });
     expect(refuse(document({ targetport: {} }))).toMatchObject({ path: 'spec.targetport', message: 'unknown field "targetport"; did you mean targetPort?' });
