@@ -1,4 +1,5 @@
-// count-tests.mjs REPORTS CI FAILED_STAGE...: sums vitest's JSON reports and prints the closing line of scripts/test.
+// count-tests.mjs REPORTS CI FAILED_STAGE...: sums vitest's JSON reports, says once more what failed and why (a log may be cut to its end),
+// and prints the closing line of scripts/test.
 // Exit 0 only when no test and no stage failed and, with CI "true", nothing was skipped. Tests that a datapath leaves out with a reason
 // (test/support/datapath-setup.ts) are told apart: a list in the checkout says which they are.
 import { readdirSync, readFileSync } from 'node:fs';
@@ -10,6 +11,8 @@ let failed = 0;
 let skipped = 0;
 let leftOut = 0;
 const failuresOf = new Map();
+// Of a message: what was expected, and a property's seed and counterexample.
+const MESSAGE_LINES = 40;
 
 for (const file of readdirSync(directory).filter((name) => name.endsWith('.json'))) {
   const report = JSON.parse(readFileSync(path.join(directory, file), 'utf8'));
@@ -21,8 +24,15 @@ for (const file of readdirSync(directory).filter((name) => name.endsWith('.json'
   const unloaded = report.testResults.filter((suite) => suite.status === 'failed' && !suite.assertionResults.some((test) => test.status === 'failed'));
   const failures = report.numFailedTests + unloaded.length;
   failed += failures;
+  for (const suite of report.testResults) tell(path.relative(process.cwd(), suite.name), suite, unloaded.includes(suite));
   failuresOf.set(path.basename(file, '.json'), failures);
 }
+function tell(file, suite, unloaded) {
+  const said = suite.assertionResults.filter((test) => test.status === 'failed').map((test) => [test.fullName, test.failureMessages.join('\n')]);
+  if (unloaded) said.push(['(not loaded)', suite.message ?? '']);
+  for (const [name, message] of said) console.log(`FAILED ${file}: ${name}\n${message.split('\n').slice(0, MESSAGE_LINES).join('\n')}\n`);
+}
+
 for (const stage of failedStages) if ((failuresOf.get(stage) ?? 0) === 0) failed += 1;
 
 if (failedStages.length > 0) console.log(`failed: ${failedStages.join(', ')}`);

@@ -41,7 +41,7 @@ import { HeldObjects } from './held-objects.js';
 import { HeldReplies } from './held-replies.js';
 import { hostAddresses, HostAddresses } from './host-addresses.js';
 import { KernelReplies } from './kernel-replies.js';
-import { auditLookups, loggedIds, loggedPackets, TrackedFlows } from './lookups.js';
+import { auditLookups, loggedIds, logReported, TrackedFlows } from './lookups.js';
 import { collectMetrics } from './metrics-collector.js';
 import { NameLearning } from './name-learning.js';
 import { NftablesEnforcement } from './nftables-enforcement.js';
@@ -326,7 +326,7 @@ export class Agent {
     const { config, environment: { native, clock, log } } = this;
     return wireOvs({
       config, native, links: this.links, netdev: new NetdevDriver({ socket: this.nft, log: log.child('netdev') }), clock, log: log.child('ovs'),
-      onDue: (reason) => this.loop.markDirty(reason), onLogged: (packet) => this.audit.onPackets(loggedPackets(this.datapath, packet)),
+      onDue: (reason) => this.loop.markDirty(reason), onLogged: (packet) => logReported(this.audit, this.datapath, packet),
       onRepaired: () => this.metrics.driftRepairs.inc({}),
       discovery: () => this.ports?.problems ?? [],
     });

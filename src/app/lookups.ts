@@ -1,15 +1,16 @@
 /** How the audit log and the IDS find out whose packet or connection something is. */
 import { NOT_APPLICABLE_ID } from '../compile/label-ids.js';
-import { layer2LogPrefix } from '../drivers/nftables/netdev-layout.js';
-import { logPrefix, parseLogPrefix } from '../drivers/nftables/verdicts.js';
+import type { LabelInfo } from '../compile/compiled.js';
+import { parseLayer2LogPrefix } from '../drivers/nftables/netdev-layout.js';
+import { parseLogPrefix } from '../drivers/nftables/verdicts.js';
 import { layer2Id } from '../drivers/ovs/pipeline/layer2-flows.js';
 import type { LoggedPacket } from '../drivers/ovs/reports.js';
-import type { AuditLookups } from '../drivers/audit/audit-log.js';
+import type { AuditLog, AuditLookups, LoggedRule } from '../drivers/audit/audit-log.js';
 import type { AlertContext, FlowLookup } from '../drivers/ids/alerts.js';
 import type { ConnectionTuple } from '../drivers/ids/eve-alert.js';
 import type { Filter } from '../model/filter.js';
 import { protocolToText } from '../model/protocols.js';
-import type { FlowRecord, FlowTable, NflogPacket } from '../native/binding.js';
+import type { FlowRecord, FlowTable } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Datapath } from './datapath.js';
 
@@ -21,15 +22,10 @@ export function auditLookups(datapath: Datapath): AuditLookups {
   };
   return {
     parsePrefix: (prefix) => {
-      const frame = /^dfw2 (\d+) (in|out) (accept|drop) (.*)$/.exec(prefix);
-      if (frame !== null) {
-        const [, id = '', side = '', action = '', table = ''] = frame;
-        return { table: `${table}_L2`, ruleId: Number(id), direction: side === 'in' ? 'in' : 'out', action: action === 'accept' ? 'accept' : 'drop' };
-      }
+      const frame = parseLayer2LogPrefix(prefix);
+      if (frame !== undefined) return { ...frame, table: layer2Table(frame.table) };
       const parsed = parseLogPrefix(prefix);
-      const label = parsed === undefined ? undefined : datapath.labels.get(parsed.labelId);
-      if (label === undefined) return undefined;
-      return { table: label.table, ruleId: label.ruleId, direction: label.side, action: label.action, ...(label.tag === undefined ? {} : { tag: label.tag }) };
+      return parsed === undefined ? undefined : loggedRule(datapath.labels.get(parsed.labelId));
     },
     // A reply that is judged again comes from the other side, so both interfaces are tried.
     filterByInterface: (direction, indev, outdev) => (direction === 'in' ? (byIndex(outdev) ?? byIndex(indev)) : (byIndex(indev) ?? byIndex(outdev)))?.hash,
@@ -38,37 +34,49 @@ export function auditLookups(datapath: Datapath): AuditLookups {
       const label = datapath.labels.get(labelId);
       if (label?.log !== true || label.side !== direction) return undefined;
       const address = direction === 'in' ? ended.destination : ended.source;
-      const rule = { table: label.table, ruleId: label.ruleId, direction, action: label.action, ...(label.tag === undefined ? {} : { tag: label.tag }) };
-      return { rule, filterHash: filters().find((filter) => filter.addresses.includes(address))?.hash };
+      return { rule: ruleOf(label), filterHash: filters().find((filter) => filter.addresses.includes(address))?.hash };
     },
   };
 }
 
-/** A packet that the switch reported, as the audit log takes those of NFLOG. None when its rule is gone. */
-export function loggedPackets(datapath: Datapath, { label, layer2, from, to, frame, length }: LoggedPacket): NflogPacket[] {
-  const prefix = layer2 ? layer2Prefix(datapath, label, to) : labelPrefix(datapath, label);
-  if (prefix === undefined || frame.length < 14) return [];
-  const index = (name: string | undefined): number => datapath.links.get(name ?? '')?.index ?? 0;
-  const tagged = frame[12] === 0x81 && frame[13] === 0;
-  const network = tagged ? 18 : 14;
-  return [{
-    prefix, indev: index(from), outdev: index(to), hook: 0, timestampMs: 0, length: length - network,
-    ethertype: ((frame[network - 2] ?? 0) << 8) | (frame[network - 1] ?? 0), payload: frame.subarray(network),
-  }];
+/** A packet that the switch reported, for the log. Ports are named by the bridge, not by the kernel: some have no interface there. */
+export function logReported(audit: Pick<AuditLog, 'onDecided'>, datapath: Datapath, { label, layer2, from, to, frame, length }: LoggedPacket): void {
+  const rule = layer2 ? layer2Rule(datapath, label, to) : loggedRule(datapath.labels.get(label));
+  // Behind both MAC addresses, and a VLAN tag (IEEE 802.1Q) where there is one.
+  const network = frame[12] === 0x81 && frame[13] === 0 ? 18 : 14;
+  const ethertype = ((frame[network - 2] ?? 0) << 8) | (frame[network - 1] ?? 0);
+  const packet = { ethertype, length: length - network, payload: frame.subarray(network), timestampMs: 0 };
+  // As on nf_tables, a reply that is judged again comes from the other side.
+  const ports = rule?.direction === 'in' ? [to, from] : [from, to];
+  audit.onDecided(rule, packet, () => {
+    const filters = datapath.realized?.world.filters ?? [];
+    for (const port of ports) {
+      const filter = filters.find((entry) => entry.interface === port);
+      if (filter !== undefined) return filter.hash;
+    }
+    return undefined;
+  });
 }
 
-function labelPrefix(datapath: Datapath, id: number): string | undefined {
-  const label = datapath.labels.get(id);
-  return label === undefined ? undefined : logPrefix(label);
+function loggedRule(label: LabelInfo | undefined): LoggedRule | undefined {
+  return label === undefined ? undefined : ruleOf(label);
 }
+
+function ruleOf(label: LabelInfo): LoggedRule {
+  return { table: label.table, ruleId: label.ruleId, direction: label.side, action: label.action, ...(label.tag === undefined ? {} : { tag: label.tag }) };
+}
+
+/** In the log, layer 2 rules have a section of their own, as getrules shows them. */
+const layer2Table = (table: string): string => `${table}_L2`;
 
 /** Layer 2 rules of the source's filter are asked before it is known where a frame goes. */
-function layer2Prefix(datapath: Datapath, id: number, to: string | undefined): string | undefined {
+function layer2Rule(datapath: Datapath, id: number, to: string | undefined): LoggedRule | undefined {
   for (const tables of datapath.realized?.compilation.sources.values() ?? []) {
     for (const { table } of tables) {
       for (const rule of table.layer2Rules) {
         const { name } = table.metadata;
-        if (layer2Id({ table: name, rule }) === id) return layer2LogPrefix({ table: name, rule }, to === undefined ? 'out' : 'in');
+        if (layer2Id({ table: name, rule }) !== id) continue;
+        return { table: layer2Table(name), ruleId: rule.id, direction: to === undefined ? 'out' : 'in', action: rule.action };
       }
     }
   }

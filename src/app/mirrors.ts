@@ -1,6 +1,7 @@
 /** TrafficControls resolved: which filters are copied where. Pure. */
-import { resolveMacs, type Layer2Binding, type MirrorTarget, type NetdevFilter } from '../drivers/nftables/netdev-layout.js';
+import type { MirrorTarget, NetdevFilter } from '../drivers/nftables/netdev-layout.js';
 import type { EffectiveTable } from '../compile/effective.js';
+import { layer2Bindings } from '../compile/layer2.js';
 import { compareText, type World } from '../compile/world.js';
 import type { Filter } from '../model/filter.js';
 import { objectKey, type PodObject, type TrafficControlObject } from '../model/objects.js';
@@ -59,18 +60,7 @@ export function netdevFilters(
     });
     return [{
       number: filter.number, interface: filter.interface, interfaceIndex: link.index,
-      mirrors: targets.sort((a, b) => compareText(a.name, b.name)), layer2: layer2Of(tables(filter)),
+      mirrors: targets.sort((a, b) => compareText(a.name, b.name)), layer2: layer2Bindings(tables(filter)),
     }];
   });
-}
-
-/** The filter's layer 2 rules in order. */
-export function layer2Of(tables: readonly EffectiveTable[]): Layer2Binding[] {
-  const bindings = tables.flatMap(({ table, sets }) => table.layer2Rules.map((rule): Layer2Binding => ({
-    table: table.metadata.name, rule,
-    source: resolveMacs(rule.source, (name) => sets.get(name)?.members ?? []),
-    destination: resolveMacs(rule.destination, (name) => sets.get(name)?.members ?? []),
-  })));
-  // Rules that accept everything change nothing: no hook for them.
-  return bindings.every(({ rule, source, destination }) => rule.action === 'accept' && !rule.log && source.any && destination.any && rule.ethertype === 'any') ? [] : bindings;
 }

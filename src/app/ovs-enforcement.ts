@@ -2,6 +2,7 @@
 import type { LabelInfo, Side } from '../compile/compiled.js';
 import type { EffectiveTable } from '../compile/effective.js';
 import { compareText, type Problem } from '../compile/world.js';
+import { layer2Bindings } from '../compile/layer2.js';
 import { describeError } from '../model/errors.js';
 import type { Link } from '../native/binding.js';
 import type { OwnPort, OwnPorts } from '../drivers/ovs/own-ports.js';
@@ -12,7 +13,7 @@ import type { Filter } from '../model/filter.js';
 import type { TrafficControlObject } from '../model/objects.js';
 import { NO_TRAFFIC, sumTraffic, type Enforced, type Enforcement, type TrafficCounter, type Wanted } from './enforcement.js';
 import type { HostStack } from './host-stack.js';
-import { layer2Of, resolveMirrors, sidesOf, type ResolvedMirror } from './mirrors.js';
+import { resolveMirrors, sidesOf, type ResolvedMirror } from './mirrors.js';
 
 export interface OvsEnforcementOptions {
   readonly driver: OvsDriver;
@@ -68,7 +69,7 @@ export class OvsEnforcement implements Enforcement {
     const wanted: OvsTarget = {
       ...target,
       frames: new Map(world.filters.map((filter): [string, FrameFilter] => [filter.interface, {
-        mac: filter.mac, addresses: this.options.beside ? filter.addresses : [], layer2: layer2Of(tables(filter)), mirrors: targetsOf(active, filter), redirects: redirectsOf(active, filter),
+        mac: filter.mac, addresses: this.options.beside ? filter.addresses : [], layer2: layer2Bindings(tables(filter)), mirrors: targetsOf(active, filter), redirects: redirectsOf(active, filter),
       }])),
       taps: new Set([this.options.tap, ...world.trafficControls.flatMap(({ target: to, returnPort }) => [to.name, ...(returnPort === undefined ? [] : [returnPort.name])])]),
       returns: new Set(active.flatMap(({ control: { returnPort } }) => (returnPort === undefined ? [] : [returnPort.name]))),

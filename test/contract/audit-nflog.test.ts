@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { AuditLog, type AuditLookups, type ParsedPrefix } from '../../src/drivers/audit/audit-log.js';
+import { AuditLog, type AuditLookups, type LoggedRule } from '../../src/drivers/audit/audit-log.js';
 import type { NflogPacket } from '../../src/native/binding.js';
 import type { Logger } from '../../src/platform/logger.js';
 import { Cleanup } from '../support/cleanup.js';
@@ -33,7 +33,7 @@ function asPackets(line: string): NflogPacket[] {
 }
 
 const PREFIX = /^dfw [0-9a-f]{8} (in|out) (accept|drop|reject) (\S+)\/(\d+)$/;
-function parsePrefix(prefix: string): ParsedPrefix | undefined {
+function parsePrefix(prefix: string): LoggedRule | undefined {
   const [, direction, action, table = '', ruleId] = PREFIX.exec(prefix) ?? [];
   if ((direction !== 'in' && direction !== 'out') || (action !== 'accept' && action !== 'drop' && action !== 'reject')) return undefined;
   return { table, ruleId: Number(ruleId), direction, action };

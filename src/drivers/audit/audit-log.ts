@@ -9,22 +9,27 @@ import { LineFile, type LineFileStatus, type OpenAppend } from './line-file.js';
 import { LineLimiter } from './line-limiter.js';
 import { decodePacket } from '../../model/packet-headers.js';
 
-/** What the prefix of a logged packet says. */
-export interface ParsedPrefix {
+/** The rule that decided a logged packet. */
+export interface LoggedRule {
   readonly table: string;
   readonly ruleId: number;
   readonly direction: AuditDirection;
   readonly action: AuditAction;
   readonly tag?: string;
-  /** Where the prefix or the rule tells it; otherwise it is found by interface. */
-  readonly filterHash?: number;
-  /** NSX's reason word; absent = "match". */
-  readonly reason?: string;
+}
+/** A logged packet, from its network header on. */
+export interface DecidedPacket {
+  readonly ethertype: number;
+  /** Of the whole packet from its network header, also where the payload is cut. */
+  readonly length: number;
+  readonly payload: Uint8Array;
+  /** When it was decided; 0 = now. */
+  readonly timestampMs: number;
 }
 /** What the audit log asks of the rest of the agent. All are called often and must be cheap. */
 export interface AuditLookups {
   /** undefined when the packet was not logged by a rule of ours. */
-  parsePrefix(prefix: string): ParsedPrefix | undefined;
+  parsePrefix(prefix: string): LoggedRule | undefined;
   /** Hash of the filter whose packet this is: by output interface for "in", input interface for "out"; 0 = none. undefined when unknown. */
   filterByInterface(direction: AuditDirection, indev: number, outdev: number): number | undefined;
   /**
@@ -53,7 +58,7 @@ export interface AuditDependencies {
 }
 export interface AuditStatus extends LineFileStatus {
   readonly suppressed: number;
-  /** Logged packets with a prefix that is not ours. */
+  /** Logged packets that no rule of ours (any more) decided. */
   readonly foreign: number;
 }
 
@@ -113,7 +118,28 @@ export class AuditLog {
 
   /** One batch of NflogReader. */
   onPackets(packets: readonly NflogPacket[]): void {
-    for (const packet of packets) this.#onPacket(packet);
+    const { lookups } = this.#dependencies;
+    for (const packet of packets) {
+      const rule = lookups.parsePrefix(packet.prefix);
+      this.onDecided(rule, packet, () => (rule === undefined ? undefined : lookups.filterByInterface(rule.direction, packet.indev, packet.outdev)));
+    }
+  }
+
+  /** One packet and the rule that decided it; undefined: it is gone, or never was ours. The hash of the filter is asked for only when the packet gets a line. */
+  onDecided(rule: LoggedRule | undefined, packet: DecidedPacket, filterHash: () => number | undefined): void {
+    if (rule === undefined) {
+      this.#foreign += 1;
+      return;
+    }
+    if (!this.#admit(rule)) return;
+    const line = formatMatch(
+      {
+        timeMs: packet.timestampMs > 0 ? packet.timestampMs : this.#dependencies.now(),
+        filterHash: filterHash(), rule, reason: 'match', length: packet.length, headers: decodePacket(packet.ethertype, packet.payload),
+      },
+      this.#options.format,
+    );
+    this.#file.append(line);
   }
 
   /** One batch of FlowTable.watchEnds: a TERM line for each side whose rule logs. */
@@ -127,28 +153,6 @@ export class AuditLog {
   onAlert(alert: AlertView): void {
     const filterHash = alert.filter === undefined ? undefined : this.#dependencies.lookups.filterByName(alert.filter);
     this.#file.append(formatAlert(alert, filterHash, this.#options.format));
-  }
-
-  #onPacket(packet: NflogPacket): void {
-    const { lookups, now } = this.#dependencies;
-    const parsed = lookups.parsePrefix(packet.prefix);
-    if (parsed === undefined) {
-      this.#foreign += 1;
-      return;
-    }
-    if (!this.#admit(parsed)) return;
-    const line = formatMatch(
-      {
-        timeMs: packet.timestampMs > 0 ? packet.timestampMs : now(),
-        filterHash: parsed.filterHash ?? lookups.filterByInterface(parsed.direction, packet.indev, packet.outdev),
-        rule: parsed,
-        reason: parsed.reason ?? 'match',
-        length: packet.length,
-        headers: decodePacket(packet.ethertype, packet.payload),
-      },
-      this.#options.format,
-    );
-    this.#file.append(line);
   }
 
   #onEnd(ended: EndedFlow, labelId: number, direction: AuditDirection): void {

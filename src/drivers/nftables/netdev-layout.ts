@@ -2,7 +2,8 @@
  * Table `netdev dfw`: what happens between a vNIC and the network stack, per interface: copies for mirrors, then layer 2
  * rules. Direction `out` (from the workload) is the interface's ingress hook, `in` its egress hook.
  */
-import type { AddressMatch, Layer2Rule } from '../../model/rule.js';
+import type { Layer2Binding, MacMatch } from '../../compile/layer2.js';
+import type { Layer2Rule } from '../../model/rule.js';
 import { accept, counter, drop, duplicate, equal, host32, immediate, limit, log, meta, notEqual, payload, type Expression } from './expressions.js';
 import { rule, type ChainImage, type HookImage, type RuleImage } from './image.js';
 import { FAMILY, HOOK, META, PAYLOAD } from './kernel.js';
@@ -24,18 +25,6 @@ export interface NetdevFilter {
   readonly mirrors: readonly MirrorTarget[];
   /** In order; empty = all frames pass. */
   readonly layer2: readonly Layer2Binding[];
-}
-export interface Layer2Binding {
-  readonly table: string;
-  readonly rule: Layer2Rule;
-  /** MAC addresses of each side's match, resolved. */
-  readonly source: MacMatch;
-  readonly destination: MacMatch;
-}
-export interface MacMatch {
-  readonly any: boolean;
-  readonly not: boolean;
-  readonly macs: readonly string[];
 }
 
 export interface NetdevImage {
@@ -102,8 +91,14 @@ function layer2Rules(binding: Layer2Binding, side: Side, filter: NetdevFilter, l
 
 const SOURCE_OFFSET = 6;
 
-export function layer2LogPrefix(binding: Pick<Layer2Binding, 'table' | 'rule'>, side: Side): string {
+function layer2LogPrefix(binding: Layer2Binding, side: Side): string {
   return new TextDecoder().decode(new TextEncoder().encode(`dfw2 ${binding.rule.id} ${side} ${binding.rule.action} ${binding.table}`).subarray(0, 126));
+}
+
+/** Of a frame that a layer 2 rule logged; undefined: some other packet. */
+export function parseLayer2LogPrefix(prefix: string): { readonly table: string; readonly ruleId: number; readonly direction: Side; readonly action: Layer2Rule['action'] } | undefined {
+  const [, id = '', side, action, table = ''] = /^dfw2 (\d+) (in|out) (accept|drop) (.*)$/.exec(prefix) ?? [];
+  return side === undefined ? undefined : { table, ruleId: Number(id), direction: side === 'in' ? 'in' : 'out', action: action === 'accept' ? 'accept' : 'drop' };
 }
 
 /** Alternatives, each a conjunction; none = matches nothing. */
@@ -117,13 +112,3 @@ function macMatches(match: MacMatch, offset: number): Expression[][] {
 function macBytes(mac: string): Uint8Array {
   return Uint8Array.from(mac.split(':'), (part) => Number.parseInt(part, 16));
 }
-
-/** MAC addresses of one side of a layer 2 rule. */
-export function resolveMacs(match: AddressMatch, members: (set: string) => readonly string[]): MacMatch {
-  const macs = [...match.addresses];
-  for (const name of match.addressSets) {
-    macs.push(...members(name).filter((member) => /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(member)));
-  }
-  return { any: match.addresses.length === 0 && match.addressSets.length === 0, not: match.not, macs: [...new Set(macs)].sort() };
-}
-

@@ -1,6 +1,6 @@
 /** What the Open vSwitch driver is asked to make true. */
+import type { Layer2Binding } from '../../compile/layer2.js';
 import type { Target } from '../../compile/target.js';
-import type { Layer2Binding } from './pipeline/layer2-flows.js';
 import type { BridgePort } from './pipeline/port-flows.js';
 
 /** What a filter has beside its rule table. */

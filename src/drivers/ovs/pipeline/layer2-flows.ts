@@ -3,23 +3,10 @@
  * with addresses of layer 3, two MAC addresses share a class when no rule tells them apart; so order and negation are settled here,
  * and the switch looks up three times whatever the number of rules.
  */
-import type { Layer2Rule } from '../../../model/rule.js';
+import type { Layer2Binding, MacMatch } from '../../../compile/layer2.js';
 import { hash32 } from '../../../model/text-hash.js';
 import { goTo, lower, raise, register, resubmit, set, type Flow, type MatchValues, type Step } from './flow.js';
 import { CATEGORY, cookie, FLAG, REGISTER, SIDE, TABLE } from './stages.js';
-
-export interface Layer2Binding {
-  readonly table: string;
-  readonly rule: Layer2Rule;
-  readonly source: MacMatch;
-  readonly destination: MacMatch;
-}
-/** MAC addresses of one end of a rule, its sets resolved. */
-export interface MacMatch {
-  readonly any: boolean;
-  readonly not: boolean;
-  readonly macs: readonly string[];
-}
 
 interface MacClasses {
   /** Class of each address that some rule names; all others have class 0. */
