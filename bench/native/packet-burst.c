@@ -7,28 +7,20 @@
  *                                               burst the connections of the network namespace at path NETNS are flushed
  *            established:INTERFACE:FILE:REPLY   the file's second half are the replies; sent once, from interface REPLY
  *
- * FILE holds frames of 60 bytes: Ethernet, IPv4 without options, UDP without a checksum. The variants take turns, burst by burst, in
- * every round. Prints JSON: for each variant an array with the nanoseconds a packet took in each round.
+ * FILE holds frames (frames.h). The variants take turns, burst by burst, in every round. Prints JSON: for each variant an array with the nanoseconds a packet took in each round.
  */
 #define _GNU_SOURCE
-#include <errno.h>
+#include "frames.h"
+
 #include <fcntl.h>
-#include <linux/if_packet.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netlink.h>
-#include <net/if.h>
 #include <sched.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { FRAME = 60, BATCH = 64, SOURCE_PORT = 34, FIRST_PORT = 1024, PORTS = 60000 };
+enum { BATCH = 64, FIRST_PORT = 1024, PORTS = 60000 };
 
 struct variant {
   int socket;
@@ -39,45 +31,6 @@ struct variant {
   size_t position; /* packets sent so far */
   double *times;
 };
-
-static void fail(const char *what, const char *name) {
-  fprintf(stderr, "packet-burst: %s %s: %s\n", what, name, strerror(errno));
-  exit(1);
-}
-
-static double now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
-}
-
-/* Protocol 0: the socket sends and receives nothing. */
-static int open_socket(const char *interface) {
-  int handle = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-  if (handle < 0) fail("socket for", interface);
-  struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_ifindex = (int)if_nametoindex(interface)};
-  if (address.sll_ifindex == 0) fail("no interface", interface);
-  if (bind(handle, (struct sockaddr *)&address, sizeof address) != 0) fail("bind", interface);
-  int on = 1;
-  if (setsockopt(handle, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof on) != 0) fail("qdisc bypass", interface);
-  return handle;
-}
-
-static size_t read_frames(const char *path, uint8_t **frames) {
-  FILE *file = fopen(path, "rb");
-  if (file == NULL) fail("open", path);
-  if (fseek(file, 0, SEEK_END) != 0) fail("seek", path);
-  long size = ftell(file);
-  rewind(file);
-  if (size < FRAME || size % FRAME != 0) {
-    errno = EINVAL;
-    fail("size of", path);
-  }
-  *frames = malloc((size_t)size);
-  if (*frames == NULL || fread(*frames, 1, (size_t)size, file) != (size_t)size) fail("read", path);
-  fclose(file);
-  return (size_t)size / FRAME;
-}
 
 /* A netlink socket belongs to the namespace it was opened in, wherever the process goes afterwards. */
 static int open_conntrack(const char *path) {
@@ -127,14 +80,6 @@ static void open_variant(struct variant *variant, char *text, size_t rounds) {
   if (variant->times == NULL) fail("memory for", text);
 }
 
-static void send_batch(int handle, struct mmsghdr *messages, unsigned count) {
-  for (unsigned sent = 0; sent < count;) {
-    int done = sendmmsg(handle, messages + sent, count - sent, 0);
-    if (done > 0) sent += (unsigned)done;
-    else if (errno != ENOBUFS && errno != EAGAIN && errno != EINTR) fail("send", "");
-  }
-}
-
 /* A first packet and its reply for each connection, so that conntrack has seen both directions. */
 static void establish(struct variant *variant) {
   for (size_t i = 0; i < variant->count; i += 1) {
@@ -146,21 +91,12 @@ static void establish(struct variant *variant) {
 static double burst(struct variant *variant, size_t packets) {
   struct mmsghdr messages[BATCH];
   struct iovec parts[BATCH];
-  memset(messages, 0, sizeof messages);
-  for (int i = 0; i < BATCH; i += 1) {
-    parts[i].iov_len = FRAME;
-    messages[i].msg_hdr.msg_iov = &parts[i];
-    messages[i].msg_hdr.msg_iovlen = 1;
-  }
+  prepare_batch(messages, parts, BATCH);
   double started = now();
   for (size_t sent = 0; sent < packets; sent += BATCH) {
     for (int i = 0; i < BATCH; i += 1) {
       uint8_t *frame = variant->frames + variant->position % variant->count * FRAME;
-      if (variant->reply_socket < 0) {
-        unsigned port = FIRST_PORT + (unsigned)(variant->position / variant->count % PORTS);
-        frame[SOURCE_PORT] = (uint8_t)(port >> 8);
-        frame[SOURCE_PORT + 1] = (uint8_t)port;
-      }
+      if (variant->reply_socket < 0) set_source_port(frame, FIRST_PORT + (unsigned)(variant->position / variant->count % PORTS));
       variant->position += 1;
       parts[i].iov_base = frame;
     }

@@ -20,20 +20,27 @@ interface Figures { passed?: number; failed?: number; skipped?: number; leftOut?
 /** A report as vitest's JSON reporter writes it, with the fields that are read. */
 async function report(stage: string, { passed = 0, failed = 0, skipped = 0, leftOut = 0, unloaded = false }: Figures): Promise<void> {
   const suites = [
-    { status: failed > 0 ? 'failed' : 'passed', assertionResults: Array.from({ length: failed }, () => ({ status: 'failed' })) },
-    { status: 'passed', assertionResults: Array.from({ length: skipped + leftOut }, (_, index) => ({ status: 'skipped', meta: index < leftOut ? { leftOut: 'no such thing here' } : {} })) },
-    ...(unloaded ? [{ status: 'failed', assertionResults: [] }] : []),
+    {
+      name: path.resolve('test/some.test.ts'), status: failed > 0 ? 'failed' : 'passed',
+      assertionResults: Array.from({ length: failed }, (_, index) => ({ status: 'failed', fullName: `group test ${index}`, failureMessages: [`expected ${index}\n at some place`] })),
+    },
+    { name: path.resolve('test/other.test.ts'), status: 'passed', assertionResults: Array.from({ length: skipped + leftOut }, (_, index) => ({ status: 'skipped', meta: index < leftOut ? { leftOut: 'no such thing here' } : {} })) },
+    ...(unloaded ? [{ name: path.resolve('test/broken.test.ts'), status: 'failed', message: 'no such module', assertionResults: [] }] : []),
   ];
   const text = JSON.stringify({ numPassedTests: passed, numFailedTests: failed, numPendingTests: skipped + leftOut, numTodoTests: 0, testResults: suites });
   await writeFile(path.join(folder, `${stage}.json`), text);
 }
 
-async function closing(ci: string, ...failedStages: string[]): Promise<{ line: string; code: number }> {
-  const lastLine = (text: string): string => text.trim().split('\n').at(-1) ?? '';
+function output(ci: string, ...failedStages: string[]): Promise<{ text: string; code: number }> {
   return run(process.execPath, [SCRIPT, folder, ci, ...failedStages]).then(
-    ({ stdout }) => ({ line: lastLine(stdout), code: 0 }),
-    (error: { stdout: string; code: number }) => ({ line: lastLine(error.stdout), code: error.code }),
+    ({ stdout }) => ({ text: stdout, code: 0 }),
+    (error: { stdout: string; code: number }) => ({ text: error.stdout, code: error.code }),
   );
+}
+
+async function closing(ci: string, ...failedStages: string[]): Promise<{ line: string; code: number }> {
+  const { text, code } = await output(ci, ...failedStages);
+  return { line: text.trim().split('\n').at(-1) ?? '', code };
 }
 
 describe('the closing line of scripts/test', () => {
@@ -51,6 +58,15 @@ describe('the closing line of scripts/test', () => {
   it('counts a stage that failed without a failed test: lint, a crash, a time-out', async () => {
     await report('unit', { passed: 5 });
     expect(await closing('false', 'lint', 'unit')).toEqual({ line: '5 passed, 2 failed', code: 1 });
+  });
+
+  it('comes after what failed and why', async () => {
+    await report('unit', { passed: 5, failed: 2, unloaded: true });
+    const { text } = await output('true', 'unit');
+    expect(text.split('\n').filter((line) => line !== '')).toEqual([
+      'FAILED test/some.test.ts: group test 0', 'expected 0', ' at some place', 'FAILED test/some.test.ts: group test 1', 'expected 1', ' at some place',
+      'FAILED test/broken.test.ts: (not loaded)', 'no such module', 'failed: unit', '5 passed, 3 failed',
+    ]);
   });
 
   it('counts a test file that did not load', async () => {
