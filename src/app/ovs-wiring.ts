@@ -75,9 +75,9 @@ export function wireOvs({ config, native, links, netdev, clock, log, onDue, onLo
         enforcement.distrust();
         watch.distrust();
       }
-      if (reason === 'ports') driver.forgetAddresses().catch((error: unknown) => log.warn('ovs.forget_failed', { error: describeError(error) }));
       onDue(`bridge ${reason}`);
     },
+    onGone: (port) => void driver.forgetAddresses(port).catch((error: unknown) => log.warn('ovs.forget_failed', { port, error: describeError(error) })),
     onPacket: (packet) => reports.take(packet),
   });
   const replies = new SwitchReplies(() => bridge);

@@ -48,10 +48,6 @@ export const NOT_ON_OVS: readonly Difference[] = [
     file: 'test/e2e/policy-basics.test.ts', kind: 'fault', reason: SCTP,
     tests: ['6. drop of egress from pods a to namespace z, for SCTP', '12. reject: an ICMP error for SCTP; egress and ingress'],
   },
-  {
-    file: 'test/e2e/policy-churn.test.ts', kind: 'fault',
-    reason: 'packets are lost while filters get other rule tables: some ask the table of before when its flows are gone',
-  },
 ];
 
 /** Files that are left out as a whole. */

@@ -7,7 +7,7 @@ import { LEAVE } from './placement.js';
 import { CATEGORY, cookie, FLAG, LABEL_BITS, REGISTER, SIDE, STAMP_BITS, TABLE, ZONE } from './stages.js';
 
 const REG = {
-  flags: register(REGISTER.flags), from: register(REGISTER.from), fromRules: register(REGISTER.fromRules), to: register(REGISTER.to), toRules: register(REGISTER.toRules),
+  flags: register(REGISTER.flags), from: register(REGISTER.from), to: register(REGISTER.to),
   port: register(REGISTER.port), scratch: register(REGISTER.scratch), icmp: register(REGISTER.icmp),
 } as const;
 const IP = [0x0800, 0x86dd] as const;
@@ -66,10 +66,7 @@ function turnBack(kind: Kind): Step[] {
   ];
 }
 
-const EXCHANGE_ENDS: readonly Action[] = [
-  move(REG.from, REG.scratch), move(REG.to, REG.from), move(REG.scratch, REG.to),
-  move(REG.fromRules, REG.scratch), move(REG.toRules, REG.fromRules), move(REG.scratch, REG.toRules),
-];
+const EXCHANGE_ENDS: readonly Action[] = [move(REG.from, REG.scratch), move(REG.to, REG.from), move(REG.scratch, REG.to)];
 
 /** Writes the words of the sides that judged. */
 function commit(...sides: readonly ('in' | 'out')[]): Action {
@@ -81,15 +78,6 @@ function commit(...sides: readonly ('in' | 'out')[]): Action {
     ]),
   };
 }
-
-const LEARN: Action = {
-  type: 'learn', table: TABLE.MACS, idleTimeout: 300, priority: 50, cookie: cookie(CATEGORY.learned, 0),
-  specs: [
-    { source: { field: 'vlan_tci', offset: 0 }, target: { kind: 'match', field: 'vlan_tci', offset: 0 }, bits: 12 },
-    { source: { field: 'eth_src', offset: 0 }, target: { kind: 'match', field: 'eth_dst', offset: 0 }, bits: 48 },
-    { source: { field: 'in_port_16', offset: 0 }, target: { kind: 'load', field: REG.port, offset: 0 }, bits: 16 },
-  ],
-};
 
 /** ICMPv6 that conntrack does not track: multicast listeners and neighbour discovery. */
 const UNTRACKED_TYPES = [130, 131, 132, 133, 134, 135, 136, 137, 143];
@@ -108,8 +96,7 @@ export function baseFlows(beside: boolean): Flow[] {
   const flag = (on: number, off = 0): MatchValues => ({ [REG.flags]: flags(on, off) });
   const { TRACKED, INVALID, REPLY, RELATED } = CT_STATE;
   return [
-    // Others route on the same bridge: a source address there does not tell where it is.
-    flow(TABLE.SPOOF, 0, {}, ...(beside ? [] : [LEARN]), goTo(TABLE.OUT_L2_SOURCE)),
+    flow(TABLE.SPOOF, 0, {}, goTo(TABLE.OUT_L2_SOURCE)),
     ...(['out', 'in'] as const).flatMap((side) => [
       flow(SIDE[side].l2Source, 0, {}, goTo(SIDE[side].l2Destination)),
       flow(SIDE[side].l2Destination, 0, {}, goTo(SIDE[side].l2)),

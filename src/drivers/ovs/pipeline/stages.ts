@@ -2,20 +2,20 @@
  * The pipeline: tables, registers, and what they mean. A packet goes from lower to higher tables; MACS, REPLIES and the two Refuse tables are
  * asked by resubmit.
  *
- *   CLASSIFY   in_port -> the source's filter (FROM, FROM_RULES); copies of what a mirrored workload sends; dropped: ports not known yet
+ *   CLASSIFY   in_port -> the source's filter (FROM); copies of what a mirrored workload sends; dropped: ports not known yet
  *   SPOOF      learns where addresses are
  *   OUT_L2_*   layer 2 rules of the source's filter: classes of both MAC addresses, then the verdict
  *   FORWARD    the port to send to (MACS), or every port: such packets are judged by their own headers, first by the source's filter,
  *              then (FLOOD) a copy for each port by that port's
- *   PORT       that port -> the destination's filter (TO, TO_RULES)
+ *   PORT       that port -> the destination's filter (TO)
  *   IN_L2_*    layer 2 rules of the destination's filter
  *   TRACK      what has no connection goes on by its own headers; the rest through conntrack, in our zone
  *   STATE      invalid: dropped; replies: FROM and TO change places, so that FROM is always the filter of the connection's source
  *   LIVE_*     the label names a rule in force, with its stamp: nothing more to ask on this side
  *   STATELESS_* (replies) the label names a stateless rule, which admits one direction only
  *   ORIENT     headers of replies are turned round, so that they are judged as the connection is; not those to stateless rules
- *   OUT_*      the source's filter judges:       local address -> profile, peer -> class, source port -> class, all three -> pair,
- *   IN_*       the destination's filter judges:  pair, protocol and port -> label; label -> verdict
+ *   OUT_*      the source's filter judges: its rule table, local address -> profile, peer -> class, source port -> class, all three -> pair,
+ *   IN_*       the destination's filter judges; pair, protocol and port -> label; label -> verdict
  *   RESTORE    headers as they were; COMMIT writes the label of the sides that judged; OUTPUT (DNS replies by way of REPLIES: dns-flows.ts)
  *
  * A packet that is routed by the host comes through here twice, in the same connection; each time only one side is a filter of this
@@ -51,7 +51,7 @@ export const SIDE = {
 export const REGISTER = {
   /** Bits of FLAG. */
   flags: 0,
-  /** Number of the filter of the connection's source, and of its rule table. */
+  /** Number of the filter of the connection's source; and, while it judges, of its rule table. */
   from: 1,
   fromRules: 2,
   /** The same of the connection's destination. */
