@@ -33,7 +33,7 @@ export class OvsDatapath {
     });
     this.control = new UnixctlClient({ directory, program: 'ovs-vswitchd', clock });
     this.driver = new OvsDriver({
-      session: () => this.bridge.session(), clock, log, bridge: BRIDGE, controller: CONTROLLER,
+      session: () => this.bridge.session(), clock, log, bridge: BRIDGE, controller: CONTROLLER, tracksSctp: () => false,
       nextRound: async () => void (await this.control.call('revalidator/wait', [])),
     });
   }

@@ -45,6 +45,8 @@ export interface OvsDriverOptions {
   /** Name of the bridge, for messages. */
   readonly bridge: string;
   readonly controller: number;
+  /** The datapath's tracker tells SCTP associations apart: the kernel's does. False where it is not known. */
+  readonly tracksSctp: () => boolean;
   /** Resolves at the end of the round in which the switch next looks at every cached flow (ovs-vswitchd's revalidator/wait). */
   readonly nextRound: () => Promise<void>;
 }
@@ -271,7 +273,7 @@ export class OvsDriver {
   }
 
   private planOptions({ place }: SwitchSession): PlanOptions {
-    return { controller: this.options.controller, now: Math.floor(this.options.clock.now() / 1000), beside: place.next !== undefined };
+    return { controller: this.options.controller, now: Math.floor(this.options.clock.now() / 1000), beside: place.next !== undefined, tracksSctp: this.options.tracksSctp() };
   }
 
   private async commit(session: SwitchSession, changes: number, messages: Iterable<Uint8Array>, next: Actual): Promise<void> {
