@@ -17,7 +17,8 @@ export interface Config {
   /** '' = unset. */
   readonly cluster: string;
   readonly datapath: 'nftables' | 'ovs';
-  readonly ovs: { readonly bridge: string; readonly database: string; readonly discoverPorts: boolean; readonly firstTable: number; /** 0 = the bridge is the agent's. */ readonly nextTable: number };
+  readonly ovs: { readonly bridge: string; readonly database: string; readonly discoverPorts: boolean;
+    readonly endRestoreWait: boolean; readonly firstTable: number; /** 0 = the bridge is the agent's. */ readonly nextTable: number };
   readonly sources: readonly SourceConfig[];
   readonly failurePolicy: 'closed' | 'open';
   readonly api: { readonly socket: string; readonly group: string };
@@ -125,6 +126,7 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
     bridge: text('interface-name', 'Bridge of the Open vSwitch datapath.', 'br-int'),
     database: text('ovsdb-target', 'OVSDB server.', 'unix:/run/openvswitch/db.sock'),
     discoverPorts: { type: 'boolean', default: true, description: 'Bind filters to ports of the bridge by what others wrote on them: pods of Antrea, ovn-kubernetes and Kube-OVN, virtual machines of libvirt and OpenStack (docs/open-vswitch.md). false: only by Attachment objects.' },
+    endRestoreWait: { type: 'boolean', default: false, description: 'A switch that starts with other_config:flow-restore-wait is told to go on once the agent\'s flows are complete (docs/open-vswitch.md). false: whoever made it wait does that.' },
     firstTable: integer(0, 200, 0, 'Number of the first of the agent\'s tables, beside flows of others. They send packets there.'),
     nextTable: integer(0, 254, 0, 'Table of others where packets go on that may pass; 0: the bridge is the agent\'s, which forwards (docs/open-vswitch.md).'),
   }),

@@ -6,6 +6,7 @@ import { OvsDriver } from '../drivers/ovs/driver.js';
 import { labelTraffic } from '../drivers/ovs/label-traffic.js';
 import { ALONE, type Placement } from '../drivers/ovs/pipeline/placement.js';
 import { ZONE } from '../drivers/ovs/pipeline/stages.js';
+import { RestoreWait } from '../drivers/ovs/restore-wait.js';
 import { Reports, type LoggedPacket } from '../drivers/ovs/reports.js';
 import { BridgeConnection } from '../drivers/ovs/session.js';
 import { SwitchDatabase } from '../drivers/ovs/switch-database.js';
@@ -102,9 +103,10 @@ export function wireOvs({ config, native, links, netdev, clock, log, onDue, onLo
     },
   });
   const ports = new OwnPorts({ database, log, alone: place.next === undefined });
+  const restoreWait = new RestoreWait({ database, log, ends: config.ovs.endRestoreWait });
   const hostStack = new HostStack({ netdev, sensor: config.ids.enabled ? config.ids.sensor : '', links, logGroup: config.nflogGroup });
   const enforcement: OvsEnforcement = new OvsEnforcement({
-    driver, bridge, bridgeName, ports, hostStack, beside: place.next !== undefined, tap: config.ids.enabled ? config.ids.tap : '', datapathType,
+    driver, bridge, bridgeName, ports, hostStack, restoreWait, beside: place.next !== undefined, tap: config.ids.enabled ? config.ids.tap : '', datapathType,
     bringUp: (name) => links.set(name, { up: true }),
     onRepaired: (flows) => {
       log.warn('drift.repaired', { bridge: bridgeName, flows });
@@ -132,7 +134,7 @@ export function wireOvs({ config, native, links, netdev, clock, log, onDue, onLo
       database.start(signal);
     },
     stop: () => database.stop(),
-    state: () => ovsState({ bridge, bridgeName, database, endpoint, connections: () => tracker.problem, discovery }),
+    state: () => ovsState({ bridge, bridgeName, database, endpoint, connections: () => tracker.problem, waiting: () => restoreWait.waiting, discovery }),
   };
 }
 
