@@ -193,9 +193,12 @@ export interface AlertsView { alerts: AlertView[] }
 
 /** A signature that the engine refused. `line` is 0 where the engine did not say it. */
 export interface SignatureFaultView { file: string; line: number; sid?: number; reason: string }
-/** What became of `ids reload`, `update` or `rollback`: whether another set of signatures is in force, and what was wrong with it. */
+/**
+ * What became of `ids update` or `rollback`. changed: another set of signatures is in force; unchanged: there was nothing to change;
+ * failed: something was wrong, and what was in force still is.
+ */
 export interface SignatureChangeView {
-  changed: boolean;
+  outcome: 'changed' | 'unchanged' | 'failed';
   detail: string;
   /** Of the bundle that is in force afterwards. */
   version?: string;

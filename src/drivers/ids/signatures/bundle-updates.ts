@@ -75,7 +75,7 @@ export class BundleUpdates {
       ...(etag === undefined ? {} : { etag }), ...(lastModified === undefined ? {} : { lastModified }), ...(sha256 === undefined ? {} : { sha256 }),
     };
     const { version } = store.inForce ?? {};
-    const unchanged = (detail: string): SignatureChangeView => ({ changed: false, detail, ...(version === undefined ? {} : { version }), faults: [] });
+    const answerOf = (outcome: 'unchanged' | 'failed', detail: string): SignatureChangeView => ({ outcome, detail, ...(version === undefined ? {} : { version }), faults: [] });
     let fetched: FetchState = { ...(etag === undefined ? {} : { etag }), ...(lastModified === undefined ? {} : { lastModified }), ...(sha256 === undefined ? {} : { sha256 }) };
     try {
       const incoming = await store.incoming();
@@ -84,23 +84,22 @@ export class BundleUpdates {
       if (answer.kind === 'unchanged') {
         const stillRefused = last?.result === 'refused';
         await this.#note(fetched, stillRefused ? 'refused' : 'unchanged', stillRefused ? last.detail : 'as before', 'unchanged');
-        return unchanged(stillRefused ? `the bundle is still the one that was refused: ${last.detail}` : 'the bundle is as before');
+        return stillRefused ? answerOf('failed', `the bundle is still the one that was refused: ${last.detail}`) : answerOf('unchanged', 'the bundle is as before');
       }
       fetched = { ...answer.validators, sha256: answer.sha256 };
       const change = await take({ archive, incoming, sha256: answer.sha256, source: this.source.shown });
       if (signal.aborted) return change;
       // Changed or not: an engine that does not run reads the new version when it starts.
       const taken = store.inForce?.version !== version;
-      const known = !taken && change.faults.length === 0 && (await keeps(store, answer.sha256));
-      await this.#note(fetched, taken ? 'updated' : known ? 'unchanged' : 'refused', change.detail);
+      await this.#note(fetched, taken ? 'updated' : change.outcome === 'unchanged' ? 'unchanged' : 'refused', change.detail);
       return change;
     } catch (error) {
-      if (signal.aborted) return unchanged('cancelled: the agent stops');
+      if (signal.aborted) return answerOf('failed', 'cancelled: the agent stops');
       const detail = describeError(error);
       // What an archive holds is refused as it is until it is another; what could not be had is tried again.
       const refused = fetched.sha256 !== sha256 && isAgentError(error) && !error.retryable;
       await this.#note(refused ? fetched : (last ?? {}), refused ? 'refused' : 'failed', detail);
-      return unchanged(detail);
+      return answerOf('failed', detail);
     }
   }
 

@@ -127,14 +127,14 @@ export class SignatureManager {
   /** Fetches the bundle now. */
   async update(): Promise<SignatureChangeView> {
     const { updates } = this.#parts;
-    if (updates === undefined) return this.#unchanged('no bundle is configured: set ids.bundle');
+    if (updates === undefined) return this.#failed('no bundle is configured: set ids.bundle');
     return this.#update(true, this.#stopping.signal);
   }
 
   /** The version of the bundle before this one; once more: this one again. */
   async rollback(): Promise<SignatureChangeView> {
     const { store, allowedFailures } = this.#parts;
-    if (store.inForce?.previous === undefined) return this.#unchanged('there is no version before');
+    if (store.inForce?.previous === undefined) return this.#failed('there is no version before');
     return this.#change(() => {
       const { version, previous } = store.inForce ?? {};
       return { what: `version ${previous ?? ''} of the bundle`, local: this.#kept, selection: this.#selection, version: previous, previous: version, allowedFailures };
@@ -256,9 +256,9 @@ export class SignatureManager {
       this.#refused = faults.length === 0 ? undefined : this.#refusal(plan.what, `${String(faults.length)} signatures refused by the engine, the others are in force`, faults);
       const detail = this.#detail(answer, result, left.length);
       log.info('ids.signatures.in-force', { what: plan.what, version: plan.version, loaded: result.loaded, failed: left.length, skipped: result.skipped, detail });
-      return { changed: true, reloaded: answer?.reloaded ?? true, detail, ...this.#version, faults: faults.slice(0, SHOWN_FAULTS) };
+      return { outcome: 'changed', reloaded: answer?.reloaded ?? true, detail, ...this.#version, faults: faults.slice(0, SHOWN_FAULTS) };
     } catch (error) {
-      if (signal.aborted) return this.#unchanged('cancelled: the agent stops');
+      if (signal.aborted) return this.#failed('cancelled: the agent stops');
       return this.#refuse(plan.what, describeError(error), []);
     } finally {
       await this.#sweep();
@@ -307,7 +307,7 @@ export class SignatureManager {
 
   #refuse(what: string, reason: string, faults: readonly SignatureFaultView[]): Applied {
     this.#refused = this.#refusal(what, reason, faults);
-    return { ...this.#unchanged(`${what}: ${reason}; what was in force stays`), faults: faults.slice(0, SHOWN_FAULTS) };
+    return { ...this.#failed(`${what}: ${reason}; what was in force stays`), faults: faults.slice(0, SHOWN_FAULTS) };
   }
 
   #refusal(what: string, reason: string, faults: readonly SignatureFaultView[]): Refusal {
@@ -316,7 +316,11 @@ export class SignatureManager {
   }
 
   #unchanged(detail: string): Applied {
-    return { changed: false, reloaded: false, detail, ...this.#version, faults: [] };
+    return { outcome: 'unchanged', reloaded: false, detail, ...this.#version, faults: [] };
+  }
+
+  #failed(detail: string): Applied {
+    return { ...this.#unchanged(detail), outcome: 'failed' };
   }
 
   get #version(): { version?: string } {
