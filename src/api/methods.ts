@@ -1,6 +1,6 @@
 /** Every method of the API: its name in agent.proto, what it takes and what it gives. Server and client share this table. */
-import type { AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput } from './agent-api.js';
-import type { FlowCounts, FlowView, TraceRequest } from '../model/views.js';
+import type { AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput, ReloadIdsResult } from './agent-api.js';
+import type { FlowCounts, FlowView, SignatureFilter, TraceRequest } from '../model/views.js';
 import { AgentError } from '../model/errors.js';
 import { bytes, flag, json, list, message, number, oneOf, optional, text } from './codec.js';
 import type { Field } from './codec.js';
@@ -99,7 +99,13 @@ export const methods = {
     workload: optional(text), sinceMs: optional(number), minSeverity: optional(number), limit: optional(number),
   }), view.alerts),
   followAlerts: stream('FollowAlerts', message<{ workload?: string }>({ workload: optional(text) }), view.alert),
-  reloadIds: unary('ReloadIds', empty, message<{ reloaded: boolean; detail: string }>({ reloaded: flag, detail: text })),
+  reloadIds: unary('ReloadIds', empty, message<ReloadIdsResult>({ reloaded: flag, detail: text, faults: list(view.signatureFault) })),
+  idsStatus: unary('GetIdsStatus', empty, view.idsStatus),
+  getSignatures: unary('GetSignatures', message<SignatureFilter>({
+    sid: optional(number), severity: optional(number), category: optional(text), enabled: optional(flag),
+  }), view.signatures),
+  updateSignatures: unary('UpdateSignatures', empty, view.signatureChange),
+  rollbackSignatures: unary('RollbackSignatures', empty, view.signatureChange),
   capture: stream('Capture', message<CaptureRequest>({
     filter: text, count: optional(number), seconds: optional(number), snaplen: optional(number), expression: optional(text),
   }), message<{ data: Uint8Array }>({ data: bytes })),

@@ -20,6 +20,10 @@ export const CONFIG_FORMATS: Readonly<Record<ConfigFormat, Format>> = {
   network: { accepts: isNetwork, reason: 'must be an address or a prefix' },
   program: { accepts: (text) => /^(\/[^\0]+|[^/\s\0]+)$/.test(text), reason: 'must be the name of a program or an absolute path' },
   'optional-path': { accepts: (text) => text === '' || CONFIG_FORMATS['absolute-path'].accepts(text), reason: 'must be an absolute path, or empty for none' },
+  bundle: { accepts: (text) => CONFIG_FORMATS['optional-path'].accepts(text) || isHttpUrl(text), reason: 'must be an absolute path, an http:// or https:// URL, or empty for none' },
+  'bundle-checksum': {
+    accepts: (text) => CONFIG_FORMATS.bundle.accepts(text) || /^[0-9A-Fa-f]{64}$/.test(text), reason: 'must be 64 hexadecimal digits, an absolute path, an http:// or https:// URL, or empty for none',
+  },
 };
 
 /** "127.0.0.1:9476", "[::1]:9476" or "localhost:9476" in its two parts; undefined when it is none of them. */

@@ -31,6 +31,9 @@ export class Metrics {
   readonly mirrorPackets = this.#counter('dfw_mirror_packets_total', 'Packets copied to a tap.', ['policy']);
   readonly mirrorDropped = this.#counter('dfw_mirror_dropped_total', 'Copies that the tap had no room for; the originals went on.', ['policy']);
   readonly idsAlerts = this.#counter('dfw_ids_alerts_total', 'Alerts of the IDS engine, by severity (1 is the worst).', ['severity']);
+  readonly idsSignatures = this.#gauge('dfw_ids_signatures', 'Signatures of the managed IDS engine: in force (loaded), refused (failed), for another version of the engine (skipped).', ['state']);
+  readonly idsSignaturesVersion = this.#gauge('dfw_ids_signatures_version', '1 for the version of the bundle of signatures that is in force.', ['version']);
+  readonly idsBundleFetches = this.#counter('dfw_ids_bundle_fetch_total', 'Fetches of the bundle of signatures.', ['result']); // updated | unchanged | refused | failed
   readonly auditSuppressed = this.#counter('dfw_audit_suppressed_total', 'Audit lines left out by the rate limit.', []);
 
   /** `onError` hears of collectors that failed. */

@@ -69,6 +69,10 @@ describe('the wire gives back what it was given', () => {
   cases(methods.getAlerts, samples.getAlerts);
   cases(methods.followAlerts, samples.followAlerts);
   cases(methods.reloadIds, samples.reloadIds);
+  cases(methods.idsStatus, samples.idsStatus);
+  cases(methods.getSignatures, samples.getSignatures);
+  cases(methods.updateSignatures, samples.updateSignatures);
+  cases(methods.rollbackSignatures, samples.rollbackSignatures);
   cases(methods.capture, samples.capture);
   cases(methods.status, samples.status);
   cases(methods.health, samples.health);

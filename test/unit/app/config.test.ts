@@ -57,7 +57,7 @@ describe('loadConfig', () => {
 
   it('sets every key through its option, its variable and the file alike', () => {
     const samples: Record<string, unknown> = {
-      node: 'n-2', cluster: 'demo', datapath: 'ovs', 'ovs.bridge': 'br-x', 'ovs.database': 'tcp:127.0.0.1:6640', 'ovs.discoverPorts': false, 'ovs.firstTable': 100, 'ovs.nextTable': 200, sources: [{ type: 'file', path: '/a' }, { type: 'file', path: '/b' }],
+      node: 'n-2', cluster: 'demo', datapath: 'ovs', 'ovs.bridge': 'br-x', 'ovs.database': 'tcp:127.0.0.1:6640', 'ovs.discoverPorts': false, 'ovs.endRestoreWait': true, 'ovs.firstTable': 100, 'ovs.nextTable': 200, sources: [{ type: 'file', path: '/a' }, { type: 'file', path: '/b' }],
       failurePolicy: 'open', 'api.socket': '/s', 'api.group': 'ops', 'metrics.listen': '[::1]:1', 'audit.path': '/a', 'audit.format': 'json', 'ids.enabled': true,
       'ids.tap': 'tap1', 'ids.sensor': 'tap2', 'ids.engine': 'external', 'ids.program': '/opt/suricata', 'ids.mode': 'ids', 'ids.signatures': '/sig',
       'ids.eveFile': '/log/eve.json', 'ids.homeNetworks': ['10.0.0.0/8', 'fd00::1'], 'ids.commandSocket': '/run/s.sock', stateDir: '/state',
