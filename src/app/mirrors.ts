@@ -36,6 +36,30 @@ export function sidesOf(control: TrafficControlObject): readonly ('in' | 'out')[
   return control.direction === 'Both' ? ['in', 'out'] : control.direction === 'Ingress' ? ['in'] : ['out'];
 }
 
+/**
+ * The mirrors of one side of a filter, one for each device: it gets one copy of a packet, however many ask for it. The first by name stands for
+ * all, with what any of them matches.
+ */
+export function copiesOf(active: readonly ResolvedMirror[], filter: Filter, side: 'in' | 'out'): readonly TrafficControlObject[] {
+  const byDevice = new Map<string, TrafficControlObject>();
+  const mine = active.map(({ control, filters }) => ({ control, filters }))
+    .filter(({ control, filters }) => control.action === 'Mirror' && filters.includes(filter) && sidesOf(control).includes(side))
+    .sort((a, b) => compareText(a.control.metadata.name, b.control.metadata.name));
+  for (const { control } of mine) {
+    const first = byDevice.get(control.target.name);
+    if (first === undefined) byDevice.set(control.target.name, control);
+    else if (first.match !== undefined) {
+      const { match, ...rest } = first;
+      byDevice.set(control.target.name, control.match === undefined ? rest : { ...rest, match: [...match, ...control.match] });
+    }
+  }
+  return [...byDevice.values()];
+}
+
+export function matchOf({ match }: TrafficControlObject): Pick<TrafficControlObject, 'match'> {
+  return match === undefined ? {} : { match };
+}
+
 function selects({ appliedTo }: TrafficControlObject, filter: Filter, world: World): boolean {
   const { podSelector, namespaceSelector, vmSelector, nodeSelector } = appliedTo;
   const { kind } = filter.workload;
@@ -59,16 +83,16 @@ export function netdevFilters(
   return world.filters.flatMap((filter): NetdevFilter[] => {
     const link = links.get(filter.interface);
     if (link === undefined) return [];
-    const targets = mirrors.flatMap((mirror): MirrorTarget[] => {
-      const { device, control } = mirror;
+    const active = mirrors.filter(({ pending }) => pending === undefined);
+    const targets = (side: 'in' | 'out'): MirrorTarget[] => copiesOf(active, filter, side).flatMap((control): MirrorTarget[] => {
+      const device = links.get(control.target.name);
       // Copying a device to itself would never end.
-      if (device === undefined || mirror.pending !== undefined || device.index === link.index || !mirror.filters.includes(filter)) return [];
-      return [{ name: control.metadata.name, deviceIndex: device.index, sides: sidesOf(control) }];
+      return device === undefined || device.index === link.index ? [] : [{ name: control.metadata.name, deviceIndex: device.index, ...matchOf(control) }];
     });
-    const blocked = new Set(mirrors.flatMap((mirror) => (mirror.blocked && mirror.filters.includes(filter) ? sidesOf(mirror.control) : [])));
+    const blocked = mirrors.flatMap((mirror) => (mirror.blocked && mirror.filters.includes(filter) ? sidesOf(mirror.control).map((side) => ({ side, ...matchOf(mirror.control) })) : []));
     return [{
-      number: filter.number, interface: filter.interface, interfaceIndex: link.index, blocked: [...blocked].sort(compareText),
-      mirrors: targets.sort((a, b) => compareText(a.name, b.name)), layer2: layer2Bindings(tables(filter)),
+      number: filter.number, interface: filter.interface, interfaceIndex: link.index, blocked,
+      mirrors: { in: targets('in'), out: targets('out') }, layer2: layer2Bindings(tables(filter)),
     }];
   });
 }

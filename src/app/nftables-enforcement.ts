@@ -3,7 +3,7 @@ import type { LabelInfo, Side } from '../compile/compiled.js';
 import type { EffectiveTable } from '../compile/effective.js';
 import type { Problem } from '../compile/world.js';
 import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
-import { netdevImage, type NetdevImage } from '../drivers/nftables/netdev-layout.js';
+import { mirrorChain, netdevImage, type NetdevImage } from '../drivers/nftables/netdev-layout.js';
 import { filterChain } from '../drivers/nftables/pieces.js';
 import type { NftablesDriver } from '../drivers/nftables/driver.js';
 import type { Filter } from '../model/filter.js';
@@ -112,8 +112,9 @@ export class NftablesEnforcement implements Enforcement {
 
   async mirrored(control: string, filters: readonly Filter[]): Promise<TrafficCounter> {
     const counters = await this.options.netdev.counters();
-    return sumTraffic(filters.flatMap(({ number }) => ['in', 'out'].flatMap((side) =>
-      (counters.get(`mirror_${number}_${side}`) ?? []).filter(({ comment }) => comment.includes(`mirror ${control} of `)))));
+    const chains = new Set(filters.flatMap(({ number }) => (['in', 'out'] as const).map((side) => mirrorChain(number, side))));
+    return sumTraffic([...counters].filter(([chain]) => chains.has(chain.split('_').slice(0, 3).join('_')))
+      .flatMap(([, list]) => list.filter(({ comment }) => comment.includes(`mirror ${control} of `))));
   }
 
   async cleanup(): Promise<string[]> {

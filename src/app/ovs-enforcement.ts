@@ -9,12 +9,12 @@ import type { OwnPort, OwnPorts } from '../drivers/ovs/own-ports.js';
 import type { OvsDriver } from '../drivers/ovs/driver.js';
 import type { RestoreWait } from '../drivers/ovs/restore-wait.js';
 import type { BridgeConnection } from '../drivers/ovs/session.js';
-import { NOWHERE, type FrameFilter, type OvsTarget } from '../drivers/ovs/target.js';
+import { NOWHERE, type Diversion, type FrameFilter, type OvsTarget } from '../drivers/ovs/target.js';
 import type { Filter } from '../model/filter.js';
 import type { TrafficControlObject } from '../model/objects.js';
 import { NO_TRAFFIC, sumTraffic, type Enforced, type Enforcement, type TrafficCounter, type Wanted } from './enforcement.js';
 import type { HostStack } from './host-stack.js';
-import { resolveMirrors, sidesOf, type ResolvedMirror } from './mirrors.js';
+import { copiesOf, matchOf, resolveMirrors, sidesOf, type ResolvedMirror } from './mirrors.js';
 
 export interface OvsEnforcementOptions {
   readonly driver: OvsDriver;
@@ -177,20 +177,24 @@ export class OvsEnforcement implements Enforcement {
   }
 }
 
-function targetsOf(active: readonly ResolvedMirror[], filter: Filter): Record<Side, string[]> {
-  const of = (side: Side): string[] => active
-    .filter(({ control, filters }) => control.action === 'Mirror' && filters.includes(filter) && sidesOf(control).includes(side))
-    .map(({ control }) => control.target.name).sort(compareText);
-  return { in: [...new Set(of('in'))], out: [...new Set(of('out'))] };
+function targetsOf(active: readonly ResolvedMirror[], filter: Filter): FrameFilter['mirrors'] {
+  const of = (side: Side): Diversion[] => copiesOf(active, filter, side).map((control) => diversion(control, control.target.name)).sort((a, b) => compareText(a.port, b.port));
+  return { in: of('in'), out: of('out') };
 }
 
-/** Of several, the one whose name comes first: traffic can go only one way. What is blocked goes before all. */
+/** By name: traffic can go only one way, and the first that matches decides. What is blocked goes before all. */
 function redirectsOf(mirrors: readonly ResolvedMirror[], filter: Filter): FrameFilter['redirects'] {
-  const of = (side: Side): string | undefined => {
-    const mine = mirrors.filter(({ control, filters }) => control.action === 'Redirect' && filters.includes(filter) && sidesOf(control).includes(side));
-    if (mine.some(({ blocked }) => blocked)) return NOWHERE;
-    return mine.filter(({ pending }) => pending === undefined).sort((a, b) => compareText(a.control.metadata.name, b.control.metadata.name))[0]?.control.target.name;
+  const of = (side: Side): Diversion[] => {
+    const mine = mirrors.filter(({ control, filters }) => control.action === 'Redirect' && filters.includes(filter) && sidesOf(control).includes(side))
+      .sort((a, b) => compareText(a.control.metadata.name, b.control.metadata.name));
+    return [
+      ...mine.filter(({ blocked }) => blocked).map(({ control }) => diversion(control, NOWHERE)),
+      ...mine.filter(({ pending }) => pending === undefined).map(({ control }) => diversion(control, control.target.name)),
+    ];
   };
-  const [inward, outward] = [of('in'), of('out')];
-  return { ...(inward === undefined ? {} : { in: inward }), ...(outward === undefined ? {} : { out: outward }) };
+  return { in: of('in'), out: of('out') };
+}
+
+function diversion(control: TrafficControlObject, port: string): Diversion {
+  return { port, ...matchOf(control) };
 }

@@ -23,10 +23,10 @@ export function inspectionControls(
     return [];
   };
   const controls = policies.flatMap((policy): readonly TrafficControlObject[] => {
-    const { metadata, appliedTo, direction, mode, onFailure } = policy;
+    const { metadata, appliedTo, direction, mode, onFailure, match } = policy;
     if (ports === undefined) return refuse(policy, '', 'intrusion detection is off on this host (ids.enabled)');
     if (declared.has(objectKey({ kind: 'TrafficControl', metadata }))) return refuse(policy, 'metadata.name', 'there is a TrafficControl of this name, which would be made for it');
-    const common = { kind: 'TrafficControl', metadata, appliedTo, direction, inspection: { mode, onFailure } } as const;
+    const common = { kind: 'TrafficControl', metadata, appliedTo, direction, inspection: { mode, onFailure }, ...(match === undefined ? {} : { match }) } as const;
     if (mode === 'detect') return [{ ...common, action: 'Mirror', target: device(ports.tap) }];
     if (ports.inline === undefined) return refuse(policy, 'spec.mode', 'the engine of this host only gets copies (ids.mode)');
     return [{ ...common, action: 'Redirect', target: device(ports.inline.tap), returnPort: device(ports.inline.returnTap) }];

@@ -1,7 +1,7 @@
 /** Desired-state objects, as validated from manifests. Plain immutable values; references are by name and may dangle. */
 import type { LabelSelector, ObjectMeta } from './metadata.js';
 import type { PolicyInputObject } from './policy-objects.js';
-import type { AddressSet, Layer2Rule, Rule } from './rule.js';
+import type { AddressSet, Layer2Rule, PortRange, Rule } from './rule.js';
 import type { SignatureSelection } from './signature.js';
 
 export type { LabelRequirement, LabelSelector, ObjectMeta } from './metadata.js';
@@ -69,8 +69,17 @@ export interface TrafficControlObject {
   readonly target: TrafficTarget;
   /** Redirect: where the traffic comes back. */
   readonly returnPort?: TrafficTarget;
+  /** Only packets of one of these; absent: all. */
+  readonly match?: readonly TrafficMatch[];
   /** Made for an IDPSPolicy of the same name. */
   readonly inspection?: Pick<IdpsPolicyObject, 'mode' | 'onFailure'>;
+}
+
+/** Packets of an IP protocol; with ports, one of whose ports is among them, whichever end's: both directions of a connection match. */
+export interface TrafficMatch {
+  readonly protocol: number;
+  /** Sorted, disjoint; empty = all. */
+  readonly ports: readonly PortRange[];
 }
 
 /** Each selector picks workloads of its kind; those of pods must both match. None selects nothing, an empty one everything of its kind. */
@@ -91,6 +100,7 @@ export interface IdpsPolicyObject {
   readonly mode: 'detect' | 'prevent';
   /** prevent, while the engine is not there: pass uninspected, or not at all. */
   readonly onFailure: 'bypass' | 'block';
+  readonly match?: readonly TrafficMatch[];
   readonly signatures: SignatureSelection;
 }
 

@@ -82,6 +82,18 @@ describe.each<WorldDatapath>(['nftables', 'ovs'])('mirrors on %s', (datapath) =>
     expect(await talk(4)).toEqual([2 * MESSAGES, MESSAGES]);
   });
 
+  it('only what matches: protocol and ports of either end, once', async () => {
+    const match = [{ protocol: 'tcp' }, { protocol: 'udp', ports: ['7000-7010', 7002, '50000-60000'] }];
+    await load(control('matching', { match }), control('other', { match: [{ protocol: 'udp', ports: ['1-7001', '7003-7010'] }, { protocol: 'sctp' }], targetPort: { device: { name: 'copy1' } } }));
+    expect(await talk(4)).toEqual([2 * MESSAGES, 0]);
+    expect(await talk(6)).toEqual([2 * MESSAGES, 0]);
+  });
+
+  it('one device gets one copy, however many controls ask for it', async () => {
+    await load(control('a', { match: [{ protocol: 'udp' }] }), control('b', {}), control('c', { direction: 'Ingress' }));
+    expect(await talk(4)).toEqual([2 * MESSAGES, 0]);
+  });
+
   it('counts what it copied', async () => {
     await load(control('counted', {}));
     const before = (await controls())[0]?.packets ?? 0;

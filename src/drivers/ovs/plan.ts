@@ -14,11 +14,11 @@ import type { Flow, FlowSink } from './pipeline/flow.js';
 import { keepsConnections, labelFlows, type Stamped } from './pipeline/label-flows.js';
 import { layer2Flows } from './pipeline/layer2-flows.js';
 import { sctpFlows } from './pipeline/sctp-flows.js';
-import { controllerFlows, filterFlows, floodFlows, knownPortFlows, learningFlows, LOCAL, localFlows, reportFlows, returnFlows, type BridgePort } from './pipeline/port-flows.js';
+import { controllerFlows, filterFlows, floodFlows, knownPortFlows, learningFlows, LOCAL, localFlows, reportFlows, returnFlows, type BridgePort, type PortDiversion } from './pipeline/port-flows.js';
 import { ENTER } from './pipeline/placement.js';
 import { ruleFlowChanges } from './pipeline/rule-flows.js';
 import { TABLE } from './pipeline/stages.js';
-import type { BridgePorts, OvsTarget } from './target.js';
+import type { BridgePorts, Diversion, OvsTarget } from './target.js';
 
 /** Flows by table, priority and match, each with all of itself as text. */
 export type FlowImage = ReadonlyMap<string, { readonly flow: Flow; readonly text: string }>;
@@ -140,19 +140,22 @@ export function flowImage(target: OvsTarget, ports: BridgePorts, numbers: Readon
   const failOpen = [...target.filters.values()].every((filter) => filter.failOpen);
   const numberOf = (name: string | undefined): number | undefined => ports.get(name ?? '')?.number;
   // A port that is gone is nowhere, too.
-  const redirect = (name: string | undefined): number | undefined => (name === undefined ? undefined : (numberOf(name) ?? 0));
+  const redirectsOf = (to: readonly Diversion[] | undefined): PortDiversion[] => (to ?? []).map((diversion) => ({ ...diversion, port: numberOf(diversion.port) ?? 0 }));
   const returns = [...target.returns].flatMap((name) => numberOf(name) ?? []);
   for (const flow of [...baseFlows(beside), ...(tracksSctp ? [] : sctpFlows()), ...knownPortFlows(bridge, failOpen), ...(beside ? controllerFlows() : [...learningFlows(bridge), ...floodFlows(bridge)]), ...reportFlows(bridge, options.controller), ...returnFlows(returns), ...localFlows(own?.mac)]) put(flow);
   for (const [name, filter] of target.filters) {
     const port = ports.get(name);
     if (port === undefined) continue;
     const frames = target.frames.get(name);
-    const numbersOf = (names: readonly string[] | undefined): number[] => (names ?? []).flatMap((tap) => ports.get(tap)?.number ?? []);
+    const mirrorsOf = (to: readonly Diversion[] | undefined): PortDiversion[] => (to ?? []).flatMap((diversion): PortDiversion[] => {
+      const copyPort = numberOf(diversion.port);
+      return copyPort === undefined ? [] : [{ ...diversion, port: copyPort }];
+    });
     const flows = filterFlows({
       number: filter.number, port: port.number, mac: frames?.mac ?? '', rules: filter.table === undefined ? 0 : (numbers.get(filter.table) ?? 0), failOpen: filter.failOpen,
-      mirrors: { in: numbersOf(frames?.mirrors.in), out: numbersOf(frames?.mirrors.out) },
+      mirrors: { in: mirrorsOf(frames?.mirrors.in), out: mirrorsOf(frames?.mirrors.out) },
       addresses: frames?.addresses ?? [], beside,
-      redirects: { in: redirect(frames?.redirects.in), out: redirect(frames?.redirects.out) },
+      redirects: { in: redirectsOf(frames?.redirects.in), out: redirectsOf(frames?.redirects.out) },
     });
     for (const flow of flows) put(flow);
     for (const side of ['out', 'in'] as const) for (const flow of layer2Flows(filter.number, side, frames?.layer2 ?? [])) put(flow);

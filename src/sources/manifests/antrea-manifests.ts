@@ -122,6 +122,7 @@ export interface TrafficControlManifest {
     readonly action: 'Mirror' | 'Redirect';
     readonly targetPort: TargetPortManifest;
     readonly returnPort?: TargetPortManifest;
+    readonly match?: TrafficMatchManifest;
   };
 }
 /** The last two are not Antrea's. */
@@ -131,6 +132,8 @@ export interface TrafficAppliedToManifest {
   readonly vmSelector?: OptionalSelector;
   readonly nodeSelector?: OptionalSelector;
 }
+/** Not Antrea's. */
+export type TrafficMatchManifest = readonly { readonly protocol: string | number; readonly ports?: readonly (string | number)[] | null }[] | null;
 export interface IdpsPolicyManifest {
   readonly metadata: ManifestMeta;
   readonly spec: {
@@ -138,6 +141,7 @@ export interface IdpsPolicyManifest {
     readonly direction?: 'Ingress' | 'Egress' | 'Both' | null;
     readonly mode?: 'detect' | 'prevent' | null;
     readonly onFailure?: 'bypass' | 'block' | null;
+    readonly match?: TrafficMatchManifest;
     readonly signatures?: {
       readonly severities?: readonly number[] | null;
       readonly categories?: readonly string[] | null;

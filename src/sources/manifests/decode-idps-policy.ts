@@ -3,15 +3,15 @@ import type { IdpsPolicyObject } from '../../model/objects.js';
 import type { SignatureAction, SignatureSelection } from '../../model/signature.js';
 import type { IdpsPolicyManifest } from './antrea-manifests.js';
 import { refuse } from './checks.js';
-import { decodeTrafficAppliedTo } from './decode-traffic-control.js';
+import { decodeTrafficAppliedTo, decodeTrafficMatch } from './decode-traffic-control.js';
 import { decodeClusterMeta } from './metadata.js';
 
 export function decodeIdpsPolicy(manifest: IdpsPolicyManifest): IdpsPolicyObject {
-  const { appliedTo, direction, mode, onFailure, signatures } = manifest.spec;
+  const { appliedTo, direction, mode, onFailure, signatures, match } = manifest.spec;
   if (mode !== 'prevent' && onFailure === 'block') throw refuse('spec.onFailure', 'block needs mode prevent: copies hold nothing up');
   return {
     kind: 'IDPSPolicy', metadata: decodeClusterMeta(manifest.metadata), appliedTo: decodeTrafficAppliedTo(appliedTo),
-    direction: direction ?? 'Both', mode: mode ?? 'detect', onFailure: onFailure ?? 'bypass', signatures: decodeSelection(signatures ?? {}),
+    direction: direction ?? 'Both', mode: mode ?? 'detect', onFailure: onFailure ?? 'bypass', ...decodeTrafficMatch(match), signatures: decodeSelection(signatures ?? {}),
   };
 }
 

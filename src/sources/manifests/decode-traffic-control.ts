@@ -1,16 +1,17 @@
 /** TrafficControl manifests → objects. */
 import { v4FromText, v6FromText } from '../../model/address.js';
-import type { TrafficAppliedTo, TrafficControlObject, TrafficTarget } from '../../model/objects.js';
+import type { TrafficAppliedTo, TrafficControlObject, TrafficMatch, TrafficTarget } from '../../model/objects.js';
 import { hash32 } from '../../model/text-hash.js';
 import { quote } from '../../model/quote.js';
-import type { TargetPortManifest, TrafficAppliedToManifest, TrafficControlManifest } from './antrea-manifests.js';
+import type { TargetPortManifest, TrafficAppliedToManifest, TrafficControlManifest, TrafficMatchManifest } from './antrea-manifests.js';
 import { interfaceProblem } from '../../model/names.js';
 import { refuse, refuseIf } from './checks.js';
+import { decodePorts, decodeProtocol } from './decode-rules.js';
 import { decodeClusterMeta } from './metadata.js';
 import { decodeOptionalSelector } from './selectors.js';
 
 export function decodeTrafficControl(manifest: TrafficControlManifest): TrafficControlObject {
-  const { appliedTo, direction, action, targetPort, returnPort } = manifest.spec;
+  const { appliedTo, direction, action, targetPort, returnPort, match } = manifest.spec;
   if (action === 'Redirect' && returnPort === undefined) throw refuse('spec.returnPort', 'action Redirect needs a returnPort');
   if (action === 'Mirror' && returnPort !== undefined) throw refuse('spec.returnPort', 'action Mirror takes no returnPort');
   const target = decodeTarget(targetPort, 'spec.targetPort');
@@ -24,6 +25,7 @@ export function decodeTrafficControl(manifest: TrafficControlManifest): TrafficC
     action,
     target,
     ...(back === undefined ? {} : { returnPort: back }),
+    ...decodeTrafficMatch(match),
   };
 }
 
@@ -36,6 +38,25 @@ export function decodeTrafficAppliedTo(manifest: TrafficAppliedToManifest): Traf
   }
   return appliedTo;
 }
+
+/** An empty list would be no traffic at all: a mistake. */
+export function decodeTrafficMatch(match: TrafficMatchManifest | undefined): { match?: readonly TrafficMatch[] } {
+  if (match === undefined || match === null) return {};
+  if (match.length === 0) throw refuse('spec.match', 'matches nothing; leave match out for all traffic');
+  return {
+    match: match.map(({ protocol, ports }, index): TrafficMatch => {
+      const path = `spec.match[${index}]`;
+      const number = decodeProtocol(protocol, `${path}.protocol`);
+      if (number === 'any') throw refuse(`${path}.protocol`, 'name one protocol; leave match out for all traffic');
+      const ranges = decodePorts(ports ?? [], `${path}.ports`);
+      if (ranges.length > 0 && !PORT_PROTOCOLS.has(number)) throw refuse(`${path}.ports`, 'TCP, UDP and SCTP have ports');
+      return { protocol: number, ports: ranges };
+    }),
+  };
+}
+
+/** TCP, UDP, SCTP. */
+const PORT_PROTOCOLS: ReadonlySet<number> = new Set([6, 17, 132]);
 
 function decodeTarget(port: TargetPortManifest, path: string): TrafficTarget {
   const [kind, ...others] = Object.keys(port);

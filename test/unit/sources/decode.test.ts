@@ -115,6 +115,12 @@ status: { phase: Running, podIP: 10.98.0.2, podIPs: [{ ip: 10.98.0.2 }, { ip: "F
     expect(refuse(document({ targetPort: { geneve: { remoteIP: 'there' } } }))).toMatchObject({ path: 'spec.targetPort.geneve.remoteIP' });
     expect(refuse(document({ targetPort: { erspan: { remoteIP: '192.0.2.1', version: 1, dir: 1 } } }))).toMatchObject({ path: 'spec.targetPort.erspan' });
     expect(refuse(document({ action: 'Redirect', returnPort: { gre: { remoteIP: '192.0.2.1' } } }))).toMatchObject({ path: 'spec.returnPort' });
+    expect(accept(document({ match: [{ protocol: 'TCP', ports: [443, '80', '8000-8100'] }, { protocol: 1 }] }))).toMatchObject({
+      match: [{ protocol: 6, ports: [{ first: 80, last: 80 }, { first: 443, last: 443 }, { first: 8000, last: 8100 }] }, { protocol: 1, ports: [] }],
+    });
+    expect(refuse(document({ match: [] }))).toMatchObject({ path: 'spec.match' });
+    expect(refuse(document({ match: [{ protocol: 'icmp', ports: [1] }] }))).toMatchObject({ path: 'spec.match[0].ports' });
+    expect(refuse(document({ match: [{ protocol: 'any' }] }))).toMatchObject({ path: 'spec.match[0].protocol' });
     expect(refuse(document({ targetPort: {} }))).toMatchObject({ path: 'spec.targetPort' });
     expect(refuse(document({ action: 'Redirect' }))).toMatchObject({ path: 'spec.returnPort' });
     expect(refuse(document({ targetport: {} }))).toMatchObject({ path: 'spec.targetport', message: 'unknown field "targetport"; did you mean targetPort?' });

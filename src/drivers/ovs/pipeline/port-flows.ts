@@ -5,6 +5,9 @@ import { PORT } from '../openflow/constants.js';
 import { LOCAL_PORT } from './base-flows.js';
 import { goTo, raise, register, resubmit, set, type Flow, type MatchValues, type Step } from './flow.js';
 import { macNumber } from './layer2-flows.js';
+import { hash32 } from '../../../model/text-hash.js';
+import type { TrafficMatch } from '../../../model/objects.js';
+import { matchVariants } from './traffic-match.js';
 import { LEAVE } from './placement.js';
 import { CATEGORY, cookie, FLAG, REGISTER, SIDE, TABLE } from './stages.js';
 
@@ -33,9 +36,15 @@ export interface PortFilter {
   readonly rules: number;
   readonly failOpen: boolean;
   /** Ports that get copies of what the workload sends (out) and gets (in). */
-  readonly mirrors: Readonly<Record<'in' | 'out', readonly number[]>>;
-  /** Where what the workload sends (out), or would get (in), goes instead, once the rules have let it pass; 0: nowhere. */
-  readonly redirects: Readonly<Record<'in' | 'out', number | undefined>>;
+  readonly mirrors: Readonly<Record<'in' | 'out', readonly PortDiversion[]>>;
+  /** Where what the workload sends (out), or would get (in), goes instead, once the rules have let it pass; port 0: nowhere. The first that matches. */
+  readonly redirects: Readonly<Record<'in' | 'out', readonly PortDiversion[]>>;
+}
+
+export interface PortDiversion {
+  readonly port: number;
+  /** Absent: all traffic. */
+  readonly match?: readonly TrafficMatch[];
 }
 
 export const LOCAL = 0xfffe;
@@ -63,6 +72,7 @@ export function filterFlows(filter: PortFilter): Flow[] {
       flow(TABLE.OUTPUT, 100, { [register(REGISTER.port)]: port }, ...copies(filter.mirrors.in, port), ...(filter.beside ? LEAVE : [{ type: 'output' as const, port }])),
     ]),
     ...redirects(filter, flow),
+    ...matchedCopies([...filter.mirrors.out, ...filter.mirrors.in], port),
     // An address that is declared is nobody else's, and need not be learned.
     ...(mac === '' ? [] : [
       flow(TABLE.SPOOF, 100, { in_port: port }, goTo(TABLE.OUT_L2_SOURCE)),
@@ -86,12 +96,14 @@ export function controllerFlows(): Flow[] {
 
 /** Above mirrors: what is redirected is copied before. */
 function redirects({ redirects: to, mirrors, port }: PortFilter, flow: (table: number, priority: number, match: MatchValues, ...actions: Step[]) => Flow): Flow[] {
-  const output = (target: number): Action[] => (target === 0 ? [] : [{ type: 'output', port: target }]);
-  return [
-    ...(to.out === undefined ? [] : [flow(TABLE.OUTPUT, 160, { in_port: port }, ...output(to.out))]),
-    ...(to.in === undefined ? [] : [flow(TABLE.OUTPUT, 150, { [register(REGISTER.port)]: port }, ...copies(mirrors.in, port), ...output(to.in))]),
-  ];
+  const output = ({ port: target }: PortDiversion): Action[] => (target === 0 ? [] : [{ type: 'output', port: target }]);
+  const side = (base: number, mine: MatchValues, diversions: readonly PortDiversion[], ...before: Step[]): Flow[] => diversions.slice(0, MOST_REDIRECTS).flatMap((diversion, index) =>
+    matchVariants(diversion.match).map((match) => flow(TABLE.OUTPUT, base - index, { ...mine, ...match }, ...before, ...output(diversion))));
+  return [...side(160, { in_port: port }, to.out), ...side(150, { [register(REGISTER.port)]: port }, to.in, ...copies(mirrors.in, port))];
 }
+
+/** Priorities between those of the two directions. */
+const MOST_REDIRECTS = 10;
 
 /** The host's own address on the bridge need not be learned: what goes there begins a connection from the first packet on. */
 export function localFlows(mac: string | undefined): Flow[] {
@@ -129,9 +141,23 @@ export function learningFlows(ports: readonly BridgePort[]): Flow[] {
 /** Stands in cookies for ports that are not known yet. */
 export const UNKNOWN_PORT = 0;
 
-function copies(targets: readonly number[], own: number): Action[] {
-  // A copy to the port itself would never end.
-  return targets.filter((port) => port !== own).map((port) => ({ type: 'output', port }));
+/** A copy to the port itself would never end. */
+function copies(targets: readonly PortDiversion[], own: number): Step[] {
+  return targets.filter(({ port }) => port !== own).flatMap((target): Step[] => (target.match === undefined
+    ? [{ type: 'output', port: target.port }]
+    : [set(REGISTER.scratch, diversionId(target)), resubmit(TABLE.COPY)]));
+}
+
+/** Whatever of a packet matches a diversion, one flow of it does: it is copied once. Filters that divert alike share the flows. */
+function matchedCopies(targets: readonly PortDiversion[], own: number): Flow[] {
+  return targets.filter(({ port, match }) => port !== own && match !== undefined).flatMap((target) => matchVariants(target.match).map((match): Flow => ({
+    table: TABLE.COPY, priority: 50, cookie: cookie(CATEGORY.port, target.port), match: { [register(REGISTER.scratch)]: diversionId(target), ...match },
+    actions: [{ type: 'output', port: target.port }],
+  })));
+}
+
+function diversionId({ port, match }: PortDiversion): number {
+  return hash32(JSON.stringify([port, match])) >>> 0;
 }
 
 /**

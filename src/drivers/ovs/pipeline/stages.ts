@@ -1,8 +1,9 @@
 /**
- * The pipeline: tables, registers, and what they mean. A packet goes from lower to higher tables; MACS, REPLIES, SCTP and the two Refuse tables
- * are asked by resubmit.
+ * The pipeline: tables, registers, and what they mean. A packet goes from lower to higher tables; MACS, REPLIES, SCTP, COPY and the two Refuse
+ * tables are asked by resubmit.
  *
  *   CLASSIFY   in_port -> the source's filter (FROM); copies of what a mirrored workload sends; dropped: ports not known yet
+ *              (those that are of some of it only: COPY)
  *   SPOOF      learns where addresses are
  *   OUT_L2_*   layer 2 rules of the source's filter: classes of both MAC addresses, then the verdict
  *   FORWARD    the port to send to (MACS), or every port: such packets are judged by their own headers, first by the source's filter,
@@ -27,7 +28,7 @@ export const TABLE = {
   TRACK: 10, STATE: 11, LIVE_OUT: 12, LIVE_IN: 13, STATELESS_OUT: 14, STATELESS_IN: 15, ORIENT: 16,
   OUT_FILTER: 17, OUT_LOCAL: 18, OUT_PEER: 19, OUT_SOURCE_PORT: 20, OUT_PAIR: 21, OUT_REGION: 22, OUT_DEFAULT: 23, OUT_VERDICT: 24, OUT_ACCEPTED: 25,
   IN_FILTER: 26, IN_LOCAL: 27, IN_PEER: 28, IN_SOURCE_PORT: 29, IN_PAIR: 30, IN_REGION: 31, IN_DEFAULT: 32, IN_VERDICT: 33, IN_ACCEPTED: 34,
-  RESTORE: 35, COMMIT: 36, OUTPUT: 37, FLOOD: 38, REFUSE: 39, REPORT: 40, MACS: 41, REPLIES: 42, SCTP: 43,
+  RESTORE: 35, COMMIT: 36, OUTPUT: 37, FLOOD: 38, REFUSE: 39, REPORT: 40, MACS: 41, REPLIES: 42, SCTP: 43, COPY: 44,
 } as const;
 
 export type TableName = keyof typeof TABLE;
