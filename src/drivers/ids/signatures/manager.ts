@@ -57,6 +57,8 @@ interface Plan extends Omit<Ingredients, 'manifest'> {
 
 const FIRST: Plan = { what: 'the first signatures', local: 'read', selection: {}, version: undefined, previous: undefined, allowedFailures: Number.POSITIVE_INFINITY };
 const LOOK_AGAIN_MS = 5_000;
+/** Half a gigabyte to a slow disk. */
+const UNPACK_LIMIT_MS = 300_000;
 const SHOWN_FAULTS = 100;
 const LOGGED_FAULTS = 10;
 
@@ -223,7 +225,7 @@ export class SignatureManager {
           if (kept === undefined || (await store.manifest(kept))?.sha256 !== bundle.sha256) continue;
           return this.#unchanged(kept === version ? `version ${kept} is in force` : `version ${kept} is the one before; ids rollback puts it in force`);
         }
-        const { version: named, ruleFiles, classificationFile, referenceFile } = await unpackBundle(bundle.archive, basename(bundle.source), join(bundle.incoming, 'files'), limited);
+        const { version: named, ruleFiles, classificationFile, referenceFile } = await unpackBundle(bundle.archive, basename(bundle.source), join(bundle.incoming, 'files'), AbortSignal.any([limited, AbortSignal.timeout(UNPACK_LIMIT_MS)]));
         const adopted = await store.adopt(bundle.incoming, named, {
           sha256: bundle.sha256, source: bundle.source, takenAt: this.#now(), ruleFiles,
           ...(classificationFile === undefined ? {} : { classificationFile }), ...(referenceFile === undefined ? {} : { referenceFile }),
