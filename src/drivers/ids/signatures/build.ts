@@ -26,10 +26,10 @@ export interface SignatureOptions {
   readonly engine: ReloadableEngine;
 }
 
-/** As long as the engine may take to start. */
-const TEST_LIMIT_MS = 180_000;
-/** 40,000 signatures take about 1 GiB while they are compiled. */
-const TEST_MEMORY = 4 * 1024 ** 3;
+/** 40,000 signatures take 13 seconds of a processor; at the lowest priority it may be long before the test gets them. */
+const TEST_LIMIT_MS = 600_000;
+/** 40,000 signatures take 260 MB. */
+const TEST_MEMORY = 2 * 1024 ** 3;
 const LARGEST_ARCHIVE = 256 << 20;
 const STALL_MS = 30_000;
 const FETCH_LIMIT_MS = 600_000;
