@@ -62,7 +62,7 @@ async function offer(version: string, ...rules: readonly string[]): Promise<void
 const status = (): Promise<IdsStatusView> => agent.ask<IdsStatusView>('ids', 'status');
 const running = (): Promise<unknown> => eventually('a running engine', async () => ((await status()).engine.state === 'running' ? true : undefined), 60_000, 100);
 const version = (wanted: string): Promise<unknown> => eventually(`version ${wanted}`, async () => ((await status()).bundle?.version === wanted ? true : undefined), 60_000, 100);
-const sids = async (...args: readonly string[]): Promise<number[]> => (await agent.ask<{ signatures: SignatureView[] }>('ids', 'signatures', ...args)).signatures.map(({ sid }) => sid);
+const sids = async (...args: readonly string[]): Promise<number[]> => (await agent.ask<{ signatures: SignatureView[] }>('ids', 'signatures', ...args)).signatures.map(({ sid }) => sid).toSorted((a, b) => a - b);
 
 async function change(...args: readonly string[]): Promise<{ code: number; change: SignatureChangeView }> {
   const result = await agent.agentctl(...args, '-o', 'json');
@@ -155,7 +155,7 @@ test('a good bundle is fetched at the start and comes into force; its signatures
     engine: { kind: 'suricata', state: 'running' }, signatures: { loaded: 3, failed: 0, skipped: 0 },
     bundle: { source: 'https://127.0.0.1:8443/bundle.tar.gz', version: 'v1', lastFetch: { result: 'updated', detail: '3 signatures in force' } },
   });
-  expect((await sids()).toSorted()).toEqual([2_100_498, 9_100_001, 9_100_011]);
+  expect(await sids()).toEqual([2_100_498, 9_100_001, 9_100_011]);
   expect(await sids('--severity', '1', '--enabled')).toEqual([9_100_001]);
   expect(await sids('--category', 'misc-activity')).toEqual([9_100_011]);
   expect((await agent.agentctl('ids', 'signatures')).stdout).toMatch(/^9100001    1  alert     1  enabled  trojan-activity  rules\/vendor.rules +marker$/m);
@@ -175,7 +175,7 @@ test('a bad bundle is refused with file, line, sid and the engine\'s reason; a g
     expect((await status()).refused).toMatchObject({ what: 'version v2 of the bundle', faults: [{ sid: 9_100_013 }, { sid: 9_100_014 }] });
     expect((await agent.ask<StatusView>('status')).degraded.map(({ reason }) => reason).join('\n')).toContain('rules/vendor.rules:3 sid 9100013: unknown rule keyword');
     expect((await agent.log()).find((line) => line['event'] === 'ids.signatures.refused' || line['msg'] === 'ids.signatures.refused')).toMatchObject({ signatures: [expect.stringContaining('sid 9100013'), expect.anything()] });
-    expect((await sids()).toSorted()).toEqual([2_100_498, 9_100_001, 9_100_011]);
+    expect(await sids()).toEqual([2_100_498, 9_100_001, 9_100_011]);
     await offer('v3', extra(9_100_015));
     expect(await change('ids', 'update')).toMatchObject({ code: 0, change: { outcome: 'changed', version: 'v3', detail: '3 signatures in force' } });
   });
@@ -188,7 +188,7 @@ test('a bad bundle is refused with file, line, sid and the engine\'s reason; a g
 
 test('back to the version before, and forward again', async () => {
   expect(await change('ids', 'rollback')).toMatchObject({ code: 0, change: { outcome: 'changed', version: 'v1' } });
-  expect((await sids()).toSorted()).toEqual([2_100_498, 9_100_001, 9_100_011]);
+  expect(await sids()).toEqual([2_100_498, 9_100_001, 9_100_011]);
   expect((await status()).bundle).toMatchObject({ version: 'v1', previous: 'v3' });
   expect((await change('ids', 'rollback')).change.version).toBe('v3');
   expect((await readdir(join(agent.stateDir, 'signatures'))).filter((name) => !name.startsWith('.'))).toEqual(['v1', 'v3']);

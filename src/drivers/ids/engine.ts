@@ -153,7 +153,8 @@ export class EngineSupervisor {
 
   /** Resolves with the state when the engine is not starting, or the signal has fired. */
   async settled(signal: AbortSignal): Promise<EngineState> {
-    while (this.#state === 'starting' && !signal.aborted) await sleep(this.#dependencies.clock, READY_POLL_MS, signal);
+    const beginning = (): boolean => this.#state === 'starting' || (this.#state === 'stopped' && this.#stopping !== undefined);
+    while (beginning() && !signal.aborted) await sleep(this.#dependencies.clock, READY_POLL_MS, signal);
     return this.#state;
   }
 

@@ -52,17 +52,10 @@ export async function unpackTar(archive: string, entries: BundleEntries, signal:
   throw entries.broken(current, failure);
 }
 
+const WORDS: Readonly<Record<string, string>> = {
+  symlink: 'a link', link: 'a link', 'character-device': 'a device', 'block-device': 'a device', fifo: 'a named pipe',
+};
+
 function kindOf(type: string | null | undefined): string {
-  switch (type) {
-    case 'symlink':
-    case 'link':
-      return 'a link';
-    case 'character-device':
-    case 'block-device':
-      return 'a device';
-    case 'fifo':
-      return 'a named pipe';
-    default:
-      return `neither a file nor a directory (${String(type)})`;
-  }
+  return WORDS[type ?? ''] ?? `neither a file nor a directory (${String(type)})`;
 }

@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { BUNDLE_LIMITS, type BundleLimits } from '../../../../../src/drivers/ids/signatures/bundle-entries.js';
 import { unpackBundle } from '../../../../../src/drivers/ids/signatures/bundle.js';
-import { AgentError, isAgentError } from '../../../../../src/model/errors.js';
+import { isAgentError, type AgentError } from '../../../../../src/model/errors.js';
 import { tarGz, zip } from '../../../../support/archives.js';
 
 const RULE = 'alert tcp any any -> any any (sid:1;)\n';

@@ -172,7 +172,7 @@ describe('bundles', () => {
     const two = await managed().open();
     await writeFile(two.bundlePath, 'no archive');
     expect(await two.manager.update()).toMatchObject({ outcome: 'failed', detail: expect.stringContaining('neither tar.gz nor zip') });
-    expect(two.manager.status().bundle).toMatchObject({ lastFetch: { result: 'refused' } });
+    expect(two.manager.status()).toMatchObject({ bundle: { lastFetch: { result: 'refused' } }, refused: { what: 'the bundle', reason: expect.stringContaining('neither') } });
     expect(await two.manager.update()).toMatchObject({ outcome: 'failed', detail: expect.stringContaining('neither tar.gz nor zip') });
   });
 
@@ -275,7 +275,7 @@ describe('the agent killed at any step', () => {
       seen.add(found);
       const { bundle } = after.manager.status();
       expect(bundle?.version).toBe(found === JSON.stringify(OLD) ? 'v2' : version);
-      const kept = [bundle?.version, bundle?.previous].toSorted();
+      const kept = [bundle?.version ?? '', bundle?.previous ?? ''].toSorted();
       expect((await readdir(join(root, 'store'))).filter((name) => name !== '.fetched.json')).toEqual(['.in-force.json', '.sets', ...kept]);
       expect(await readdir(join(root, 'store/.sets'))).toHaveLength(1);
       // And it goes on from there.
