@@ -40,6 +40,7 @@ import { FilterQueries } from './filter-queries.js';
 import { HeldObjects } from './held-objects.js';
 import { HeldReplies } from './held-replies.js';
 import { hostAddresses, HostAddresses } from './host-addresses.js';
+import { idsDevices, inspectionPorts } from './ids-devices.js';
 import { KernelReplies } from './kernel-replies.js';
 import { auditLookups, loggedIds, logReported, TrackedFlows } from './lookups.js';
 import { collectMetrics } from './metrics-collector.js';
@@ -86,7 +87,9 @@ export class Agent {
   private readonly loop: ReconcileLoop;
   private readonly audit: AuditLog;
   private readonly ids: IdsDriver | undefined;
-  private readonly tap: TapPair | undefined;
+  private readonly taps: readonly TapPair[];
+  /** The IDS engine runs and answers. Of one that is not ours nobody knows better. */
+  private inspecting: boolean;
   private readonly api: ApiServer;
   private readonly metrics: Metrics;
   private readonly metricsServer: MetricsServer | undefined;
@@ -104,6 +107,7 @@ export class Agent {
   constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
     const { native, clock, log } = environment;
     const failOpen = config.failurePolicy === 'open';
+    this.inspecting = config.ids.enabled && config.ids.engine === 'external';
     this.nft = new native.NftSocket();
     this.links = new native.LinkSocket();
     this.ovs = config.datapath === 'ovs' ? this.buildOvs() : undefined;
@@ -154,7 +158,7 @@ export class Agent {
     this.datapath = new Datapath({
       desired: new DesiredState(this.sources), policies: this.policies, ruleNumbers: this.ruleNumbers, held: this.held, hostAddresses: () => this.hostAddresses.current,
       numbers: this.numbers, enforcement, names: this.names, links: this.links, clock, log: log.child('datapath'),
-      failOpen, onDue: () => this.loop.markDirty('due'),
+      failOpen, inspection: inspectionPorts(config), onDue: () => this.loop.markDirty('due'),
     });
     this.loop = new ReconcileLoop({
       clock, log: log.child('reconcile'), settleMs: SETTLE_MS, idleMs: IDLE_MS,
@@ -173,9 +177,10 @@ export class Agent {
       lookups: auditLookups(this.datapath), now: () => clock.now(), log: log.child('audit'), onSuppressed: (lines) => this.metrics.auditSuppressed.inc(lines),
     });
     this.ids = config.ids.enabled ? this.buildIds() : undefined;
-    this.tap = config.ids.enabled
-      ? new TapPair({ links: this.links, tap: config.ids.tap, sensor: config.ids.sensor, log: log.child('tap'), writeSysctl: (path, value) => writeFile(path, value) })
-      : undefined;
+    this.taps = idsDevices(config).map(({ datapath, engine: sensor, inPath }) => new TapPair({
+      links: this.links, tap: datapath, sensor, log: log.child('tap'), writeSysctl: (path, value) => writeFile(path, value),
+      ...(inPath ? { finishFrames: (name: string) => native.finishFrames(name) } : {}),
+    }));
 
     const status = new StatusReporter({
       node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, enforcement, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids: this.ids, clock,
@@ -218,7 +223,7 @@ export class Agent {
     await this.accounting();
     await this.audit.start();
     this.nflog.start((packets) => this.audit.onPackets(packets));
-    await this.tap?.ensure();
+    for (const tap of this.taps) await tap.ensure();
     this.ovs?.start(signal);
     await Promise.all(this.sources.map(({ source }) => source.start(signal)));
     for (const { name, source } of this.sources) source.onChange(() => this.loop.markDirty(`source ${name}`));
@@ -292,7 +297,7 @@ export class Agent {
     this.hostAddresses.look();
     this.datapath.linksChanged();
     this.loop.markDirty('links');
-    this.tap?.ensure().catch((error: unknown) => this.environment.log.warn('tap.failed', { error: describeError(error) }));
+    for (const tap of this.taps) tap.ensure().catch((error: unknown) => this.environment.log.warn('tap.failed', { error: describeError(error) }));
   }
 
   /**
@@ -311,7 +316,7 @@ export class Agent {
 
   private async cleanup(): Promise<string[]> {
     const removed = await this.datapath.cleanup();
-    if ((await this.tap?.remove()) === true) removed.push(`interfaces ${this.config.ids.tap} and ${this.config.ids.sensor}`);
+    for (const [index, { datapath, engine }] of idsDevices(this.config).entries()) if ((await this.taps[index]?.remove()) === true) removed.push(`interfaces ${datapath} and ${engine}`);
     this.environment.log.warn('agent.cleanup', { removed });
     // What was removed must not come back: the agent ends after the answer is out.
     this.drift.stop();
@@ -326,7 +331,7 @@ export class Agent {
     const { config, environment: { native, clock, log } } = this;
     return wireOvs({
       config, native, links: this.links, netdev: new NetdevDriver({ socket: this.nft, log: log.child('netdev') }), clock, log: log.child('ovs'),
-      onDue: (reason) => this.loop.markDirty(reason), onLogged: (packet) => logReported(this.audit, this.datapath, packet),
+      onDue: (reason) => this.loop.markDirty(reason), inspecting: () => this.inspecting, onLogged: (packet) => logReported(this.audit, this.datapath, packet),
       onRepaired: () => this.metrics.driftRepairs.inc({}),
       discovery: () => this.ports?.problems ?? [],
     });
@@ -348,7 +353,7 @@ export class Agent {
       driver: new NftablesDriver({ socket: this.nft, log: log.child('nftables'), logGroup: config.nflogGroup }),
       netdev: new NetdevDriver({ socket: this.nft, log: log.child('netdev') }),
       flows: this.flowTable, clock, log: log.child('datapath'), logGroup: config.nflogGroup,
-      sensor: config.ids.enabled ? config.ids.sensor : '', onDue: () => this.loop.markDirty('sweep'),
+      sensor: config.ids.enabled ? config.ids.sensor : '', inspecting: () => this.inspecting, onDue: () => this.loop.markDirty('sweep'),
     });
   }
 
@@ -364,7 +369,8 @@ export class Agent {
   private buildIds(): IdsDriver {
     const { config, environment } = this;
     return new IdsDriver({
-      engine: config.ids.engine, program: config.ids.program, sensor: config.ids.sensor, signatures: config.ids.signatures,
+      engine: config.ids.engine, program: config.ids.program, sensor: config.ids.sensor,
+      ...(config.ids.mode === 'ips' ? { inline: { sensor: config.ids.inlineSensor, peer: config.ids.returnSensor } } : {}), signatures: config.ids.signatures,
       extraRuleFiles: [join(environment.installDir, 'deploy/signatures/dfw-test.rules')],
       stateDirectory: join(config.stateDir, 'ids'), eveFile: config.ids.eveFile === '' ? join(config.stateDir, 'ids', 'eve.json') : config.ids.eveFile,
       signatureStore: join(config.stateDir, 'signatures'), allowedFailures: config.ids.allowFailedSignatures,
@@ -372,6 +378,10 @@ export class Agent {
       homeNetworks: config.ids.homeNetworks, ...(config.ids.commandSocket === '' ? {} : { externalCommandSocket: config.ids.commandSocket }),
     }, {
       runner: new ChildProcessRunner(environment.searchPath), processes: new ProcProcessTable(environment.sendSignal), clock: environment.clock, log: environment.log.child('ids'),
+      onInspecting: (inspecting) => {
+        this.inspecting = inspecting;
+        this.loop.markDirty('ids engine');
+      },
       lookup: new TrackedFlows(this.datapath, this.flowTable, environment.clock),
       onAlert: (alert) => {
         this.audit.onAlert(alert);

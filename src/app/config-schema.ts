@@ -17,7 +17,8 @@ export interface Config {
   /** '' = unset. */
   readonly cluster: string;
   readonly datapath: 'nftables' | 'ovs';
-  readonly ovs: { readonly bridge: string; readonly database: string; readonly discoverPorts: boolean; readonly firstTable: number; /** 0 = the bridge is the agent's. */ readonly nextTable: number };
+  readonly ovs: { readonly bridge: string; readonly database: string; readonly discoverPorts: boolean;
+    readonly endRestoreWait: boolean; readonly firstTable: number; /** 0 = the bridge is the agent's. */ readonly nextTable: number };
   readonly sources: readonly SourceConfig[];
   readonly failurePolicy: 'closed' | 'open';
   readonly api: { readonly socket: string; readonly group: string };
@@ -32,6 +33,10 @@ export interface Config {
     /** Executable of the managed engine: a path, or a name looked up in PATH. */
     readonly program: string;
     readonly mode: 'ids' | 'ips';
+    readonly inlineTap: string;
+    readonly inlineSensor: string;
+    readonly returnTap: string;
+    readonly returnSensor: string;
     readonly signatures: string;
     /** Absolute path or URL; '' for none. */
     readonly bundle: string;
@@ -134,6 +139,7 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
     bridge: text('interface-name', 'Bridge of the Open vSwitch datapath.', 'br-int'),
     database: text('ovsdb-target', 'OVSDB server.', 'unix:/run/openvswitch/db.sock'),
     discoverPorts: { type: 'boolean', default: true, description: 'Bind filters to ports of the bridge by what others wrote on them: pods of Antrea, ovn-kubernetes and Kube-OVN, virtual machines of libvirt and OpenStack (docs/open-vswitch.md). false: only by Attachment objects.' },
+    endRestoreWait: { type: 'boolean', default: false, description: 'A switch that starts with other_config:flow-restore-wait is told to go on once the agent\'s flows are complete (docs/open-vswitch.md). false: whoever made it wait does that.' },
     firstTable: integer(0, 200, 0, 'Number of the first of the agent\'s tables, beside flows of others. They send packets there.'),
     nextTable: integer(0, 254, 0, 'Table of others where packets go on that may pass; 0: the bridge is the agent\'s, which forwards (docs/open-vswitch.md).'),
   }),
@@ -154,7 +160,11 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
     sensor: text('interface-name', 'Its other end, which the engine reads.', 'suricata-tap0'),
     engine: oneOf(['suricata', 'external'], 'suricata', 'suricata: the agent runs it. external: something else does (dfw-suricata.service), and the agent reads its eve.json.'),
     program: text('program', 'Executable of the managed engine.', 'suricata'),
-    mode: oneOf(['ids', 'ips'], 'ids', 'Inspect copies, or stand in the path.'),
+    mode: oneOf(['ids', 'ips'], 'ids', 'ids: the engine gets copies. ips: it can also stand in the path, for IDPSPolicy objects of mode prevent (docs/ids.md).'),
+    inlineTap: text('interface-name', 'Device by which traffic leaves for the engine in its path (mode ips).', 'dfw-ips0'),
+    inlineSensor: text('interface-name', 'Its other end, which the engine reads.', 'suricata-ips0'),
+    returnTap: text('interface-name', 'Device by which traffic comes back from the engine (mode ips).', 'dfw-ips1'),
+    returnSensor: text('interface-name', 'Its other end, to which the engine sends.', 'suricata-ips1'),
     signatures: text('absolute-path', 'Directory of *.rules files of the engine.', '/etc/dfw-agent/signatures'),
     bundle: text('bundle', 'A tar.gz or zip archive with *.rules files, besides the directory: absolute path, or http(s) URL; empty: none (docs/ids.md).', ''),
     bundleChecksum: text('bundle-checksum', 'sha256 of the bundle: 64 hexadecimal digits, or path or URL of a file that holds them (as sha256sum writes it); empty: not checked.', ''),

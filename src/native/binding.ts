@@ -289,6 +289,11 @@ export interface NativeBinding {
   closeTap(fd: number): void;
   /** SO_PEERCRED of a connected Unix socket. */
   peerCredentials(fd: number): PeerCredentials;
+  /**
+   * From now on the kernel completes checksums and segments before it hands frames to this device (ethtool: tx off), for readers of raw frames that
+   * send them on. Throws NativeError: ENODEV when there is no such device, EOPNOTSUPP when it cannot.
+   */
+  finishFrames(interfaceName: string): void;
   /** One datagram to $NOTIFY_SOCKET (path or @abstract). */
   sdNotify(socketPath: string, state: string): void;
 }
