@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { suricataCommand } from '../../src/drivers/ids/command-socket.js';
 import type { AlertView, IdsStatusView, SignatureChangeView, SignatureView, StatusView } from '../../src/model/views.js';
 import { Agent } from '../support/agent.js';
 import { tarGz, zip } from '../support/archives.js';
@@ -41,7 +42,7 @@ const SENDER = `
 const [to, stop, first] = process.argv.slice(1);
 const dgram = require('dgram'), fs = require('fs'), ports = [];
 (async () => {
-  for (const end = Date.now() + 60000; Date.now() < end && !fs.existsSync(stop);) {
+  for (const end = Date.now() + 60000; Date.now() < end && (ports.length < 10 || !fs.existsSync(stop));) {
     const socket = dgram.createSocket('udp4'), port = Number(first) + ports.length;
     await new Promise((resolve) => socket.bind(port, resolve));
     await new Promise((resolve) => socket.send('dfw-marker', 9999, to, resolve));
@@ -77,6 +78,7 @@ async function inspected(meanwhile: () => Promise<void> = () => Promise.resolve(
   const stop = join(directory, `stop-${firstPort}`);
   const sending = command(...inNetns(client.netns, process.execPath, ['-e', SENDER, web.ipv4, stop, String(firstPort)]), { timeoutMs: 90_000 });
   firstPort += 6_000;
+  const before = await captured();
   await pause(300);
   try {
     await meanwhile();
@@ -85,15 +87,26 @@ async function inspected(meanwhile: () => Promise<void> = () => Promise.resolve(
     await writeFile(stop, '');
   }
   const sent = JSON.parse((await sending).stdout) as number[];
-  expect(sent.length).toBeGreaterThan(5);
+  expect(sent.length).toBeGreaterThanOrEqual(10);
+  // The engine's own log: how soon the agent delivers alerts is not what is looked at here.
   const missing = async (): Promise<number> => {
-    const { alerts } = await agent.ask<{ alerts: AlertView[] }>('getalerts');
-    const seen = new Set(alerts.filter((alert) => alert.signatureId === 9_100_001).map(({ source }) => source.port));
+    const records = (await readFile(join(directory, 'log/eve.json'), 'utf8')).split('\n').filter((line) => line.includes('"signature_id":9100001'));
+    const seen = new Set(records.map((line) => (JSON.parse(line) as { src_port: number }).src_port));
     return sent.filter((port) => !seen.has(port)).length;
   };
-  await eventually(`an alert for each of ${sent.length} datagrams`, async () => ((await missing()) === 0 ? true : undefined), 20_000, 250).catch(async (error: unknown) => {
-    throw new Error(`${String(error)}: ${await missing()} of ${sent.length} are missing`, { cause: error });
+  // On a machine that gives the engine no processor for a third of a second its ring overflows; what it got must all have been inspected.
+  const dropped = async (): Promise<number> => (await captured()).drop - before.drop;
+  await eventually(`an alert for each of ${sent.length} datagrams`, async () => ((await missing()) <= (await dropped()) ? true : undefined), 20_000, 250).catch(async (error: unknown) => {
+    throw new Error(`${String(error)}: ${await missing()} are missing, ${await dropped()} were dropped`, { cause: error });
   });
+  // A test in which most were dropped would show nothing.
+  expect(await dropped()).toBeLessThan(sent.length / 4);
+}
+
+/** Packets that came to the engine's socket, and those that found no room, as it counts them itself. */
+async function captured(): Promise<{ pkts: number; drop: number }> {
+  const message = await suricataCommand(join(agent.stateDir, 'ids/suricata.sock'), 'iface-stat', { timeoutMs: 10_000 }, { iface: 'suricata-tap0' });
+  return message as { pkts: number; drop: number };
 }
 
 beforeAll(async () => {
@@ -160,6 +173,7 @@ test('a good bundle is fetched at the start and comes into force; its signatures
   expect(await sids('--category', 'misc-activity')).toEqual([9_100_011]);
   expect((await agent.agentctl('ids', 'signatures')).stdout).toMatch(/^9100001    1  alert     1  enabled  trojan-activity  rules\/vendor.rules +marker$/m);
   await inspected();
+  await eventually('an alert from the agent', async () => ((await agent.ask<{ alerts: AlertView[] }>('getalerts')).alerts.some((alert) => alert.signatureId === 9_100_001 && alert.severity === 1) ? true : undefined), 20_000, 250);
 });
 
 test('what is unchanged is not fetched again', async () => {
