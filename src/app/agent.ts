@@ -199,6 +199,7 @@ export class Agent {
         sources: this.sources, own: objects, datapath: this.datapath, policies: this.policies, engine, ruleNumbers: this.ruleNumbers, numbers: this.numbers,
         hostAddresses: () => this.hostAddresses.current, flows, flowTable: this.flowTable, failOpen,
       }),
+      captures: { open: (options) => new native.PacketCapture(options), clock },
       setLogLevel: environment.setLogLevel,
       cleanup: () => this.cleanup(),
       version: { version: environment.version, node: config.node, kernel: release() },

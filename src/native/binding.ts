@@ -240,6 +240,30 @@ export interface PacketSender {
   close(): void;
 }
 
+// ---- captures --------------------------------------------------------------------------------------------------
+export interface PacketCaptureOptions {
+  readonly interface: string;
+  /** Bytes kept of each packet, 1..262144. */
+  readonly snaplen: number;
+  /** pcap-filter(7), at most 4096 bytes; absent or "" = every packet. */
+  readonly filter?: string;
+}
+/** Packets of one interface as records of a pcap file (pcap-savefile(5), host byte order), not promiscuous. Its constructor throws EINVAL. */
+export interface PacketCapture {
+  /**
+   * Opens on a worker thread; resolves with the LINKTYPE_* of the packets. `listener` gets whole records back to back, and their number.
+   * Rejects with a NativeError: `syscall` pcap_compile = the expression is wrong; ENODEV, ENETDOWN, EPERM by pcap_activate; ECANCELED
+   * after stop(); EALREADY when started.
+   */
+  start(listener: (records: Uint8Array, packets: number) => void): Promise<number>;
+  /** The listener is not called any more. Idempotent; closing goes on in the background. start() may follow. */
+  stop(): void;
+  /** False when the interface has gone since start(), also if another one has its name now; and when not started. */
+  attached(): boolean;
+  /** Packets that the kernel (its ring was full) or the addon (no memory) left out since start(). */
+  lost(): number;
+}
+
 // ---- links, taps, sockets --------------------------------------------------------------------------------------
 export interface Link {
   readonly index: number;
@@ -281,6 +305,7 @@ export interface NativeBinding {
   FlowTable: new (options: FlowTableOptions) => FlowTable;
   NflogReader: new (options: { group: number; copyRange: number; receiveBuffer?: number }) => NflogReader;
   PacketSender: new () => PacketSender;
+  PacketCapture: new (options: PacketCaptureOptions) => PacketCapture;
   LinkSocket: new () => LinkSocket;
   /** As FlowTable.stream, of flows that the caller has. The arrays must not be changed until it settles. */
   streamFlows(flows: PackedFlows, query: FlowQuery, format: FlowFormat, onChunk: (chunk: Uint8Array) => Promise<void> | void): Promise<number>;
