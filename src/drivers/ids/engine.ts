@@ -160,9 +160,10 @@ export class EngineSupervisor {
     return { reloaded: true, rules: this.#rules, detail: failed === 0 ? `${String(loaded)} signatures in force` : `${String(loaded)} signatures in force, ${String(failed)} refused` };
   }
 
-  /** Resolves with the state when the engine is not starting, or the signal has fired. */
+  /** Resolves with the state when it is known which signatures the engine has or will read (not starting, not hanging), or the signal has fired. */
   async settled(signal: AbortSignal): Promise<EngineState> {
-    while (this.#state === 'starting' && !signal.aborted) await sleep(this.#dependencies.clock, READY_POLL_MS, signal);
+    const beginning = (): boolean => this.#state === 'starting' || this.#state === 'hanging' || (this.#state === 'stopped' && this.#stopping !== undefined);
+    while (beginning() && !signal.aborted) await sleep(this.#dependencies.clock, READY_POLL_MS, signal);
     return this.#state;
   }
 

@@ -68,8 +68,8 @@ export class BundleEntries {
     }
   }
 
-  /** Writes an admitted file. `check` sees its bytes first. */
-  async write(path: string, content: Readable, check: (chunk: Buffer) => void, signal: AbortSignal): Promise<void> {
+  /** Writes an admitted file. `open` is asked when the bytes are wanted: a stream that fails before anybody listens ends the process. `check` sees its bytes first. */
+  async write(path: string, open: () => Readable | Promise<Readable>, check: (chunk: Buffer) => void, signal: AbortSignal): Promise<void> {
     const target = join(this.directory, path);
     let size = 0;
     const bounded = new Transform({
@@ -87,7 +87,7 @@ export class BundleEntries {
     });
     await mkdir(dirname(target), { recursive: true, mode: 0o750 });
     // "wx": never through a link, never over another file.
-    await pipeline(content, bounded, createWriteStream(target, { flags: 'wx', mode: 0o640, flush: true }), { signal });
+    await pipeline(await open(), bounded, createWriteStream(target, { flags: 'wx', mode: 0o640, flush: true }), { signal });
     this.files.push(path);
   }
 

@@ -109,7 +109,7 @@ export class BundleSource {
     const chunks: Buffer[] = [];
     let size = 0;
     for await (const chunk of answer.body) {
-      const bytes = Buffer.from(chunk);
+      const bytes: Buffer = chunk instanceof Uint8Array ? Buffer.from(chunk) : Buffer.from(String(chunk));
       size += bytes.length;
       if (size > CHECKSUM_FILE_LIMIT) throw new AgentError('E_LIMIT', 'is too large for a checksum file', { object: shownUrl(url) });
       chunks.push(bytes);

@@ -22,19 +22,25 @@ export async function unpackTar(archive: string, entries: BundleEntries, signal:
     },
   });
   const tar = extract();
+  // An entry's stream that ended with the archive's does not say so to who comes to read it later.
+  const broken = new AbortController();
+  const limited = AbortSignal.any([signal, broken.signal]);
   let failure: unknown;
   const feeding = pipeline(createReadStream(archive), createGunzip(), guard, tar, { signal }).catch((error: unknown) => {
     failure ??= error;
+    broken.abort();
   });
   try {
     for await (const entry of tar) {
       const { name, type } = entry.header;
       current = name;
+      // It is told again by the loop.
+      entry.on('error', () => undefined);
       if (type === 'directory') entries.admitDirectory(name);
       else if (!PLAIN.has(type ?? 'file')) throw entries.refusal(name, `it is ${kindOf(type)}`);
       const path = type === 'directory' ? undefined : entries.admit(name);
       if (path === undefined) entry.resume();
-      else await entries.write(path, entry, () => undefined, signal);
+      else await entries.write(path, () => entry, () => undefined, limited);
     }
   } catch (error) {
     // What the source met says more than the stream's end that it led to.
@@ -46,17 +52,10 @@ export async function unpackTar(archive: string, entries: BundleEntries, signal:
   throw entries.broken(current, failure);
 }
 
+const WORDS: Readonly<Record<string, string>> = {
+  symlink: 'a link', link: 'a link', 'character-device': 'a device', 'block-device': 'a device', fifo: 'a named pipe',
+};
+
 function kindOf(type: string | null | undefined): string {
-  switch (type) {
-    case 'symlink':
-    case 'link':
-      return 'a link';
-    case 'character-device':
-    case 'block-device':
-      return 'a device';
-    case 'fifo':
-      return 'a named pipe';
-    default:
-      return `neither a file nor a directory (${String(type)})`;
-  }
+  return WORDS[type ?? ''] ?? `neither a file nor a directory (${String(type)})`;
 }

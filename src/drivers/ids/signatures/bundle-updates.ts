@@ -83,7 +83,7 @@ export class BundleUpdates {
       const answer = await this.source.fetch(archive, state, signal);
       if (answer.kind === 'unchanged') {
         const stillRefused = last?.result === 'refused';
-        await this.#note(fetched, stillRefused ? 'refused' : 'unchanged', stillRefused ? last.detail : 'as before', 'unchanged');
+        await this.#note(fetched, stillRefused ? 'refused' : 'unchanged', stillRefused ? last.detail : 'as before');
         return stillRefused ? answerOf('failed', `the bundle is still the one that was refused: ${last.detail}`) : answerOf('unchanged', 'the bundle is as before');
       }
       fetched = { ...answer.validators, sha256: answer.sha256 };
@@ -103,15 +103,14 @@ export class BundleUpdates {
     }
   }
 
-  async #note({ etag, lastModified, sha256 }: FetchState, result: BundleFetchResult, detail: string, counted = result): Promise<void> {
-    this.fetches.set(counted, (this.fetches.get(counted) ?? 0) + 1);
+  async #note({ etag, lastModified, sha256 }: FetchState, result: BundleFetchResult, detail: string): Promise<void> {
+    this.fetches.set(result, (this.fetches.get(result) ?? 0) + 1);
     this.#failures = result === 'failed' ? this.#failures + 1 : 0;
     this.#last = {
       source: this.source.shown, at: this.clock.now(), result, detail,
       ...(etag === undefined ? {} : { etag }), ...(lastModified === undefined ? {} : { lastModified }), ...(sha256 === undefined ? {} : { sha256 }),
     };
-    if (result === 'failed' || (result === 'refused' && counted === result)) this.log.warn('ids.bundle.fetch', { result, detail, source: this.source.shown });
-    else this.log.info('ids.bundle.fetch', { result: counted, detail, source: this.source.shown });
+    this.log[result === 'failed' || result === 'refused' ? 'warn' : 'info']('ids.bundle.fetch', { result, detail, source: this.source.shown });
     try {
       await this.store.disk.replace(join(this.store.directory, FETCHED), `${JSON.stringify(this.#last)}\n`);
     } catch (error) {

@@ -1,5 +1,7 @@
+import type { Readable } from 'node:stream';
 import { crc32 } from 'node:zlib';
 import { openPromise, type Entry } from 'yauzl';
+import { describeError } from '../../../model/errors.js';
 import type { BundleEntries } from './bundle-entries.js';
 
 /** Upper half of the external attributes where the archive was made on a Unix: st_mode (APPNOTE.TXT of PKWARE, 4.4.15; inode(7)). */
@@ -27,7 +29,7 @@ export async function unpackZip(archive: string, entries: BundleEntries, signal:
         // Nothing is inflated for files that nobody needs: what they claim costs nothing.
         if (path === undefined) continue;
         let sum = 0;
-        await entries.write(path, await zip.openReadStreamPromise(entry), (chunk) => {
+        await entries.write(path, () => zip.openReadStreamPromise(entry).then(quiet), (chunk) => {
           entries.inflated(chunk.length, current);
           sum = crc32(chunk, sum);
         }, signal);
@@ -38,8 +40,17 @@ export async function unpackZip(archive: string, entries: BundleEntries, signal:
     }
   } catch (error) {
     signal.throwIfAborted();
+    // The library's own check of names comes first.
+    const words = describeError(error);
+    if (words.startsWith('invalid relative path')) throw entries.refusal(words.slice(words.indexOf(':') + 2), 'the name leads out of the archive', error);
+    if (words.startsWith('absolute path')) throw entries.refusal(words.slice(words.indexOf(':') + 2), 'the name is an absolute path', error);
     throw entries.broken(current, error);
   }
+}
+
+/** A stream whose errors come to whoever reads it, and never to nobody. */
+function quiet(stream: Readable): Readable {
+  return stream.on('error', () => undefined);
 }
 
 /** Why the entry is refused; undefined for plain files and directories. */

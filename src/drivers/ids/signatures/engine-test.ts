@@ -86,13 +86,13 @@ export class EngineTest {
   }
 }
 
-/** Of nice(1) and env(1): what it should run is not there. */
+/** Of nice(1): what it should run is not there; the dynamic linker ends so as well, with other words. */
 const NOT_FOUND = 127;
 
 function reasonOf(exit: { readonly code?: number; readonly signal?: string; readonly startError?: string }, limitMs: number, cause: string, program: string): string {
   if (exit.startError !== undefined) return `the test cannot be started: prlimit: ${exit.startError}`;
   if (limitMs > 0) return `the engine did not load the signatures within ${String(limitMs / 1000)} s`;
-  if (exit.code === NOT_FOUND) return `the signatures cannot be tested: ${program} is not installed`;
+  if (exit.code === NOT_FOUND && cause.startsWith('nice: ')) return `the signatures cannot be tested: ${program} is not installed`;
   const how = exit.signal === undefined ? `ended with code ${String(exit.code ?? 'unknown')}` : `was ended by ${exit.signal}`;
   return `the engine ${how} at the test${cause === '' ? '' : `: ${cause}`}`;
 }

@@ -33,6 +33,5 @@ export async function placedFaults({ faults, unplaced }: Pick<TestOutput, 'fault
 
 /** Up to the first character that reading as UTF-8 may have changed. */
 function comparable(text: string): string {
-  const end = [...text].findIndex((character) => character.charCodeAt(0) > 0x7e);
-  return end === -1 ? text : text.slice(0, end);
+  return /^[ -~]*/.exec(text)?.[0] ?? '';
 }

@@ -115,7 +115,7 @@ async function authorities(path: string): Promise<string> {
 
 /** Errors of connections come wrapped, the reason inside. */
 function reasonOf(error: unknown): string {
-  const cause = error instanceof AggregateError ? error.errors[0] : error;
+  const cause: unknown = error instanceof AggregateError ? error.errors[0] : error;
   return describeError(cause);
 }
 

@@ -1,7 +1,7 @@
 import { basename, join } from 'node:path';
 import type { SignatureSelection } from '../../../model/signature.js';
 import type { BundleView, SignatureChangeView, SignatureFaultView, SignatureFilter, SignaturesView } from '../../../model/views.js';
-import { describeError } from '../../../model/errors.js';
+import { describeError, isAgentError } from '../../../model/errors.js';
 import type { Clock } from '../../../platform/clock.js';
 import type { Logger } from '../../../platform/logger.js';
 import type { EngineRules, EngineState, ReloadResult } from '../engine.js';
@@ -57,6 +57,8 @@ interface Plan extends Omit<Ingredients, 'manifest'> {
 
 const FIRST: Plan = { what: 'the first signatures', local: 'read', selection: {}, version: undefined, previous: undefined, allowedFailures: Number.POSITIVE_INFINITY };
 const LOOK_AGAIN_MS = 5_000;
+/** Half a gigabyte to a slow disk. */
+const UNPACK_LIMIT_MS = 300_000;
 const SHOWN_FAULTS = 100;
 const LOGGED_FAULTS = 10;
 
@@ -162,9 +164,14 @@ export class SignatureManager {
 
   /** The signatures of the set in force, in the order of its files. */
   async list(filter: SignatureFilter): Promise<SignaturesView> {
-    const set = this.#parts.store.inForce?.set;
-    if (set === undefined || this.#record === undefined) return { signatures: [] };
-    return { signatures: await listSignatures(this.#parts.store, set, this.#record, this.#load?.classificationFile, filter) };
+    const { store } = this.#parts;
+    for (;;) {
+      const set = store.inForce?.set;
+      if (set === undefined || this.#record === undefined) return { signatures: [] };
+      const signatures = await listSignatures(store, set, this.#record, this.#load?.classificationFile, filter);
+      // Another set may have taken its place, and its files, meanwhile.
+      if (store.inForce?.set === set) return { signatures };
+    }
   }
 
   get #selection(): SignatureSelection {
@@ -223,16 +230,28 @@ export class SignatureManager {
           if (kept === undefined || (await store.manifest(kept))?.sha256 !== bundle.sha256) continue;
           return this.#unchanged(kept === version ? `version ${kept} is in force` : `version ${kept} is the one before; ids rollback puts it in force`);
         }
-        const { version: named, ruleFiles, classificationFile, referenceFile } = await unpackBundle(bundle.archive, basename(bundle.source), join(bundle.incoming, 'files'), limited);
-        const adopted = await store.adopt(bundle.incoming, named, {
-          sha256: bundle.sha256, source: bundle.source, takenAt: this.#now(), ruleFiles,
-          ...(classificationFile === undefined ? {} : { classificationFile }), ...(referenceFile === undefined ? {} : { referenceFile }),
-        });
+        const adopted = await this.#unpacked(bundle, limited);
+        if (typeof adopted !== 'string') return adopted;
         return await this.#apply({ what: `version ${adopted} of the bundle`, local: this.#kept, selection: this.#selection, version: adopted, previous: version, allowedFailures }, limited);
       });
       await this.#sweep();
       return change;
     });
+  }
+
+  /** The version that a bundle became, or why it did not. Rejects for what may be otherwise the next time: a full disk. */
+  async #unpacked({ archive, incoming, sha256, source }: TakenBundle, signal: AbortSignal): Promise<string | Applied> {
+    try {
+      const limited = AbortSignal.any([signal, AbortSignal.timeout(UNPACK_LIMIT_MS)]);
+      const { version, ruleFiles, classificationFile, referenceFile } = await unpackBundle(archive, basename(source), join(incoming, 'files'), limited);
+      return await this.#parts.store.adopt(incoming, version, {
+        sha256, source, takenAt: this.#now(), ruleFiles,
+        ...(classificationFile === undefined ? {} : { classificationFile }), ...(referenceFile === undefined ? {} : { referenceFile }),
+      });
+    } catch (error) {
+      if (!isAgentError(error) || error.retryable) throw error;
+      return this.#refuse('the bundle', describeError(error), []);
+    }
   }
 
   /** Builds a set, tests it, commits it and has the engine read it; `reload` false where no engine runs yet. */
@@ -251,7 +270,7 @@ export class SignatureManager {
       const before = store.inForce;
       await store.commit({ set: built.set, ...(plan.version === undefined ? {} : { version: plan.version }), ...(plan.previous === undefined ? {} : { previous: plan.previous }) });
       await this.#adoptRecord();
-      const answer = reload ? await engine.reload(signal) : undefined;
+      const answer = reload ? await this.#reloaded(signal) : undefined;
       if (answer?.refused === true) return await this.#goBack(plan.what, before, answer.detail);
       this.#refused = faults.length === 0 ? undefined : this.#refusal(plan.what, `${String(faults.length)} signatures refused by the engine, the others are in force`, faults);
       const detail = this.#detail(answer, result, left.length);
@@ -267,6 +286,14 @@ export class SignatureManager {
 
   async #sweep(): Promise<void> {
     await this.#parts.store.sweep().catch((error: unknown) => this.#parts.log.warn('ids.signatures.leavings', { reason: describeError(error) }));
+  }
+
+  /** An engine that was just starting may have read the configuration before what is in force now. */
+  async #reloaded(signal: AbortSignal): Promise<ReloadResult> {
+    const { engine } = this.#parts;
+    const answer = await engine.reload(signal);
+    if (answer.reloaded || answer.refused === true || (await engine.settled(signal)) !== 'running') return answer;
+    return engine.reload(signal);
   }
 
   /** Tests; where some signatures may fail and do, they are commented out, and the rest must pass alone. */

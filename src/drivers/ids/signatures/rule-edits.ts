@@ -28,7 +28,9 @@ export async function editRules(content: Buffer, priorityOf: PriorityOf, decide:
   let enabled = 0;
   let disabledBefore = 0;
   let switchedOff = 0;
-  for (const span of ruleSpans(content.toString('latin1'))) {
+  const text = content.toString('latin1');
+  await turns.breathe();
+  for (const span of ruleSpans(text)) {
     if (span.enabled) {
       const decision = decide(parseSignature(span.text, priorityOf), span);
       if (decision === 'off') {

@@ -34,18 +34,18 @@ export function* ruleSpans(file: string): Generator<RuleSpan> {
     const starts: number[] = [];
     let text = '';
     let complete = false;
-    for (let from = start; from < file.length && !complete;) {
-      const to = endOfLine(file, from);
+    while (start < file.length && !complete) {
       // Lines that go on with a rule that is commented out are comments too.
-      if (!enabled && from !== start && file.charAt(from) !== '#') break;
-      starts.push(from);
-      const part = file.slice(from, to).trimEnd();
+      if (!enabled && starts.length > 0 && file.charAt(start) !== '#') break;
+      const to = endOfLine(file, start);
+      const whole = file.slice(start, to).trimEnd();
+      const part = enabled ? whole : whole.replace(/^[#\s]+/, '');
       complete = !part.endsWith('\\');
       text += complete ? part : part.slice(0, -1);
-      from = to + 1;
-      start = from;
+      starts.push(start);
+      start = to + 1;
     }
-    if (complete) yield { line, starts, enabled, text: enabled ? text : text.replace(/^[#\s]+/, '') };
+    if (complete) yield { line, starts, enabled, text };
     line += starts.length - 1;
   }
 }
