@@ -10,6 +10,7 @@ import { NOT_APPLICABLE_ID } from '../compile/label-ids.js';
 import { OvsPorts } from '../discovery/ovs-ports.js';
 import { AuditLog } from '../drivers/audit/audit-log.js';
 import { IdsDriver } from '../drivers/ids/ids.js';
+import { AlertPackets } from '../drivers/ids/alert-packets.js';
 import { ChildProcessRunner } from '../drivers/ids/process-runner.js';
 import { ProcProcessTable } from '../drivers/ids/process-table.js';
 import { DnsDriver } from '../drivers/nftables/dns-driver.js';
@@ -29,6 +30,10 @@ import type { ServiceNotifier } from '../platform/sd-notify.js';
 import { ReconcileLoop } from '../reconcile/loop.js';
 import { FileSource } from '../sources/file/file-source.js';
 import { LocalStore } from '../sources/file/local-store.js';
+import { TrackedAlerts } from './alert-context.js';
+import { Alerting } from './alerting.js';
+import { AlertResponse } from './alert-response.js';
+import { buildSinks, selectorOf } from './alert-sinks.js';
 import type { Config } from './config.js';
 import { Datapath } from './datapath.js';
 import { DesiredState, DISCOVERY_SOURCE, type NamedSource } from './desired.js';
@@ -41,7 +46,7 @@ import { HeldObjects } from './held-objects.js';
 import { HeldReplies } from './held-replies.js';
 import { hostAddresses, HostAddresses } from './host-addresses.js';
 import { KernelReplies } from './kernel-replies.js';
-import { auditLookups, loggedIds, logReported, TrackedFlows } from './lookups.js';
+import { auditLookups, loggedIds, logReported } from './lookups.js';
 import { collectMetrics } from './metrics-collector.js';
 import { NameLearning } from './name-learning.js';
 import { NftablesEnforcement } from './nftables-enforcement.js';
@@ -49,6 +54,8 @@ import { wireOvs, type OvsParts } from './ovs-wiring.js';
 import { OWN_SOURCE, OwnObjects } from './own-objects.js';
 import { PolicyIndex, policyKey } from './policy-index.js';
 import { PolicyQueries } from './policy-queries.js';
+import { allowancesOf } from './quarantine-allowances.js';
+import { Quarantines } from './quarantines.js';
 import type { ReplyReader, ReplyWatch } from './reply-watch.js';
 import { StoredRuleNumbers } from './rule-numbers.js';
 import { AgentService } from './service.js';
@@ -62,6 +69,7 @@ export interface AgentEnvironment {
   readonly notifier: ServiceNotifier;
   readonly setLogLevel: (level: string) => string;
   readonly version: string;
+  readonly processId: number;
   /** kill(2). */
   readonly sendSignal: (pid: number, signal: 'SIGTERM' | 'SIGKILL') => void;
   /** PATH for the IDS engine. */
@@ -86,6 +94,8 @@ export class Agent {
   private readonly loop: ReconcileLoop;
   private readonly audit: AuditLog;
   private readonly ids: IdsDriver | undefined;
+  private readonly alerting: Alerting;
+  private readonly quarantines: Quarantines;
   private readonly tap: TapPair | undefined;
   private readonly api: ApiServer;
   private readonly metrics: Metrics;
@@ -151,10 +161,11 @@ export class Agent {
       numbers, ...(config.cluster === '' ? {} : { cluster: config.cluster }), namesOf: (pattern) => this.names.addressesOf(pattern),
     });
     this.policies = engine(this.ruleNumbers);
+    this.quarantines = this.buildQuarantines();
     this.datapath = new Datapath({
       desired: new DesiredState(this.sources), policies: this.policies, ruleNumbers: this.ruleNumbers, held: this.held, hostAddresses: () => this.hostAddresses.current,
       numbers: this.numbers, enforcement, names: this.names, links: this.links, clock, log: log.child('datapath'),
-      failOpen, onDue: () => this.loop.markDirty('due'),
+      failOpen, quarantine: (filter, alone) => this.quarantines.tables(filter, alone), onDue: () => this.loop.markDirty('due'),
     });
     this.loop = new ReconcileLoop({
       clock, log: log.child('reconcile'), settleMs: SETTLE_MS, idleMs: IDLE_MS,
@@ -172,27 +183,28 @@ export class Agent {
     this.audit = new AuditLog({ path: config.audit.path, format: config.audit.format }, {
       lookups: auditLookups(this.datapath), now: () => clock.now(), log: log.child('audit'), onSuppressed: (lines) => this.metrics.auditSuppressed.inc(lines),
     });
+    const index = new PolicyIndex(() => this.datapath.realized?.compilation);
+    this.alerting = this.buildAlerting(index);
     this.ids = config.ids.enabled ? this.buildIds() : undefined;
     this.tap = config.ids.enabled
       ? new TapPair({ links: this.links, tap: config.ids.tap, sensor: config.ids.sensor, log: log.child('tap'), writeSysctl: (path, value) => writeFile(path, value) })
       : undefined;
 
     const status = new StatusReporter({
-      node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, enforcement, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids: this.ids, clock,
+      node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, enforcement, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids: this.ids, alerting: this.alerting, quarantines: this.quarantines, clock,
       datapathState: () => this.ovs?.state() ?? Promise.resolve(NOTHING_MORE),
     });
     const objects = new OwnObjects({ store, sources: this.sources, reread: () => own.sync(this.stopping.signal) });
-    const index = new PolicyIndex(() => this.datapath.realized?.compilation);
     const flows = new FlowService(this.flowTable, () => this.datapath.labels, (table, ruleId) => index.references.get(policyKey(table, ruleId)));
     const filters = new FilterQueries({ enforcement, flows: this.flowTable, refreshLinks: () => this.datapath.refreshLinks(), failOpen });
     const service = new AgentService({
-      datapath: this.datapath, loop: this.loop, sources: this.sources, enforcement, ids: this.ids, names: this.names, status, failOpen, own: objects, flows, filters,
+      datapath: this.datapath, loop: this.loop, sources: this.sources, enforcement, ids: this.ids, alerting: this.alerting, quarantines: this.quarantines, names: this.names, status, failOpen, own: objects, flows, filters,
       policies: new PolicyQueries({
         engine: this.policies, realized: () => this.datapath.realized, ruleStats: () => filters.ruleStats(), knownNumber: (key) => this.ruleNumbers.known(key),
       }),
       differences: new Differences({
         sources: this.sources, own: objects, datapath: this.datapath, policies: this.policies, engine, ruleNumbers: this.ruleNumbers, numbers: this.numbers,
-        hostAddresses: () => this.hostAddresses.current, flows, flowTable: this.flowTable, failOpen,
+        hostAddresses: () => this.hostAddresses.current, flows, flowTable: this.flowTable, failOpen, quarantine: (filter, alone) => this.quarantines.tables(filter, alone),
       }),
       setLogLevel: environment.setLogLevel,
       cleanup: () => this.cleanup(),
@@ -202,7 +214,7 @@ export class Agent {
       api: service, socketPath: config.api.socket, group: config.api.group, log: log.child('api'),
       peerCredentials: (fd) => native.peerCredentials(fd), allow: peerAccess(config.api.group),
     });
-    collectMetrics({ metrics: this.metrics, datapath: this.datapath, enforcement, flows: this.flowTable, sources: this.sources, status, ids: this.ids, names: this.names, clock });
+    collectMetrics({ metrics: this.metrics, datapath: this.datapath, enforcement, flows: this.flowTable, sources: this.sources, status, ids: this.ids, alerting: this.alerting, quarantines: this.quarantines, names: this.names, clock });
     this.metricsServer = this.buildMetricsServer(status);
   }
 
@@ -215,6 +227,7 @@ export class Agent {
     this.ruleNumbers.load();
     this.policies.restore(this.held.load());
     this.names.load();
+    this.quarantines.load();
     await this.accounting();
     await this.audit.start();
     this.nflog.start((packets) => this.audit.onPackets(packets));
@@ -230,6 +243,7 @@ export class Agent {
     this.links.monitor(() => this.linksChanged());
     this.hostAddresses.start(signal);
     this.drift.start(signal);
+    await this.alerting.start(signal);
     await this.ids?.start(signal);
     log.info('agent.ready', { generation: this.datapath.realized?.generation });
     notifier.ready();
@@ -240,6 +254,8 @@ export class Agent {
     this.environment.notifier.stopping();
     await this.names.stop();
     await this.ids?.stop();
+    await this.alerting.stop();
+    this.quarantines.stop();
     this.stopping.abort();
     await this.loop.stopped();
     await this.api.stop();
@@ -254,6 +270,7 @@ export class Agent {
 
   reopenLogs(): void {
     this.audit.reopen();
+    this.alerting.reopen();
   }
 
   /** A kernel that refuses for now is retried by the loop: the agent stays up and says so in its status. */
@@ -292,7 +309,16 @@ export class Agent {
     this.hostAddresses.look();
     this.datapath.linksChanged();
     this.loop.markDirty('links');
-    this.tap?.ensure().catch((error: unknown) => this.environment.log.warn('tap.failed', { error: describeError(error) }));
+    void this.sensorChanged();
+  }
+
+  private async sensorChanged(): Promise<void> {
+    try {
+      await this.tap?.ensure();
+      await this.alerting.interfacesChanged();
+    } catch (error) {
+      this.environment.log.warn('tap.failed', { error: describeError(error) });
+    }
   }
 
   /**
@@ -367,14 +393,47 @@ export class Agent {
       engine: config.ids.engine, program: config.ids.program, sensor: config.ids.sensor, signatures: config.ids.signatures,
       extraRuleFiles: [join(environment.installDir, 'deploy/signatures/dfw-test.rules')],
       stateDirectory: join(config.stateDir, 'ids'), eveFile: config.ids.eveFile === '' ? join(config.stateDir, 'ids', 'eve.json') : config.ids.eveFile,
-      homeNetworks: config.ids.homeNetworks, ...(config.ids.commandSocket === '' ? {} : { externalCommandSocket: config.ids.commandSocket }),
+      homeNetworks: config.ids.homeNetworks, alertWindowMs: config.ids.alertWindow * 1000, ...(config.ids.commandSocket === '' ? {} : { externalCommandSocket: config.ids.commandSocket }),
     }, {
       runner: new ChildProcessRunner(environment.searchPath), processes: new ProcProcessTable(environment.sendSignal), clock: environment.clock, log: environment.log.child('ids'),
-      lookup: new TrackedFlows(this.datapath, this.flowTable, environment.clock),
-      onAlert: (alert) => {
-        this.audit.onAlert(alert);
-        this.metrics.idsAlerts.inc({ severity: String(alert.severity) });
-      },
+      contexts: this.alerting.contexts, onAlert: (alert, kind) => this.alerting.onAlert(alert, kind),
+      onCounted: (severity, action, count) => this.alerting.onCounted(severity, action, count),
+    });
+  }
+
+  private buildQuarantines(): Quarantines {
+    const { config, environment: { clock, log } } = this;
+    const file = join(config.stateDir, 'quarantines.json');
+    return new Quarantines({
+      store: { read: () => readTextFile(file), write: (text) => writeFileAtomic(file, text) },
+      allow: allowancesOf(config.ids.quarantine.allow), number: (key) => this.ruleNumbers.number(key), world: () => this.datapath.realized?.world,
+      failOpen: config.failurePolicy === 'open', clock, log: log.child('quarantine'),
+      onEvent: (event) => this.audit.onQuarantine(event), onChange: () => this.loop.markDirty('quarantine'),
+    });
+  }
+
+  private buildAlerting(index: PolicyIndex): Alerting {
+    const { config, environment: { native, clock, log, version } } = this;
+    const { sensor, pcap, sinks, response, enabled } = config.ids;
+    return new Alerting({
+      contexts: new TrackedAlerts({
+        world: () => this.datapath.realized?.world, labels: () => this.datapath.labels, policyOf: (table, ruleId) => index.references.get(policyKey(table, ruleId)),
+        flows: this.flowTable, clock,
+      }),
+      sinks: buildSinks(enabled ? sinks : [], {
+        node: config.node, processId: this.environment.processId, audit: this.audit, sendDatagram: (path, text) => native.sdNotify(path, text), clock, log: log.child('alerts'),
+      }),
+      response: new AlertResponse(
+        response.map(({ signatureIds, severities, duration, except }) => ({
+          durationMs: duration * 1000, ...(signatureIds === undefined ? {} : { signatureIds }), ...(severities === undefined ? {} : { severities }),
+          ...(except === undefined ? {} : { except: selectorOf(except) }),
+        })), this.quarantines, log.child('response'),
+      ),
+      packets: enabled && pcap.enabled
+        ? new AlertPackets({ ring: new native.PacketRing({ bytes: pcap.bytes }), sensor, application: `dfw-agent ${version}`, log: log.child('pcap') })
+        : undefined,
+      metrics: this.metrics,
+      sensorIndex: async () => (await this.links.list()).find(({ name }) => name === sensor)?.index ?? 0,
     });
   }
 

@@ -4,7 +4,8 @@ import { describeError } from '../../model/errors.js';
 import type { AlertView } from '../../model/views.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
-import { AlertStore, type FlowLookup } from './alerts.js';
+import { AlertJournal } from './alert-journal.js';
+import { AlertStore, type AlertContexts, type AlertStoreStatus } from './alerts.js';
 import { suricataCommand } from './command-socket.js';
 import { EngineSupervisor, type EngineStatus, type ReloadResult } from './engine.js';
 import { parseEveAlert } from './eve-alert.js';
@@ -14,7 +15,7 @@ import { EveTail, type EveRecord, type EveTailStatus } from './eve-tail.js';
 import type { ProcessRunner } from './process-runner.js';
 import type { ProcessTable } from './process-table.js';
 import type { SuricataSettings } from './suricata-config.js';
-import { FilePositionStore } from './tail-position.js';
+import { FilePositionStore, type TailPosition } from './tail-position.js';
 
 export interface IdsOptions {
   /** "suricata": the agent runs it; "external": something else does, and only its eve.json is read. */
@@ -39,15 +40,19 @@ export interface IdsOptions {
   readonly externalCommandSocket?: string;
   /** eve.json of the managed engine is renamed past this size; default 64 MiB. */
   readonly largestEveFile?: number;
+  /** How long alike alerts are counted and not given out, ms; 0 = each is given out; default 60 s. */
+  readonly alertWindowMs?: number;
 }
 export interface IdsDependencies {
   readonly runner: ProcessRunner;
   readonly processes: ProcessTable;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly lookup: FlowLookup;
-  /** Every alert once, enriched: the audit stream. */
-  readonly onAlert: (alert: AlertView) => void;
+  readonly contexts: AlertContexts;
+  /** Every alert once, enriched, and a second time as a summary where it was repeated. */
+  readonly onAlert: (alert: AlertView, kind: 'alert' | 'summary') => void;
+  /** All alerts, repetitions too. */
+  readonly onCounted: (severity: number, action: string, count: number) => void;
 }
 export interface IdsStatus {
   /** undefined for an external engine. */
@@ -57,10 +62,12 @@ export interface IdsStatus {
   readonly stats: EngineStats | undefined;
   /** Alerts by severity since the agent's start. */
   readonly alerts: ReadonlyMap<number, number>;
+  readonly store: AlertStoreStatus;
 }
 
 const FANOUT_GROUP = 0xd7f1;
 const STATS_INTERVAL_S = 60;
+const ALERT_WINDOW_MS = 60_000;
 const LARGEST_EVE_FILE = 64 * 1024 * 1024;
 const RELOAD_TIMEOUT_MS = 180_000;
 /** Where the Debian package puts the tables that give signatures their severity. */
@@ -80,9 +87,11 @@ export class IdsDriver {
     const { clock, log } = dependencies;
     this.#options = options;
     this.#log = log;
-    this.alerts = new AlertStore(dependencies.lookup, dependencies.onAlert, log);
+    const { contexts, onAlert, onCounted } = dependencies;
     const positions = new FilePositionStore(join(options.stateDirectory, 'eve-position.json'));
-    this.#tail = new EveTail(options.eveFile, positions, (records) => this.#receive(records), clock, log);
+    const journal = new AlertJournal(join(options.stateDirectory, 'alerts.jsonl'), positions, log);
+    this.alerts = new AlertStore({ windowMs: options.alertWindowMs ?? ALERT_WINDOW_MS }, { contexts, onAlert, onCounted, clock, log, journal });
+    this.#tail = new EveTail(options.eveFile, journal, (records, position) => this.#receive(records, position), clock, log);
     if (options.engine === 'external') return;
     const engine = new EngineSupervisor(
       {
@@ -103,6 +112,7 @@ export class IdsDriver {
     await mkdir(this.#options.stateDirectory, { recursive: true, mode: 0o750 });
     // An external engine may run as another user: its directory is its own to make.
     if (this.#engine !== undefined) await mkdir(dirname(this.#options.eveFile), { recursive: true, mode: 0o750 });
+    await this.alerts.start();
     await this.#tail.start(signal);
     this.#engine?.start(signal);
     this.#rotation?.start(signal);
@@ -113,10 +123,11 @@ export class IdsDriver {
     await this.#rotation?.stop();
     await this.#engine?.stop();
     await this.#tail.stop();
+    await this.alerts.stop();
   }
 
   status(): IdsStatus {
-    return { engine: this.#engine?.status(), tail: this.#tail.status(), stats: this.#stats, alerts: this.alerts.counts() };
+    return { engine: this.#engine?.status(), tail: this.#tail.status(), stats: this.#stats, alerts: this.alerts.counts(), store: this.alerts.status() };
   }
 
   /** Signatures are read again, without a gap in inspection; never rejects. */
@@ -133,11 +144,12 @@ export class IdsDriver {
     }
   }
 
-  async #receive(records: readonly EveRecord[]): Promise<void> {
+  async #receive(records: readonly EveRecord[], position: TailPosition): Promise<void> {
     const alerts = records.map(parseEveAlert).filter((alert) => alert !== undefined);
     const stats = records.map(parseEveStats).findLast((record) => record !== undefined);
     if (stats !== undefined) this.#stats = stats;
-    await this.alerts.add(alerts);
+    // Nothing to keep: the place is kept by the tail itself.
+    if (alerts.length > 0) await this.alerts.add(alerts, position);
   }
 }
 
