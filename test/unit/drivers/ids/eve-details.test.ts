@@ -26,7 +26,7 @@ describe('alertDetails', () => {
     fc.assert(fc.property(fc.string({ unit: 'grapheme', minLength: 0, maxLength: 3 * LONGEST_FIELD }), (text) => {
       const cut = bounded(text) ?? '';
       expect(cut.length).toBeLessThanOrEqual(LONGEST_FIELD);
-      expect(cut.isWellFormed()).toBe(text.isWellFormed());
+      expect(/\p{Surrogate}/u.test(cut)).toBe(/\p{Surrogate}/u.test(text.slice(0, LONGEST_FIELD - 2)));
       if (text.length <= LONGEST_FIELD) expect(cut).toBe(text);
       else expect(text.startsWith(cut.slice(0, -1))).toBe(true);
     }));
