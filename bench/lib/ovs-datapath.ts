@@ -29,11 +29,11 @@ export class OvsDatapath {
     const log = QUIET;
     const clock = systemClock;
     this.bridge = new BridgeConnection({
-      path: `${directory}/${BRIDGE}.mgmt`, bridge: BRIDGE, controller: CONTROLLER, place: ALONE, clock, log, onDue: () => undefined, onPacket: () => undefined,
+      path: `${directory}/${BRIDGE}.mgmt`, bridge: BRIDGE, controller: CONTROLLER, place: ALONE, clock, log, onDue: () => undefined, onGone: () => undefined, onPacket: () => undefined,
     });
     this.control = new UnixctlClient({ directory, program: 'ovs-vswitchd', clock });
     this.driver = new OvsDriver({
-      session: () => this.bridge.session(), clock, log, bridge: BRIDGE, controller: CONTROLLER,
+      session: () => this.bridge.session(), clock, log, bridge: BRIDGE, controller: CONTROLLER, tracksSctp: () => false,
       nextRound: async () => void (await this.control.call('revalidator/wait', [])),
     });
   }

@@ -1,6 +1,6 @@
 /** Every method of the API: its name in agent.proto, what it takes and what it gives. Server and client share this table. */
-import type { AddQuarantineRequest, AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput } from './agent-api.js';
-import type { AlertSelection, FlowCounts, FlowView, TraceRequest } from '../model/views.js';
+import type { AddQuarantineRequest, AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput, ReloadIdsResult } from './agent-api.js';
+import type { AlertSelection, FlowCounts, FlowView, SignatureFilter, TraceRequest } from '../model/views.js';
 import { AgentError } from '../model/errors.js';
 import { bytes, flag, json, list, message, number, oneOf, optional, text } from './codec.js';
 import type { Field, Fields } from './codec.js';
@@ -104,10 +104,16 @@ export const methods = {
   }), view.alerts),
   followAlerts: stream('FollowAlerts', message<AlertSelection>(alertSelection), view.alert),
   getAlertPackets: stream('GetAlertPackets', message<{ id: string }>({ id: text }), message<{ data: Uint8Array }>({ data: bytes })),
-  reloadIds: unary('ReloadIds', empty, message<{ reloaded: boolean; detail: string }>({ reloaded: flag, detail: text })),
   listQuarantines: unary('ListQuarantines', empty, wrapped('quarantines', view.quarantine)),
   addQuarantine: unary('AddQuarantine', message<AddQuarantineRequest>({ workload: view.workload, durationMs: number, reason: text, by: text }), view.quarantine),
   releaseQuarantine: unary('ReleaseQuarantine', message<{ name: string; by: string }>({ name: text, by: text }), view.quarantine),
+  reloadIds: unary('ReloadIds', empty, message<ReloadIdsResult>({ reloaded: flag, detail: text, faults: list(view.signatureFault) })),
+  idsStatus: unary('GetIdsStatus', empty, view.idsStatus),
+  getSignatures: unary('GetSignatures', message<SignatureFilter>({
+    sid: optional(number), severity: optional(number), category: optional(text), enabled: optional(flag),
+  }), view.signatures),
+  updateSignatures: unary('UpdateSignatures', empty, view.signatureChange),
+  rollbackSignatures: unary('RollbackSignatures', empty, view.signatureChange),
   capture: stream('Capture', message<CaptureRequest>({
     filter: text, count: optional(number), seconds: optional(number), snaplen: optional(number), expression: optional(text),
   }), message<{ data: Uint8Array }>({ data: bytes })),

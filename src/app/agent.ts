@@ -393,6 +393,8 @@ export class Agent {
       engine: config.ids.engine, program: config.ids.program, sensor: config.ids.sensor, signatures: config.ids.signatures,
       extraRuleFiles: [join(environment.installDir, 'deploy/signatures/dfw-test.rules')],
       stateDirectory: join(config.stateDir, 'ids'), eveFile: config.ids.eveFile === '' ? join(config.stateDir, 'ids', 'eve.json') : config.ids.eveFile,
+      signatureStore: join(config.stateDir, 'signatures'), allowedFailures: config.ids.allowFailedSignatures,
+      ...(config.ids.bundle === '' ? {} : { bundle: { source: config.ids.bundle, checksum: config.ids.bundleChecksum, intervalSeconds: config.ids.bundleInterval, ca: config.ids.bundleCa } }),
       homeNetworks: config.ids.homeNetworks, alertWindowMs: config.ids.alertWindow * 1000, ...(config.ids.commandSocket === '' ? {} : { externalCommandSocket: config.ids.commandSocket }),
     }, {
       runner: new ChildProcessRunner(environment.searchPath), processes: new ProcProcessTable(environment.sendSignal), clock: environment.clock, log: environment.log.child('ids'),

@@ -97,6 +97,8 @@ function acrossKeys(config: Config): Omit<ConfigProblem, 'origin'>[] {
   if (config.dns.nflogGroup === config.nflogGroup) problems.push({ path: 'dns.nflogGroup', reason: 'must not be the group nflogGroup names' });
   if (config.ids.mode === 'ips') problems.push({ path: 'ids.mode', reason: 'ips is not in this version; it inspects copies (ids)' });
   problems.push(...alertProblems(config));
+  if (config.ids.bundle !== '' && config.ids.engine === 'external') problems.push({ path: 'ids.bundle', reason: 'needs ids.engine suricata: an external engine has signatures of its own' });
+  if (config.ids.bundle === '' && config.ids.bundleChecksum !== '') problems.push({ path: 'ids.bundleChecksum', reason: 'is the checksum of nothing without ids.bundle' });
   if (config.ids.tap === config.ids.sensor) problems.push({ path: 'ids.sensor', reason: 'must not be the device ids.tap names' });
   return problems;
 }

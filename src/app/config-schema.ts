@@ -50,7 +50,8 @@ export interface Config {
   /** '' = unset. */
   readonly cluster: string;
   readonly datapath: 'nftables' | 'ovs';
-  readonly ovs: { readonly bridge: string; readonly database: string; readonly discoverPorts: boolean; readonly firstTable: number; /** 0 = the bridge is the agent's. */ readonly nextTable: number };
+  readonly ovs: { readonly bridge: string; readonly database: string; readonly discoverPorts: boolean;
+    readonly endRestoreWait: boolean; readonly firstTable: number; /** 0 = the bridge is the agent's. */ readonly nextTable: number };
   readonly sources: readonly SourceConfig[];
   readonly failurePolicy: 'closed' | 'open';
   readonly api: { readonly socket: string; readonly group: string };
@@ -66,6 +67,15 @@ export interface Config {
     readonly program: string;
     readonly mode: 'ids' | 'ips';
     readonly signatures: string;
+    /** Absolute path or URL; '' for none. */
+    readonly bundle: string;
+    /** sha256, path or URL; '' for none. */
+    readonly bundleChecksum: string;
+    /** Seconds; 0 for only when asked. */
+    readonly bundleInterval: number;
+    /** '' for the well-known authorities. */
+    readonly bundleCa: string;
+    readonly allowFailedSignatures: number;
     readonly eveFile: string;
     readonly homeNetworks: readonly string[];
     /** Command socket of an external engine; '' for none. */
@@ -113,7 +123,7 @@ export interface ConfigSchema {
   readonly oneOf?: readonly ConfigSchema[];
 }
 /** Text formats; config-formats.ts says what each means. */
-export type ConfigFormat = 'absolute-path' | 'interface-name' | 'listen-address' | 'http-url' | 'ovsdb-target' | 'node-name' | 'user-name' | 'network' | 'program' | 'optional-path' | 'syslog-target' | 'sink-name' | 'host-name';
+export type ConfigFormat = 'absolute-path' | 'interface-name' | 'listen-address' | 'http-url' | 'ovsdb-target' | 'node-name' | 'user-name' | 'network' | 'program' | 'optional-path' | 'syslog-target' | 'sink-name' | 'host-name' | 'bundle' | 'bundle-checksum';
 
 const object = (properties: Readonly<Record<string, ConfigSchema>>): ConfigSchema => ({ type: 'object', default: {}, additionalProperties: false, properties });
 const text = (format: ConfigFormat, description: string, value?: string): ConfigSchema => ({
@@ -230,6 +240,7 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
     bridge: text('interface-name', 'Bridge of the Open vSwitch datapath.', 'br-int'),
     database: text('ovsdb-target', 'OVSDB server.', 'unix:/run/openvswitch/db.sock'),
     discoverPorts: { type: 'boolean', default: true, description: 'Bind filters to ports of the bridge by what others wrote on them: pods of Antrea, ovn-kubernetes and Kube-OVN, virtual machines of libvirt and OpenStack (docs/open-vswitch.md). false: only by Attachment objects.' },
+    endRestoreWait: { type: 'boolean', default: false, description: 'A switch that starts with other_config:flow-restore-wait is told to go on once the agent\'s flows are complete (docs/open-vswitch.md). false: whoever made it wait does that.' },
     firstTable: integer(0, 200, 0, 'Number of the first of the agent\'s tables, beside flows of others. They send packets there.'),
     nextTable: integer(0, 254, 0, 'Table of others where packets go on that may pass; 0: the bridge is the agent\'s, which forwards (docs/open-vswitch.md).'),
   }),
@@ -252,6 +263,11 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
     program: text('program', 'Executable of the managed engine.', 'suricata'),
     mode: oneOf(['ids', 'ips'], 'ids', 'Inspect copies, or stand in the path.'),
     signatures: text('absolute-path', 'Directory of *.rules files of the engine.', '/etc/dfw-agent/signatures'),
+    bundle: text('bundle', 'A tar.gz or zip archive with *.rules files, besides the directory: absolute path, or http(s) URL; empty: none (docs/ids.md).', ''),
+    bundleChecksum: text('bundle-checksum', 'sha256 of the bundle: 64 hexadecimal digits, or path or URL of a file that holds them (as sha256sum writes it); empty: not checked.', ''),
+    bundleInterval: integer(0, 2592000, 21600, 'Seconds between two fetches of the bundle, give or take a tenth; 0: only by `agentctl ids update`. A local file is also taken when it changes.'),
+    bundleCa: text('optional-path', 'PEM file of the certificate authorities of the bundle\'s server; empty: the well-known ones.', ''),
+    allowFailedSignatures: integer(0, 1000000, 0, 'So many signatures may be refused by the engine in a set that comes into force without them; with more of them nothing changes.'),
     eveFile: text('absolute-path', 'The engine\'s event log, written by the engine and read by the agent.', '/var/log/dfw-agent/suricata/eve.json'),
     homeNetworks: {
       type: 'array', items: { type: 'string', format: 'network' }, default: [], description: 'HOME_NET of the managed engine; empty: any address, so that traffic between two workloads is inspected both ways.',

@@ -9,7 +9,7 @@ import type { PolicyEngine } from '../compile/policy/policy-engine.js';
 import { WorldState, type FilterNumbers, type ObjectChange, type Problem, type World } from '../compile/world.js';
 import type { DesiredObject, RuleTableObject } from '../model/objects.js';
 import { POLICY_KINDS } from '../model/policy-objects.js';
-import { Turns } from './turns.js';
+import { Turns } from '../platform/turns.js';
 
 export interface EvaluationInput {
   readonly objects: ReadonlyMap<string, DesiredObject>;

@@ -21,7 +21,7 @@ import type { StoredFilterNumbers } from './filter-numbers.js';
 import { changeOf, OWN_SOURCE, type OwnObjects } from './own-objects.js';
 import type { Realized } from './realized.js';
 import type { StoredRuleNumbers } from './rule-numbers.js';
-import { Turns } from './turns.js';
+import { Turns } from '../platform/turns.js';
 
 export interface DifferenceOptions {
   readonly sources: readonly NamedSource[];

@@ -37,6 +37,7 @@ export function collectMetrics(parts: CollectorParts): void {
     metrics.quarantines.set(parts.quarantines.size);
     parts.alerting.collect(parts.ids?.status());
   });
+  metrics.onScrape(() => collectSignatures(parts));
 }
 
 async function collectState({ metrics, datapath, flows, sources, status, names, clock }: CollectorParts): Promise<void> {
@@ -79,4 +80,18 @@ async function collectMirrors({ metrics, datapath, enforcement }: CollectorParts
     metrics.setTotal(metrics.mirrorPackets, { policy: name }, Number(packets));
     metrics.setTotal(metrics.mirrorDropped, { policy: name }, datapath.links.get(device?.name ?? '')?.txDropped ?? 0);
   }
+}
+
+function collectSignatures({ metrics, ids }: CollectorParts): void {
+  const status = ids?.status();
+  if (status?.signatures === undefined) return;
+  const { set, bundle, fetches } = status.signatures;
+  // The engine's own counts where it runs; those of the test before.
+  const loaded = status.engine?.rules?.loaded ?? set?.loaded ?? 0;
+  metrics.idsSignatures.set({ state: 'loaded' }, loaded);
+  metrics.idsSignatures.set({ state: 'failed' }, (set?.failed ?? 0) + (status.engine?.rules?.failed ?? 0));
+  metrics.idsSignatures.set({ state: 'skipped' }, status.engine?.rules?.skipped ?? set?.skipped ?? 0);
+  metrics.idsSignaturesVersion.reset();
+  if (bundle?.version !== undefined) metrics.idsSignaturesVersion.set({ version: bundle.version }, 1);
+  for (const [result, total] of fetches) metrics.setTotal(metrics.idsBundleFetches, { result }, total);
 }

@@ -7,6 +7,7 @@ import { describeError } from '../model/errors.js';
 import type { Link } from '../native/binding.js';
 import type { OwnPort, OwnPorts } from '../drivers/ovs/own-ports.js';
 import type { OvsDriver } from '../drivers/ovs/driver.js';
+import type { RestoreWait } from '../drivers/ovs/restore-wait.js';
 import type { BridgeConnection } from '../drivers/ovs/session.js';
 import type { FrameFilter, OvsTarget } from '../drivers/ovs/target.js';
 import type { Filter } from '../model/filter.js';
@@ -21,6 +22,7 @@ export interface OvsEnforcementOptions {
   readonly bridgeName: string;
   readonly ports: Pick<OwnPorts, 'ensure'>;
   readonly hostStack: Pick<HostStack, 'keep' | 'distrust' | 'cleanup'>;
+  readonly restoreWait: Pick<RestoreWait, 'complete'>;
   /** Of the bridge; undefined while it is not known. */
   readonly datapathType: () => string | undefined;
   /** The device that leads to the IDS engine; '' = none. */
@@ -80,6 +82,7 @@ export class OvsEnforcement implements Enforcement {
       this.meddled ||= meddled;
       throw error;
     });
+    await this.options.restoreWait.complete().catch((error: unknown) => problems.push({ object: bridgeName, path: '', message: `the switch waits for its flows (flow-restore-wait), and cannot be told that they are there: ${describeError(error)}` }));
     if (meddled && applied.changed) this.options.onRepaired(applied.elements);
     for (const { attachment, mac, addresses } of this.options.beside ? world.filters : []) {
       if (mac === '' && addresses.length === 0) problems.push({ object: `Attachment/${attachment}`, path: 'spec.mac', message: 'neither a MAC address nor an address is known: what is for it is not judged' });

@@ -6,6 +6,7 @@ import { OvsDriver } from '../drivers/ovs/driver.js';
 import { labelTraffic } from '../drivers/ovs/label-traffic.js';
 import { ALONE, type Placement } from '../drivers/ovs/pipeline/placement.js';
 import { ZONE } from '../drivers/ovs/pipeline/stages.js';
+import { RestoreWait } from '../drivers/ovs/restore-wait.js';
 import { Reports, type LoggedPacket } from '../drivers/ovs/reports.js';
 import { BridgeConnection } from '../drivers/ovs/session.js';
 import { SwitchDatabase } from '../drivers/ovs/switch-database.js';
@@ -75,16 +76,24 @@ export function wireOvs({ config, native, links, netdev, clock, log, onDue, onLo
         enforcement.distrust();
         watch.distrust();
       }
-      if (reason === 'ports') driver.forgetAddresses().catch((error: unknown) => log.warn('ovs.forget_failed', { error: describeError(error) }));
       onDue(`bridge ${reason}`);
     },
+    onGone: (port) => void driver.forgetAddresses(port).catch((error: unknown) => log.warn('ovs.forget_failed', { port, error: describeError(error) })),
     onPacket: (packet) => reports.take(packet),
   });
   const replies = new SwitchReplies(() => bridge);
   const watch = new DnsWatch({ session: () => bridge.session(), bridge: bridgeName, controller: CONTROLLER });
   const reports = new Reports({ bridge: () => bridge, log, onLogged, replies });
   const control = new UnixctlClient({ directory: runDirectory(config.ovs), program: 'ovs-vswitchd', clock });
-  const driver: OvsDriver = new OvsDriver({ session: () => bridge.session(), clock, log, bridge: bridgeName, controller: CONTROLLER, nextRound: async () => void (await control.call('revalidator/wait', [], { timeoutMs: ROUND_MS })) });
+  const driver: OvsDriver = new OvsDriver({ session: () => bridge.session(), clock, log, bridge: bridgeName, controller: CONTROLLER,
+    tracksSctp: () => (datapathType() ?? 'netdev') !== 'netdev',
+    nextRound: async () => void (await control.call('revalidator/wait', [], { timeoutMs: ROUND_MS })) });
+  let lastType: string | undefined;
+  /** What it was, while the database is away. */
+  const datapathType = (): string | undefined => {
+    lastType = database.bridge?.datapathType ?? lastType;
+    return lastType;
+  };
   const portListeners = new Set<() => void>();
   const database: SwitchDatabase = new SwitchDatabase({
     endpoint, bridge: bridgeName, clock, log, random: () => Math.random(), onChange: () => {
@@ -94,9 +103,10 @@ export function wireOvs({ config, native, links, netdev, clock, log, onDue, onLo
     },
   });
   const ports = new OwnPorts({ database, log, alone: place.next === undefined });
+  const restoreWait = new RestoreWait({ database, log, ends: config.ovs.endRestoreWait });
   const hostStack = new HostStack({ netdev, sensor: config.ids.enabled ? config.ids.sensor : '', links, logGroup: config.nflogGroup });
   const enforcement: OvsEnforcement = new OvsEnforcement({
-    driver, bridge, bridgeName, ports, hostStack, beside: place.next !== undefined, tap: config.ids.enabled ? config.ids.tap : '', datapathType: () => database.bridge?.datapathType,
+    driver, bridge, bridgeName, ports, hostStack, restoreWait, beside: place.next !== undefined, tap: config.ids.enabled ? config.ids.tap : '', datapathType,
     bringUp: (name) => links.set(name, { up: true }),
     onRepaired: (flows) => {
       log.warn('drift.repaired', { bridge: bridgeName, flows });
@@ -124,7 +134,7 @@ export function wireOvs({ config, native, links, netdev, clock, log, onDue, onLo
       database.start(signal);
     },
     stop: () => database.stop(),
-    state: () => ovsState({ bridge, bridgeName, database, endpoint, connections: () => tracker.problem, discovery }),
+    state: () => ovsState({ bridge, bridgeName, database, endpoint, connections: () => tracker.problem, waiting: () => restoreWait.waiting, discovery }),
   };
 }
 

@@ -1,5 +1,5 @@
 /** The agent's answers to the API: every verb of agentctl. Reads what is in force; writes only desired state. */
-import type { AddQuarantineRequest, AgentApi, AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput } from '../api/agent-api.js';
+import type { AddQuarantineRequest, AgentApi, AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput, ReloadIdsResult } from '../api/agent-api.js';
 import type { FlowService } from '../connections/flow-service.js';
 import type { IdsDriver } from '../drivers/ids/ids.js';
 import { AgentError } from '../model/errors.js';
@@ -9,8 +9,9 @@ import { objectKey, type DesiredObject } from '../model/objects.js';
 import { policyName } from '../model/policy-name.js';
 import { POLICY_KINDS, type PolicyObject } from '../model/policy-objects.js';
 import type {
-  AddressSetsView, AlertSelection, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FqdnAddressView, FilterView, FlowStream, FlowView, HealthView, ObjectView, QuarantineView,
-  RulesView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
+  AddressSetsView, AlertSelection, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FilterView, FlowStream, FlowView,
+  FqdnAddressView, HealthView, IdsStatusView, ObjectView, QuarantineView, RulesView, SignatureChangeView, SignatureFilter, SignaturesView, StatusView, SyncView,
+  TraceRequest, TraceView, TrafficControlView,
 } from '../model/views.js';
 import type { ReconcileLoop } from '../reconcile/loop.js';
 import type { Alerting } from './alerting.js';
@@ -22,6 +23,7 @@ import type { Differences } from './diff.js';
 import type { FilterQueries } from './filter-queries.js';
 import type { OwnObjects } from './own-objects.js';
 import type { PolicyQueries } from './policy-queries.js';
+import { idsStatus } from './ids-status.js';
 import { findFilter, type Realized } from './realized.js';
 import type { NameLearning } from './name-learning.js';
 import type { Quarantines } from './quarantines.js';
@@ -233,8 +235,24 @@ export class AgentService implements AgentApi {
     return view;
   }
 
-  async reloadIds(): Promise<{ reloaded: boolean; detail: string }> {
+  async reloadIds(): Promise<ReloadIdsResult> {
     return this.requireIds().reload();
+  }
+
+  async idsStatus(): Promise<IdsStatusView> {
+    return idsStatus(this.requireIds().status());
+  }
+
+  async getSignatures(filter: SignatureFilter): Promise<SignaturesView> {
+    return this.requireIds().signatures.list(filter);
+  }
+
+  async updateSignatures(): Promise<SignatureChangeView> {
+    return this.requireIds().signatures.update();
+  }
+
+  async rollbackSignatures(): Promise<SignatureChangeView> {
+    return this.requireIds().signatures.rollback();
   }
 
   capture(request: { filter: string; count?: number; seconds?: number; snaplen?: number; expression?: string }, signal: AbortSignal): AsyncIterable<Uint8Array> {

@@ -2,6 +2,7 @@
 import type { AuditLog } from '../drivers/audit/audit-log.js';
 import type { PolicyEngine } from '../compile/policy/policy-engine.js';
 import type { IdsDriver } from '../drivers/ids/ids.js';
+import { faultText } from '../drivers/ids/signatures/manager.js';
 import type { HealthView, SourceStatusView, StatusView } from '../model/views.js';
 import type { FlowTable } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
@@ -104,6 +105,8 @@ export class StatusReporter {
     reasons.push(...this.options.alerting.state(ids?.status()).degraded);
     const engine = ids?.status().engine;
     if (engine !== undefined && engine.state !== 'running' && engine.state !== 'starting') reasons.push(`ids engine: ${engine.state} ${engine.reason ?? ''}`.trim());
+    const refused = ids?.status().signatures?.refused;
+    if (refused !== undefined) reasons.push(`signatures: ${refused.what}: ${refused.reason}${refused.faults.slice(0, 3).map((fault) => `; ${faultText(fault)}`).join('')}`);
     for (const reason of reasons) if (!this.since.has(reason)) this.since.set(reason, new Date(clock.now()).toISOString());
     for (const reason of this.since.keys()) if (!reasons.includes(reason)) this.since.delete(reason);
     return reasons.map((reason) => ({ reason, since: this.since.get(reason) ?? '' }));

@@ -242,3 +242,57 @@ export interface QuarantineView {
   /** Of the alert that led to it. */
   alertId?: string;
 }
+
+/** A signature that the engine refused. `line` is 0 where the engine did not say it. */
+export interface SignatureFaultView { file: string; line: number; sid?: number; reason: string }
+/**
+ * What became of `ids update` or `rollback`. changed: another set of signatures is in force; unchanged: there was nothing to change;
+ * failed: something was wrong, and what was in force still is.
+ */
+export interface SignatureChangeView {
+  outcome: 'changed' | 'unchanged' | 'failed';
+  detail: string;
+  /** Of the bundle that is in force afterwards. */
+  version?: string;
+  /** The first 100. */
+  faults: SignatureFaultView[];
+}
+export interface SignatureView {
+  sid: number;
+  rev: number;
+  action: string;
+  severity: number;
+  category: string;
+  message: string;
+  /** Where it came from: a path in the bundle, or an absolute one. */
+  file: string;
+  /** False: commented out, left out by the selection, replaced by one of the same sid, or refused by the engine. */
+  enabled: boolean;
+}
+export interface SignatureFilter { sid?: number; severity?: number; category?: string; enabled?: boolean }
+export interface SignaturesView { signatures: SignatureView[] }
+export type BundleFetchResult = 'updated' | 'unchanged' | 'refused' | 'failed';
+export interface BundleView {
+  source: string;
+  /** In force. */
+  version?: string;
+  sha256?: string;
+  /** What a rollback leads to. */
+  previous?: string;
+  lastFetch?: { at: string; result: BundleFetchResult; detail: string };
+  nextFetch?: string;
+}
+export interface IdsStatusView {
+  engine: { kind: 'suricata' | 'external'; state: string; reason: string; since: string; pid?: number; restarts: number };
+  /** As the engine says; of a managed engine only. */
+  signatures?: { loaded: number; failed: number; skipped: number; directory: string; testedAt: string };
+  bundle?: BundleView;
+  /** Newest signatures that are not in force. */
+  refused?: { at: string; what: string; reason: string; faults: SignatureFaultView[] };
+  /** Counts since the engine's start; packets that came to it, and those it was too slow for. */
+  packets: number;
+  dropped: number;
+  /** Bytes of flows and streams, and how often a memory cap was in the way. */
+  memory: number;
+  memcapHits: number;
+}

@@ -39,6 +39,9 @@ export class Metrics {
   readonly alertsSinkFailed = this.#counter('dfw_alerts_sink_failed_total', 'Attempts to hand alerts to a sink that failed, one alert or a batch each.', ['sink']);
   readonly alertsSinkDropped = this.#counter('dfw_alerts_sink_dropped_total', 'Alerts that a sink lost: its queue was full, or the other side refused them.', ['sink']);
   readonly quarantines = this.#gauge('dfw_quarantines', 'Workloads in quarantine.', []);
+  readonly idsSignatures = this.#gauge('dfw_ids_signatures', 'Signatures of the managed IDS engine: in force (loaded), refused (failed), for another version of the engine (skipped).', ['state']);
+  readonly idsSignaturesVersion = this.#gauge('dfw_ids_signatures_version', '1 for the version of the bundle of signatures that is in force.', ['version']);
+  readonly idsBundleFetches = this.#counter('dfw_ids_bundle_fetch_total', 'Fetches of the bundle of signatures.', ['result']); // updated | unchanged | refused | failed
   readonly auditSuppressed = this.#counter('dfw_audit_suppressed_total', 'Audit lines left out by the rate limit.', []);
 
   /** `onError` hears of collectors that failed. */

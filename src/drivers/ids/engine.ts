@@ -25,7 +25,20 @@ export interface EngineStatus {
   /** Known once the engine has loaded its rules. */
   readonly rules: RuleCounts | undefined;
 }
-export interface ReloadResult { readonly reloaded: boolean; readonly detail: string }
+export interface ReloadResult {
+  readonly reloaded: boolean;
+  readonly detail: string;
+  /** True when a running engine did not take the signatures: it goes on with those it had. */
+  readonly refused?: boolean;
+  /** What it has now; of one that reloaded. */
+  readonly rules?: RuleCounts;
+}
+/** What the engine loads; absolute paths. */
+export interface EngineRules {
+  readonly ruleFiles: readonly string[];
+  readonly classificationFile: string | undefined;
+  readonly referenceFile: string | undefined;
+}
 
 export interface EngineOptions {
   /** Name or path of the engine's executable. */
@@ -36,6 +49,8 @@ export interface EngineOptions {
   readonly pidFile: string;
   /** Directories searched, in this order, for classification.config and reference.config, which give signatures their severity and links. */
   readonly tableDirectories: readonly string[];
+  /** Asked at each start and reload; while undefined, the rule files of `settings` and the tables of `tableDirectories`. */
+  readonly rules?: () => EngineRules | undefined;
 }
 export interface EngineDependencies {
   readonly runner: ProcessRunner;
@@ -123,15 +138,23 @@ export class EngineSupervisor {
     }
     if (this.#state !== 'running') return { reloaded: false, detail: `suricata is ${this.#state}` };
     try {
+      // It reads which files to load, and its tables, from its configuration.
+      await this.#writeConfig();
       await this.#command('reload-rules', RELOAD_TIMEOUT_MS, signal);
       this.#rules = await this.#readRuleCounts(signal);
     } catch (error) {
       this.#dependencies.log.warn('ids.reload.failed', { reason: describeError(error) });
-      return { reloaded: false, detail: describeError(error) };
+      return { reloaded: false, refused: this.#state === 'running', detail: describeError(error) };
     }
     const { loaded, failed } = this.#rules;
     this.#dependencies.log.info('ids.reloaded', { loaded, failed });
-    return { reloaded: true, detail: failed === 0 ? `${String(loaded)} signatures in force` : `${String(loaded)} signatures in force, ${String(failed)} refused` };
+    return { reloaded: true, rules: this.#rules, detail: failed === 0 ? `${String(loaded)} signatures in force` : `${String(loaded)} signatures in force, ${String(failed)} refused` };
+  }
+
+  /** Resolves with the state when the engine is not starting, or the signal has fired. */
+  async settled(signal: AbortSignal): Promise<EngineState> {
+    while (this.#state === 'starting' && !signal.aborted) await sleep(this.#dependencies.clock, READY_POLL_MS, signal);
+    return this.#state;
   }
 
   /** Tells the engine to open eve.json anew after it was renamed. False when the engine does not answer. */
@@ -200,9 +223,11 @@ export class EngineSupervisor {
   }
 
   async #writeConfig(): Promise<void> {
-    const { configFile, settings, tableDirectories } = this.#options;
-    const classificationFile = await firstReadable(tableDirectories, 'classification.config');
-    const referenceFile = await firstReadable(tableDirectories, 'reference.config');
+    const { configFile, tableDirectories } = this.#options;
+    const rules = this.#options.rules?.();
+    const settings = rules === undefined ? this.#options.settings : { ...this.#options.settings, ruleFiles: rules.ruleFiles };
+    const classificationFile = rules === undefined ? await firstReadable(tableDirectories, 'classification.config') : rules.classificationFile;
+    const referenceFile = rules === undefined ? await firstReadable(tableDirectories, 'reference.config') : rules.referenceFile;
     const tables = { ...(classificationFile === undefined ? {} : { classificationFile }), ...(referenceFile === undefined ? {} : { referenceFile }) };
     await mkdir(dirname(configFile), { recursive: true, mode: 0o750 });
     await mkdir(settings.logDirectory, { recursive: true, mode: 0o750 });

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { describeError } from '../../model/errors.js';
-import type { AlertView } from '../../model/views.js';
+import { AgentError, describeError } from '../../model/errors.js';
+import type { AlertView, SignatureFaultView } from '../../model/views.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
 import { AlertJournal } from './alert-journal.js';
@@ -14,6 +14,8 @@ import { parseEveStats, type EngineStats } from './eve-stats.js';
 import { EveTail, type EveRecord, type EveTailStatus } from './eve-tail.js';
 import type { ProcessRunner } from './process-runner.js';
 import type { ProcessTable } from './process-table.js';
+import { buildSignatures } from './signatures/build.js';
+import type { SignatureManager, SignatureStatus } from './signatures/manager.js';
 import type { SuricataSettings } from './suricata-config.js';
 import { FilePositionStore, type TailPosition } from './tail-position.js';
 
@@ -38,10 +40,25 @@ export interface IdsOptions {
   readonly homeNetworks: readonly string[];
   /** Command socket of an external engine; absent: `ids reload` says that it is not possible. */
   readonly externalCommandSocket?: string;
+  /** Where versions of signatures are kept; default "signatures" beside `stateDirectory`. Of a managed engine only, as all of `bundle`. */
+  readonly signatureStore?: string;
+  readonly bundle?: BundleOptions;
+  /** So many signatures may be refused by the engine; default 0. */
+  readonly allowedFailures?: number;
   /** eve.json of the managed engine is renamed past this size; default 64 MiB. */
   readonly largestEveFile?: number;
   /** How long alike alerts are counted and not given out, ms; 0 = each is given out; default 60 s. */
   readonly alertWindowMs?: number;
+}
+export interface BundleOptions {
+  /** Absolute path or http(s) URL of a tar.gz or zip archive. */
+  readonly source: string;
+  /** sha256 in hexadecimal digits, or path or URL of a file that has it; '': not checked. */
+  readonly checksum: string;
+  /** 0: only when asked, and when a local file changes. */
+  readonly intervalSeconds: number;
+  /** PEM file of certificate authorities; '': the well-known ones. */
+  readonly ca: string;
 }
 export interface IdsDependencies {
   readonly runner: ProcessRunner;
@@ -63,6 +80,8 @@ export interface IdsStatus {
   /** Alerts by severity since the agent's start. */
   readonly alerts: ReadonlyMap<number, number>;
   readonly store: AlertStoreStatus;
+  /** undefined for an external engine, whose signatures are its owner's. */
+  readonly signatures: SignatureStatus | undefined;
 }
 
 const FANOUT_GROUP = 0xd7f1;
@@ -81,6 +100,10 @@ export class IdsDriver {
   readonly #engine: EngineSupervisor | undefined;
   readonly #tail: EveTail;
   readonly #rotation: EveRotation | undefined;
+  readonly #signatures: SignatureManager | undefined;
+  #preparing = false;
+  #stopped = false;
+  #begun: Promise<void> = Promise.resolve();
   #stats: EngineStats | undefined;
 
   constructor(options: IdsOptions, dependencies: IdsDependencies) {
@@ -100,10 +123,16 @@ export class IdsDriver {
         configFile: join(options.stateDirectory, 'suricata.yaml'),
         pidFile: join(options.stateDirectory, 'suricata.pid'),
         tableDirectories: [options.signatures, PACKAGE_DIRECTORY],
+        rules: () => this.#signatures?.load,
       },
       dependencies,
     );
     this.#engine = engine;
+    this.#signatures = buildSignatures({
+      store: options.signatureStore ?? join(dirname(options.stateDirectory), 'signatures'), scratch: join(options.stateDirectory, 'test'),
+      directory: options.signatures, ownFiles: options.extraRuleFiles, packageDirectory: PACKAGE_DIRECTORY, allowedFailures: options.allowedFailures ?? 0,
+      bundle: options.bundle, program: options.program ?? 'suricata', settings: settingsOf(options), engine,
+    }, dependencies);
     this.#rotation = new EveRotation(options.eveFile, options.largestEveFile ?? LARGEST_EVE_FILE, () => engine.reopenLogs(), clock, log);
   }
 
@@ -114,12 +143,25 @@ export class IdsDriver {
     if (this.#engine !== undefined) await mkdir(dirname(this.#options.eveFile), { recursive: true, mode: 0o750 });
     await this.alerts.start();
     await this.#tail.start(signal);
-    this.#engine?.start(signal);
+    this.#begun = this.#begin(signal);
     this.#rotation?.start(signal);
+  }
+
+  /** The engine starts with signatures that are known to be good. */
+  async #begin(signal: AbortSignal): Promise<void> {
+    this.#preparing = true;
+    await this.#signatures?.open(signal);
+    this.#preparing = false;
+    if (this.#stopped || signal.aborted) return;
+    this.#engine?.start(signal);
+    this.#signatures?.start(signal);
   }
 
   /** Ends the managed engine first, so that its last alerts are still read. */
   async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#signatures?.stop();
+    await this.#begun;
     await this.#rotation?.stop();
     await this.#engine?.stop();
     await this.#tail.stop();
@@ -127,12 +169,27 @@ export class IdsDriver {
   }
 
   status(): IdsStatus {
-    return { engine: this.#engine?.status(), tail: this.#tail.status(), stats: this.#stats, alerts: this.alerts.counts(), store: this.alerts.status() };
+    const engine = this.#engine?.status();
+    return {
+      engine: engine !== undefined && this.#preparing ? { ...engine, state: 'starting', reason: 'the signatures are tested' } : engine,
+      tail: this.#tail.status(), stats: this.#stats, alerts: this.alerts.counts(), store: this.alerts.status(), signatures: this.#signatures?.status(),
+    };
   }
 
-  /** Signatures are read again, without a gap in inspection; never rejects. */
-  async reload(): Promise<ReloadResult> {
-    if (this.#engine !== undefined) return this.#engine.reload();
+  /** Versions, selection and listing of the signatures. Throws E_INVALID for an external engine. */
+  get signatures(): SignatureManager {
+    if (this.#signatures === undefined) throw new AgentError('E_INVALID', 'the engine is external: its signatures are managed where it is', { object: 'ids.engine' });
+    return this.#signatures;
+  }
+
+  /** The directory of signatures is read again and tested; what passes comes into force without a gap in inspection. Never rejects. */
+  async reload(): Promise<{ readonly reloaded: boolean; readonly detail: string; readonly faults: SignatureFaultView[] }> {
+    if (this.#signatures === undefined) return { ...await this.#reloadExternal(), faults: [] };
+    const { reloaded, detail, faults } = await this.#signatures.reload();
+    return { reloaded, detail, faults };
+  }
+
+  async #reloadExternal(): Promise<ReloadResult> {
     const socket = this.#options.externalCommandSocket;
     if (socket === undefined) return { reloaded: false, detail: 'the engine is external and its command socket is not configured' };
     try {

@@ -13,7 +13,8 @@ import { baseFlows } from './pipeline/base-flows.js';
 import type { Flow, FlowSink } from './pipeline/flow.js';
 import { keepsConnections, labelFlows, type Stamped } from './pipeline/label-flows.js';
 import { layer2Flows } from './pipeline/layer2-flows.js';
-import { controllerFlows, filterFlows, floodFlows, knownPortFlows, LOCAL, localFlows, reportFlows, returnFlows, type BridgePort } from './pipeline/port-flows.js';
+import { sctpFlows } from './pipeline/sctp-flows.js';
+import { controllerFlows, filterFlows, floodFlows, knownPortFlows, learningFlows, LOCAL, localFlows, reportFlows, returnFlows, type BridgePort } from './pipeline/port-flows.js';
 import { ENTER } from './pipeline/placement.js';
 import { ruleFlowChanges } from './pipeline/rule-flows.js';
 import { TABLE } from './pipeline/stages.js';
@@ -44,6 +45,8 @@ export interface PlanOptions {
   readonly now: number;
   /** Others forward, and have flows on the bridge; see placement.ts. */
   readonly beside: boolean;
+  /** The datapath's tracker tells SCTP associations apart. */
+  readonly tracksSctp: boolean;
 }
 
 export interface Plan {
@@ -120,14 +123,14 @@ function labelChanges(before: ReadonlyMap<number, Stamped>, after: ReadonlyMap<n
 }
 
 /** Equal for equal images only. */
-export function imageSourceOf({ filters, frames, taps, returns }: OvsTarget, ports: BridgePorts, numbers: ReadonlyMap<string, number>, { controller, beside }: PlanOptions): string {
-  return asText([[...filters], [...frames], [...taps], [...returns], [...ports], [...numbers], controller, beside]);
+export function imageSourceOf({ filters, frames, taps, returns }: OvsTarget, ports: BridgePorts, numbers: ReadonlyMap<string, number>, { controller, beside, tracksSctp }: PlanOptions): string {
+  return asText([[...filters], [...frames], [...taps], [...returns], [...ports], [...numbers], controller, beside, tracksSctp]);
 }
 
 /** Everything but rule tables and labels. */
 export function flowImage(target: OvsTarget, ports: BridgePorts, numbers: ReadonlyMap<string, number>, options: PlanOptions): Map<string, { flow: Flow; text: string }> {
   const image = new Map<string, { flow: Flow; text: string }>();
-  const { beside } = options;
+  const { beside, tracksSctp } = options;
   const put = (wanted: Flow): void => {
     const flow = beside && wanted.table === TABLE.CLASSIFY ? { ...wanted, actions: [...ENTER, ...wanted.actions] } : wanted;
     image.set(flowKey(flow), { flow, text: flowText(flow) });
@@ -137,7 +140,7 @@ export function flowImage(target: OvsTarget, ports: BridgePorts, numbers: Readon
   const failOpen = [...target.filters.values()].every((filter) => filter.failOpen);
   const numberOf = (name: string | undefined): number | undefined => ports.get(name ?? '')?.number;
   const returns = [...target.returns].flatMap((name) => numberOf(name) ?? []);
-  for (const flow of [...baseFlows(beside), ...knownPortFlows(bridge, failOpen), ...(beside ? controllerFlows() : floodFlows(bridge)), ...reportFlows(bridge, options.controller), ...returnFlows(returns), ...localFlows(own?.mac)]) put(flow);
+  for (const flow of [...baseFlows(beside), ...(tracksSctp ? [] : sctpFlows()), ...knownPortFlows(bridge, failOpen), ...(beside ? controllerFlows() : [...learningFlows(bridge), ...floodFlows(bridge)]), ...reportFlows(bridge, options.controller), ...returnFlows(returns), ...localFlows(own?.mac)]) put(flow);
   for (const [name, filter] of target.filters) {
     const port = ports.get(name);
     if (port === undefined) continue;

@@ -6,8 +6,9 @@ import type { CaptureRequest, Empty, FlowEvent, FlowsPart, GetAlertsRequest, met
 import type { WorkloadReference } from '../../../src/model/objects.js';
 import type { PolicyReference } from '../../../src/model/rule.js';
 import type {
-  AddressSetsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FilterView, FlowView, HealthView, ObjectView, PolicyStatusView, QuarantineView, RulesView, RuleView,
-  SideView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
+  AddressSetsView, AlertView, BundleView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FilterView, FlowView, HealthView, IdsStatusView,
+  ObjectView, PolicyStatusView, QuarantineView, RulesView, RuleView, SideView, SignatureChangeView, SignatureFaultView, SignatureView, StatusView, SyncView,
+  TraceRequest, TraceView, TrafficControlView,
 } from '../../../src/model/views.js';
 
 const text = fc.oneof(fc.constant(''), fc.string({ unit: 'grapheme', maxLength: 12 }), fc.constantFrom('__proto__', 'constructor', 'line\nbreak', '日本'));
@@ -103,6 +104,21 @@ const status: Arbitrary<StatusView> = fc.record({
 });
 const health: Arbitrary<HealthView> = fc.record({ healthy: flag, checks: list(fc.record({ name: text, ok: flag, detail: text })) });
 
+const signatureFault: Arbitrary<SignatureFaultView> = fc.record({ file: text, line: small, sid: count, reason: text }, { requiredKeys: ['file', 'line', 'reason'] });
+const signatureChange: Arbitrary<SignatureChangeView> = fc.record({
+  outcome: fc.constantFrom('changed', 'unchanged', 'failed'), detail: text, version: text, faults: list(signatureFault),
+}, { requiredKeys: ['outcome', 'detail', 'faults'] });
+const signature: Arbitrary<SignatureView> = fc.record({ sid: count, rev: count, action: text, severity: count, category: text, message: text, file: text, enabled: flag });
+const bundle: Arbitrary<BundleView> = fc.record({
+  source: text, version: text, sha256: text, previous: text, nextFetch: text,
+  lastFetch: fc.record({ at: text, result: fc.constantFrom('updated', 'unchanged', 'refused', 'failed'), detail: text }),
+}, { requiredKeys: ['source'] });
+const idsStatus: Arbitrary<IdsStatusView> = fc.record({
+  engine: fc.record({ kind: fc.constantFrom('suricata', 'external'), state: text, reason: text, since: text, pid: count, restarts: count }, { requiredKeys: ['kind', 'state', 'reason', 'since', 'restarts'] }),
+  signatures: fc.record({ loaded: count, failed: count, skipped: count, directory: text, testedAt: text }), bundle,
+  refused: fc.record({ at: text, what: text, reason: text, faults: list(signatureFault) }), packets: count, dropped: count, memory: count, memcapHits: count,
+}, { requiredKeys: ['engine', 'packets', 'dropped', 'memory', 'memcapHits'] });
+
 const empty: Arbitrary<Empty> = fc.constant({});
 const byFilter = fc.record({ filter: text });
 const perhapsFilter: Arbitrary<{ filter?: string }> = fc.record({ filter: text }, { requiredKeys: [] });
@@ -153,7 +169,11 @@ export const samples: { readonly [K in keyof Methods]: Sample<Methods[K]> } = {
   listQuarantines: { request: empty, response: list(quarantine) },
   addQuarantine: { request: fc.record({ workload, durationMs: count, reason: text, by: text }), response: quarantine },
   releaseQuarantine: { request: fc.record({ name: text, by: text }), response: quarantine },
-  reloadIds: { request: empty, response: fc.record({ reloaded: flag, detail: text }) },
+  reloadIds: { request: empty, response: fc.record({ reloaded: flag, detail: text, faults: list(signatureFault) }) },
+  idsStatus: { request: empty, response: idsStatus },
+  getSignatures: { request: fc.record({ sid: count, severity: small, category: text, enabled: flag }, { requiredKeys: [] }), response: fc.record({ signatures: list(signature) }) },
+  updateSignatures: { request: empty, response: signatureChange },
+  rollbackSignatures: { request: empty, response: signatureChange },
   capture: { request: capture, response: fc.record({ data: bytes }) },
   status: { request: empty, response: status },
   health: { request: empty, response: health },

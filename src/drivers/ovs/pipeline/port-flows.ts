@@ -50,13 +50,14 @@ export function filterFlows(filter: PortFilter): Flow[] {
   const binding = (side: 'in' | 'out'): Flow[] => {
     const stage = SIDE[side];
     const match = { [register(side === 'out' ? REGISTER.from : REGISTER.to)]: number };
-    // Judged less accepted = refused: both are counted here.
-    const judge = rules !== 0 ? [goTo(stage.local)] : filter.failOpen ? [set(side === 'out' ? REGISTER.labelOut : REGISTER.labelIn, 0), goTo(stage.accepted)] : [];
+    // Which table judges is told here and not before conntrack: a packet may see one state of the flows before and the next one after it,
+    // and the former's table may be gone by then. Judged less accepted = refused: both are counted here.
+    const judge = rules !== 0 ? [set(side === 'out' ? REGISTER.fromRules : REGISTER.toRules, rules), goTo(stage.local)] : filter.failOpen ? [set(side === 'out' ? REGISTER.labelOut : REGISTER.labelIn, 0), goTo(stage.accepted)] : [];
     return [flow(stage.filter, 100, match, ...judge), flow(stage.accepted, 100, match, goTo(stage.after))];
   };
   return [
-    flow(TABLE.CLASSIFY, 100, { in_port: port }, ...copies(filter.mirrors.out, port), set(REGISTER.from, number), set(REGISTER.fromRules, rules), goTo(TABLE.SPOOF)),
-    flow(TABLE.PORT, 100, { [register(REGISTER.port)]: port }, set(REGISTER.to, number), set(REGISTER.toRules, rules), goTo(TABLE.IN_L2_SOURCE)),
+    flow(TABLE.CLASSIFY, 100, { in_port: port }, ...copies(filter.mirrors.out, port), set(REGISTER.from, number), goTo(TABLE.SPOOF)),
+    flow(TABLE.PORT, 100, { [register(REGISTER.port)]: port }, set(REGISTER.to, number), goTo(TABLE.IN_L2_SOURCE)),
     ...binding('out'), ...binding('in'),
     ...(filter.mirrors.in.length === 0 ? [] : [
       flow(TABLE.OUTPUT, 100, { [register(REGISTER.port)]: port }, ...copies(filter.mirrors.in, port), ...(filter.beside ? LEAVE : [{ type: 'output' as const, port }])),
@@ -104,6 +105,29 @@ export function returnFlows(ports: readonly number[]): Flow[] {
     table: TABLE.CLASSIFY, priority: 110, cookie: cookie(CATEGORY.port, port), match: { in_port: port }, actions: [raise(FLAG.returned), goTo(TABLE.FORWARD)],
   }));
 }
+
+/**
+ * Learns which addresses are behind each port, for each VLAN, until they have been silent for five minutes; of a port that went they
+ * are forgotten by the cookie, which has its number. Not beside others, who route: a source address there does not tell where it is.
+ */
+export function learningFlows(ports: readonly BridgePort[]): Flow[] {
+  const learn = (object: number): Action => ({
+    type: 'learn', table: TABLE.MACS, idleTimeout: 300, priority: 50, cookie: cookie(CATEGORY.learned, object),
+    specs: [
+      { source: { field: 'vlan_tci', offset: 0 }, target: { kind: 'match', field: 'vlan_tci', offset: 0 }, bits: 12 },
+      { source: { field: 'eth_src', offset: 0 }, target: { kind: 'match', field: 'eth_dst', offset: 0 }, bits: 48 },
+      { source: { field: 'in_port_16', offset: 0 }, target: { kind: 'load', field: register(REGISTER.port), offset: 0 }, bits: 16 },
+    ],
+  });
+  const flow = (priority: number, object: number, match: MatchValues): Flow => ({
+    table: TABLE.SPOOF, priority, cookie: cookie(CATEGORY.port, object), match, actions: [learn(object), goTo(TABLE.OUT_L2_SOURCE)],
+  });
+  // Where all filters let everything pass, so do ports that nobody has looked at yet.
+  return [flow(10, UNKNOWN_PORT, {}), ...ports.map(({ number }) => flow(50, number, { in_port: number === LOCAL ? LOCAL_PORT : number }))];
+}
+
+/** Stands in cookies for ports that are not known yet. */
+export const UNKNOWN_PORT = 0;
 
 function copies(targets: readonly number[], own: number): Action[] {
   // A copy to the port itself would never end.

@@ -64,6 +64,6 @@ test('stats: counters that the engine leaves out are 0', () => {
   expect(parseEveStats(record)).toBeUndefined();
   const stats = { uptime: 5, capture: { kernel_packets: 52, kernel_drops: 3 }, decoder: { bytes: 301000 }, detect: { alert: 1 }, flow: { memuse: 100 }, tcp: { memuse: 10, reassembly_memuse: 1 } };
   expect(parseEveStats({ event_type: 'stats', timestamp: 't', stats })).toEqual({
-    timestamp: 't', uptimeSeconds: 5, packets: 52, dropped: 3, bytes: 301000, alerts: 1, activeFlows: 0, memory: 111,
+    timestamp: 't', uptimeSeconds: 5, packets: 52, dropped: 3, bytes: 301000, alerts: 1, activeFlows: 0, memory: 111, memcapHits: 0,
   });
 });
