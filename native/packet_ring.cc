@@ -24,6 +24,7 @@
 
 #include "arguments.h"
 #include "failure.h"
+#include "js_bytes.h"
 #include "netlink.h"
 #include "registry.h"
 #include "serial_queue.h"
@@ -352,10 +353,10 @@ class FindJob : public Job {
   }
 
   Napi::Value result(Napi::Env env) override {
-    Napi::ArrayBuffer bytes = Napi::ArrayBuffer::New(env, found_.bytes.size());
-    if (!found_.bytes.empty()) memcpy(bytes.Data(), found_.bytes.data(), found_.bytes.size());
+    const Napi::Uint8Array records = bytesToJs(env, found_.bytes.data(), found_.bytes.size());
+    if (records.IsEmpty()) return env.Undefined();
     Napi::Object answer = Napi::Object::New(env);
-    answer.Set("records", Napi::Uint8Array::New(env, found_.bytes.size(), bytes, 0));
+    answer.Set("records", records);
     answer.Set("complete", Napi::Boolean::New(env, found_.complete));
     answer.Set("oldestMs", Napi::Number::New(env, static_cast<double>(found_.oldest) / 1e6));
     return answer;

@@ -45,6 +45,7 @@ import { FilterQueries } from './filter-queries.js';
 import { HeldObjects } from './held-objects.js';
 import { HeldReplies } from './held-replies.js';
 import { hostAddresses, HostAddresses } from './host-addresses.js';
+import { idsDevices, inspectionPorts } from './ids-devices.js';
 import { KernelReplies } from './kernel-replies.js';
 import { auditLookups, loggedIds, logReported } from './lookups.js';
 import { collectMetrics } from './metrics-collector.js';
@@ -96,7 +97,9 @@ export class Agent {
   private readonly ids: IdsDriver | undefined;
   private readonly alerting: Alerting;
   private readonly quarantines: Quarantines;
-  private readonly tap: TapPair | undefined;
+  private readonly taps: readonly TapPair[];
+  /** The IDS engine runs and answers. Of one that is not ours nobody knows better. */
+  private inspecting: boolean;
   private readonly api: ApiServer;
   private readonly metrics: Metrics;
   private readonly metricsServer: MetricsServer | undefined;
@@ -114,6 +117,7 @@ export class Agent {
   constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
     const { native, clock, log } = environment;
     const failOpen = config.failurePolicy === 'open';
+    this.inspecting = config.ids.enabled && config.ids.engine === 'external';
     this.nft = new native.NftSocket();
     this.links = new native.LinkSocket();
     this.ovs = config.datapath === 'ovs' ? this.buildOvs() : undefined;
@@ -165,7 +169,7 @@ export class Agent {
     this.datapath = new Datapath({
       desired: new DesiredState(this.sources), policies: this.policies, ruleNumbers: this.ruleNumbers, held: this.held, hostAddresses: () => this.hostAddresses.current,
       numbers: this.numbers, enforcement, names: this.names, links: this.links, clock, log: log.child('datapath'),
-      failOpen, quarantine: (filter, alone) => this.quarantines.tables(filter, alone), onDue: () => this.loop.markDirty('due'),
+      failOpen, inspection: inspectionPorts(config), quarantine: (filter, alone) => this.quarantines.tables(filter, alone), onDue: () => this.loop.markDirty('due'),
     });
     this.loop = new ReconcileLoop({
       clock, log: log.child('reconcile'), settleMs: SETTLE_MS, idleMs: IDLE_MS,
@@ -186,9 +190,10 @@ export class Agent {
     const index = new PolicyIndex(() => this.datapath.realized?.compilation);
     this.alerting = this.buildAlerting(index);
     this.ids = config.ids.enabled ? this.buildIds() : undefined;
-    this.tap = config.ids.enabled
-      ? new TapPair({ links: this.links, tap: config.ids.tap, sensor: config.ids.sensor, log: log.child('tap'), writeSysctl: (path, value) => writeFile(path, value) })
-      : undefined;
+    this.taps = idsDevices(config).map(({ datapath, engine: sensor, inPath }) => new TapPair({
+      links: this.links, tap: datapath, sensor, log: log.child('tap'), writeSysctl: (path, value) => writeFile(path, value),
+      ...(inPath ? { finishFrames: (name: string) => native.finishFrames(name) } : {}),
+    }));
 
     const status = new StatusReporter({
       node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, enforcement, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids: this.ids, alerting: this.alerting, quarantines: this.quarantines, clock,
@@ -206,6 +211,7 @@ export class Agent {
         sources: this.sources, own: objects, datapath: this.datapath, policies: this.policies, engine, ruleNumbers: this.ruleNumbers, numbers: this.numbers,
         hostAddresses: () => this.hostAddresses.current, flows, flowTable: this.flowTable, failOpen, quarantine: (filter, alone) => this.quarantines.tables(filter, alone),
       }),
+      captures: { open: (options) => new native.PacketCapture(options), clock },
       setLogLevel: environment.setLogLevel,
       cleanup: () => this.cleanup(),
       version: { version: environment.version, node: config.node, kernel: release() },
@@ -231,7 +237,7 @@ export class Agent {
     await this.accounting();
     await this.audit.start();
     this.nflog.start((packets) => this.audit.onPackets(packets));
-    await this.tap?.ensure();
+    for (const tap of this.taps) await tap.ensure();
     this.ovs?.start(signal);
     await Promise.all(this.sources.map(({ source }) => source.start(signal)));
     for (const { name, source } of this.sources) source.onChange(() => this.loop.markDirty(`source ${name}`));
@@ -314,7 +320,7 @@ export class Agent {
 
   private async sensorChanged(): Promise<void> {
     try {
-      await this.tap?.ensure();
+      for (const tap of this.taps) await tap.ensure();
       await this.alerting.interfacesChanged();
     } catch (error) {
       this.environment.log.warn('tap.failed', { error: describeError(error) });
@@ -337,7 +343,7 @@ export class Agent {
 
   private async cleanup(): Promise<string[]> {
     const removed = await this.datapath.cleanup();
-    if ((await this.tap?.remove()) === true) removed.push(`interfaces ${this.config.ids.tap} and ${this.config.ids.sensor}`);
+    for (const [index, { datapath, engine }] of idsDevices(this.config).entries()) if ((await this.taps[index]?.remove()) === true) removed.push(`interfaces ${datapath} and ${engine}`);
     this.environment.log.warn('agent.cleanup', { removed });
     // What was removed must not come back: the agent ends after the answer is out.
     this.drift.stop();
@@ -352,7 +358,7 @@ export class Agent {
     const { config, environment: { native, clock, log } } = this;
     return wireOvs({
       config, native, links: this.links, netdev: new NetdevDriver({ socket: this.nft, log: log.child('netdev') }), clock, log: log.child('ovs'),
-      onDue: (reason) => this.loop.markDirty(reason), onLogged: (packet) => logReported(this.audit, this.datapath, packet),
+      onDue: (reason) => this.loop.markDirty(reason), inspecting: () => this.inspecting, onLogged: (packet) => logReported(this.audit, this.datapath, packet),
       onRepaired: () => this.metrics.driftRepairs.inc({}),
       discovery: () => this.ports?.problems ?? [],
     });
@@ -374,7 +380,7 @@ export class Agent {
       driver: new NftablesDriver({ socket: this.nft, log: log.child('nftables'), logGroup: config.nflogGroup }),
       netdev: new NetdevDriver({ socket: this.nft, log: log.child('netdev') }),
       flows: this.flowTable, clock, log: log.child('datapath'), logGroup: config.nflogGroup,
-      sensor: config.ids.enabled ? config.ids.sensor : '', onDue: () => this.loop.markDirty('sweep'),
+      sensor: config.ids.enabled ? config.ids.sensor : '', inspecting: () => this.inspecting, onDue: () => this.loop.markDirty('sweep'),
     });
   }
 
@@ -390,7 +396,8 @@ export class Agent {
   private buildIds(): IdsDriver {
     const { config, environment } = this;
     return new IdsDriver({
-      engine: config.ids.engine, program: config.ids.program, sensor: config.ids.sensor, signatures: config.ids.signatures,
+      engine: config.ids.engine, program: config.ids.program, sensor: config.ids.sensor,
+      ...(config.ids.mode === 'ips' ? { inline: { sensor: config.ids.inlineSensor, peer: config.ids.returnSensor } } : {}), signatures: config.ids.signatures,
       extraRuleFiles: [join(environment.installDir, 'deploy/signatures/dfw-test.rules')],
       stateDirectory: join(config.stateDir, 'ids'), eveFile: config.ids.eveFile === '' ? join(config.stateDir, 'ids', 'eve.json') : config.ids.eveFile,
       signatureStore: join(config.stateDir, 'signatures'), allowedFailures: config.ids.allowFailedSignatures,
@@ -398,6 +405,10 @@ export class Agent {
       homeNetworks: config.ids.homeNetworks, alertWindowMs: config.ids.alertWindow * 1000, ...(config.ids.commandSocket === '' ? {} : { externalCommandSocket: config.ids.commandSocket }),
     }, {
       runner: new ChildProcessRunner(environment.searchPath), processes: new ProcProcessTable(environment.sendSignal), clock: environment.clock, log: environment.log.child('ids'),
+      onInspecting: (inspecting) => {
+        this.inspecting = inspecting;
+        this.loop.markDirty('ids engine');
+      },
       contexts: this.alerting.contexts, onAlert: (alert, kind) => this.alerting.onAlert(alert, kind),
       onCounted: (severity, action, count) => this.alerting.onCounted(severity, action, count),
     });
@@ -416,7 +427,8 @@ export class Agent {
 
   private buildAlerting(index: PolicyIndex): Alerting {
     const { config, environment: { native, clock, log, version } } = this;
-    const { sensor, pcap, sinks, response, enabled } = config.ids;
+    const { sensor, inlineSensor, mode, pcap, sinks, response, enabled } = config.ids;
+    const sensors = mode === 'ips' ? [sensor, inlineSensor] : [sensor];
     return new Alerting({
       contexts: new TrackedAlerts({
         world: () => this.datapath.realized?.world, labels: () => this.datapath.labels, policyOf: (table, ruleId) => index.references.get(policyKey(table, ruleId)),
@@ -432,10 +444,10 @@ export class Agent {
         })), this.quarantines, log.child('response'),
       ),
       packets: enabled && pcap.enabled
-        ? new AlertPackets({ ring: new native.PacketRing({ bytes: pcap.bytes }), sensor, application: `dfw-agent ${version}`, log: log.child('pcap') })
+        ? new AlertPackets({ sensors: sensors.map((name) => ({ interface: name, ring: new native.PacketRing({ bytes: pcap.bytes }) })), application: `dfw-agent ${version}`, log: log.child('pcap') })
         : undefined,
       metrics: this.metrics,
-      sensorIndex: async () => (await this.links.list()).find(({ name }) => name === sensor)?.index ?? 0,
+      interfaces: async () => new Map((await this.links.list()).map(({ name, index }): [string, number] => [name, index])),
     });
   }
 

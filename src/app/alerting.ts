@@ -17,8 +17,8 @@ export interface AlertingParts {
   /** undefined: packets are not kept. */
   readonly packets: AlertPackets | undefined;
   readonly metrics: Metrics;
-  /** Index of the sensor interface, 0 = it is not there. */
-  readonly sensorIndex: () => Promise<number>;
+  /** Interfaces of this host: name → index. */
+  readonly interfaces: () => Promise<ReadonlyMap<string, number>>;
 }
 
 export class Alerting {
@@ -44,8 +44,8 @@ export class Alerting {
 
   /** The sensor may have come, gone, or been made anew. */
   async interfacesChanged(): Promise<void> {
-    const { packets, sensorIndex } = this.parts;
-    packets?.sensorIs(await sensorIndex());
+    const { packets, interfaces } = this.parts;
+    if (packets !== undefined) packets.interfacesAre(await interfaces());
   }
 
   onAlert(alert: AlertView, kind: AlertKind): void {

@@ -95,11 +95,15 @@ function acrossKeys(config: Config): Omit<ConfigProblem, 'origin'>[] {
     problems.push({ path: 'ovs.nextTable', reason: `is one of the agent's own tables, ${firstTable} to ${firstTable + TABLES - 1}` });
   }
   if (config.dns.nflogGroup === config.nflogGroup) problems.push({ path: 'dns.nflogGroup', reason: 'must not be the group nflogGroup names' });
-  if (config.ids.mode === 'ips') problems.push({ path: 'ids.mode', reason: 'ips is not in this version; it inspects copies (ids)' });
+  if (config.ids.mode === 'ips' && config.datapath !== 'ovs') problems.push({ path: 'ids.mode', reason: 'ips needs datapath ovs in this version; nftables hands out copies (ids)' });
   problems.push(...alertProblems(config));
   if (config.ids.bundle !== '' && config.ids.engine === 'external') problems.push({ path: 'ids.bundle', reason: 'needs ids.engine suricata: an external engine has signatures of its own' });
   if (config.ids.bundle === '' && config.ids.bundleChecksum !== '') problems.push({ path: 'ids.bundleChecksum', reason: 'is the checksum of nothing without ids.bundle' });
-  if (config.ids.tap === config.ids.sensor) problems.push({ path: 'ids.sensor', reason: 'must not be the device ids.tap names' });
+  const devices = ['tap', 'sensor', 'inlineTap', 'inlineSensor', 'returnTap', 'returnSensor'] as const;
+  for (const [index, key] of devices.entries()) {
+    const twin = devices.slice(0, index).find((other) => config.ids[other] === config.ids[key]);
+    if (twin !== undefined) problems.push({ path: `ids.${key}`, reason: `must not be the device ids.${twin} names` });
+  }
   return problems;
 }
 

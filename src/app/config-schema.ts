@@ -66,6 +66,10 @@ export interface Config {
     /** Executable of the managed engine: a path, or a name looked up in PATH. */
     readonly program: string;
     readonly mode: 'ids' | 'ips';
+    readonly inlineTap: string;
+    readonly inlineSensor: string;
+    readonly returnTap: string;
+    readonly returnSensor: string;
     readonly signatures: string;
     /** Absolute path or URL; '' for none. */
     readonly bundle: string;
@@ -261,7 +265,11 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
     sensor: text('interface-name', 'Its other end, which the engine reads.', 'suricata-tap0'),
     engine: oneOf(['suricata', 'external'], 'suricata', 'suricata: the agent runs it. external: something else does (dfw-suricata.service), and the agent reads its eve.json.'),
     program: text('program', 'Executable of the managed engine.', 'suricata'),
-    mode: oneOf(['ids', 'ips'], 'ids', 'Inspect copies, or stand in the path.'),
+    mode: oneOf(['ids', 'ips'], 'ids', 'ids: the engine gets copies. ips: it can also stand in the path, for IDPSPolicy objects of mode prevent (docs/ids.md).'),
+    inlineTap: text('interface-name', 'Device by which traffic leaves for the engine in its path (mode ips).', 'dfw-ips0'),
+    inlineSensor: text('interface-name', 'Its other end, which the engine reads.', 'suricata-ips0'),
+    returnTap: text('interface-name', 'Device by which traffic comes back from the engine (mode ips).', 'dfw-ips1'),
+    returnSensor: text('interface-name', 'Its other end, to which the engine sends.', 'suricata-ips1'),
     signatures: text('absolute-path', 'Directory of *.rules files of the engine.', '/etc/dfw-agent/signatures'),
     bundle: text('bundle', 'A tar.gz or zip archive with *.rules files, besides the directory: absolute path, or http(s) URL; empty: none (docs/ids.md).', ''),
     bundleChecksum: text('bundle-checksum', 'sha256 of the bundle: 64 hexadecimal digits, or path or URL of a file that holds them (as sha256sum writes it); empty: not checked.', ''),
@@ -277,7 +285,7 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
     sinks: SINKS,
     pcap: object({
       enabled: { type: 'boolean', default: false, description: 'Keep the newest packets of the sensor in memory, for `agentctl getalerts --pcap`.' },
-      bytes: integer(1048576, 4294967296, 33554432, 'Memory for them.'),
+      bytes: integer(1048576, 4294967296, 33554432, 'Memory for them; in mode ips as much again for what passes the engine.'),
     }),
     response: RESPONSE,
     quarantine: object({ allow: ALLOW }),

@@ -2,6 +2,7 @@
 import { Compiler, type QuarantineTables } from '../compile/compiler.js';
 import type { LabelInfo } from '../compile/compiled.js';
 import type { PolicyEngine } from '../compile/policy/policy-engine.js';
+import type { InspectionPorts } from '../compile/inspection.js';
 import { WorldState, type Problem } from '../compile/world.js';
 import type { Target, TargetFilter } from '../compile/target.js';
 import type { Link, LinkSocket } from '../native/binding.js';
@@ -30,6 +31,8 @@ export interface DatapathOptions {
   readonly log: Logger;
   readonly failOpen: boolean;
   readonly quarantine: QuarantineTables;
+  /** Where the engine of this host is; undefined: it has none. */
+  readonly inspection: InspectionPorts | undefined;
   /** Called when another apply is due. */
   readonly onDue: () => void;
 }
@@ -45,7 +48,7 @@ export class Datapath {
   private knownLinks: ReadonlyMap<string, Link> = new Map();
 
   constructor(private readonly options: DatapathOptions) {
-    this.world = new WorldState(options.numbers);
+    this.world = new WorldState(options.numbers, options.inspection);
   }
 
   get realized(): Realized | undefined {

@@ -11,19 +11,24 @@ import type { Link } from '../native/binding.js';
 export interface ResolvedMirror {
   readonly control: TrafficControlObject;
   readonly filters: readonly Filter[];
-  /** Why copies do not flow; undefined when they do. */
+  /** Why copies do not flow, or traffic is not redirected: undefined when it does. */
   readonly pending: string | undefined;
+  /** What is pending holds the traffic up: nothing passes uninspected. */
+  readonly blocked: boolean;
   readonly device: Link | undefined;
 }
 
-/** `pending`: why copies cannot flow on this datapath; undefined when they can. */
+/** `pending`: why copies cannot flow on this datapath; undefined when they can. `inspecting`: the engine is there; copies are made in any case. */
 export function resolveMirrors(
-  world: World, links: ReadonlyMap<string, Link>, pending: (control: TrafficControlObject, device: Link | undefined) => string | undefined,
+  world: World, links: ReadonlyMap<string, Link>, inspecting: boolean, pending: (control: TrafficControlObject, device: Link | undefined) => string | undefined,
 ): ResolvedMirror[] {
   return world.trafficControls.map((control) => {
     const filters = world.filters.filter((filter) => selects(control, filter, world));
     const device = links.get(control.target.name);
-    return { control, filters, device, pending: pending(control, device) };
+    const inPath = control.inspection?.mode === 'prevent';
+    const why = pending(control, device) ?? (inPath && !inspecting ? 'the engine does not inspect now' : undefined);
+    const blocked = inPath && why !== undefined && control.inspection.onFailure === 'block';
+    return { control, filters, device, pending: why === undefined || !inPath ? why : `${why}; traffic ${blocked ? 'is dropped' : 'passes uninspected'}`, blocked };
   });
 }
 
@@ -31,9 +36,11 @@ export function sidesOf(control: TrafficControlObject): readonly ('in' | 'out')[
   return control.direction === 'Both' ? ['in', 'out'] : control.direction === 'Ingress' ? ['in'] : ['out'];
 }
 
-function selects(control: TrafficControlObject, filter: Filter, world: World): boolean {
-  if (filter.workload.kind !== 'Pod') return false;
-  const { podSelector, namespaceSelector } = control.appliedTo;
+function selects({ appliedTo }: TrafficControlObject, filter: Filter, world: World): boolean {
+  const { podSelector, namespaceSelector, vmSelector, nodeSelector } = appliedTo;
+  const { kind } = filter.workload;
+  if (kind === 'VirtualMachine') return vmSelector !== undefined && selectorMatches(vmSelector, filter.labels);
+  if (kind === 'Node') return nodeSelector !== undefined && selectorMatches(nodeSelector, filter.labels);
   // Nothing selected is nothing, as in Antrea; an empty selector is everything.
   if (podSelector === undefined && namespaceSelector === undefined) return false;
   const namespace = filter.workload.namespace ?? 'default';
@@ -58,8 +65,9 @@ export function netdevFilters(
       if (device === undefined || mirror.pending !== undefined || device.index === link.index || !mirror.filters.includes(filter)) return [];
       return [{ name: control.metadata.name, deviceIndex: device.index, sides: sidesOf(control) }];
     });
+    const blocked = new Set(mirrors.flatMap((mirror) => (mirror.blocked && mirror.filters.includes(filter) ? sidesOf(mirror.control) : [])));
     return [{
-      number: filter.number, interface: filter.interface, interfaceIndex: link.index,
+      number: filter.number, interface: filter.interface, interfaceIndex: link.index, blocked: [...blocked].sort(compareText),
       mirrors: targets.sort((a, b) => compareText(a.name, b.name)), layer2: layer2Bindings(tables(filter)),
     }];
   });

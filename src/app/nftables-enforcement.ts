@@ -23,6 +23,8 @@ export interface NftablesEnforcementOptions {
   readonly logGroup: number;
   /** Interface whose frames only the IDS engine reads; '' = none. */
   readonly sensor: string;
+  /** The IDS engine runs and answers. */
+  readonly inspecting: () => boolean;
   /** Called when another apply is due: after a sweep, or to try again what an interface that vanished prevented. */
   readonly onDue: () => void;
 }
@@ -161,7 +163,7 @@ export class NftablesEnforcement implements Enforcement {
 
   private async applyFrames({ world, compilation, links }: Wanted): Promise<{ changed: boolean; mirrors: readonly ResolvedMirror[]; problems: Problem[] }> {
     const { options } = this;
-    const mirrors = resolveMirrors(world, links, pendingReason);
+    const mirrors = resolveMirrors(world, links, options.inspecting(), pendingReason);
     const tables = (filter: Filter): readonly EffectiveTable[] => compilation.sources.get(compilation.filterTables.get(filter.name) ?? '') ?? [];
     const filters = netdevFilters(world, tables, mirrors, links);
     const sensor = links.get(options.sensor);
@@ -187,6 +189,7 @@ export class NftablesEnforcement implements Enforcement {
 }
 
 function pendingReason(control: TrafficControlObject, device: Link | undefined): string | undefined {
+  if (control.inspection?.mode === 'prevent') return 'the nftables datapath hands out copies only';
   if (control.action !== 'Mirror') return `action ${control.action} is not supported by the nftables datapath`;
   const { type, name } = control.target;
   if (type !== 'device' && type !== 'internal') return `a tunnel (${type}) is not supported by the nftables datapath`;

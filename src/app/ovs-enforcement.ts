@@ -9,7 +9,7 @@ import type { OwnPort, OwnPorts } from '../drivers/ovs/own-ports.js';
 import type { OvsDriver } from '../drivers/ovs/driver.js';
 import type { RestoreWait } from '../drivers/ovs/restore-wait.js';
 import type { BridgeConnection } from '../drivers/ovs/session.js';
-import type { FrameFilter, OvsTarget } from '../drivers/ovs/target.js';
+import { NOWHERE, type FrameFilter, type OvsTarget } from '../drivers/ovs/target.js';
 import type { Filter } from '../model/filter.js';
 import type { TrafficControlObject } from '../model/objects.js';
 import { NO_TRAFFIC, sumTraffic, type Enforced, type Enforcement, type TrafficCounter, type Wanted } from './enforcement.js';
@@ -25,8 +25,10 @@ export interface OvsEnforcementOptions {
   readonly restoreWait: Pick<RestoreWait, 'complete'>;
   /** Of the bridge; undefined while it is not known. */
   readonly datapathType: () => string | undefined;
-  /** The device that leads to the IDS engine; '' = none. */
-  readonly tap: string;
+  /** Devices that lead to the IDS engine and back: ports of the bridge. */
+  readonly taps: readonly string[];
+  /** The IDS engine runs and answers. */
+  readonly inspecting: () => boolean;
   /** Others forward on the bridge. */
   readonly beside: boolean;
   readonly bringUp: (interfaceName: string) => Promise<void>;
@@ -65,15 +67,15 @@ export class OvsEnforcement implements Enforcement {
     const kept = await this.options.hostStack.keep(
       world.filters.flatMap((filter) => (bridge.has(filter.interface) ? (links.get(filter.interface) ?? []) : [])), this.options.datapathType(),
     );
-    this.mirrors = resolveMirrors(world, links, (control) => this.pending(control));
+    this.mirrors = resolveMirrors(world, links, this.options.inspecting(), (control) => this.pending(control));
     const active = this.mirrors.filter(({ pending }) => pending === undefined);
     const tables = (filter: Filter): readonly EffectiveTable[] => compilation.sources.get(compilation.filterTables.get(filter.name) ?? '') ?? [];
     const wanted: OvsTarget = {
       ...target,
       frames: new Map(world.filters.map((filter): [string, FrameFilter] => [filter.interface, {
-        mac: filter.mac, addresses: this.options.beside ? filter.addresses : [], layer2: layer2Bindings(tables(filter)), mirrors: targetsOf(active, filter), redirects: redirectsOf(active, filter),
+        mac: filter.mac, addresses: this.options.beside ? filter.addresses : [], layer2: layer2Bindings(tables(filter)), mirrors: targetsOf(active, filter), redirects: redirectsOf(this.mirrors, filter),
       }])),
-      taps: new Set([this.options.tap, ...world.trafficControls.flatMap(({ target: to, returnPort }) => [to.name, ...(returnPort === undefined ? [] : [returnPort.name])])]),
+      taps: new Set([...this.options.taps, ...world.trafficControls.flatMap(({ target: to, returnPort }) => [to.name, ...(returnPort === undefined ? [] : [returnPort.name])])]),
       returns: new Set(active.flatMap(({ control: { returnPort } }) => (returnPort === undefined ? [] : [returnPort.name]))),
     };
     const { meddled } = this;
@@ -147,9 +149,9 @@ export class OvsEnforcement implements Enforcement {
 
   /** Ports for copies and redirected traffic. What cannot be made leaves the rest as it is. */
   private async makePorts(controls: readonly TrafficControlObject[], links: ReadonlyMap<string, Link>, problems: Problem[]): Promise<boolean> {
-    const { ports, bringUp, tap } = this.options;
+    const { ports, bringUp, taps } = this.options;
     const wanted = new Map(controls.flatMap(({ target, returnPort }) => [target, ...(returnPort === undefined ? [] : [returnPort])]).map((port) => [port.name, port]));
-    if (tap !== '' && !wanted.has(tap)) wanted.set(tap, { type: 'device', name: tap, options: {} });
+    for (const tap of taps) if (!wanted.has(tap)) wanted.set(tap, { type: 'device', name: tap, options: {} });
     try {
       const changed = await ports.ensure([...wanted.values()].flatMap((port): OwnPort[] => {
         const link = links.get(port.name);
@@ -182,11 +184,13 @@ function targetsOf(active: readonly ResolvedMirror[], filter: Filter): Record<Si
   return { in: [...new Set(of('in'))], out: [...new Set(of('out'))] };
 }
 
-/** Of several, the one whose name comes first: traffic can go only one way. */
-function redirectsOf(active: readonly ResolvedMirror[], filter: Filter): Partial<Record<Side, string>> {
-  const of = (side: Side): string | undefined => active
-    .filter(({ control, filters }) => control.action === 'Redirect' && filters.includes(filter) && sidesOf(control).includes(side))
-    .sort((a, b) => compareText(a.control.metadata.name, b.control.metadata.name))[0]?.control.target.name;
+/** Of several, the one whose name comes first: traffic can go only one way. What is blocked goes before all. */
+function redirectsOf(mirrors: readonly ResolvedMirror[], filter: Filter): FrameFilter['redirects'] {
+  const of = (side: Side): string | undefined => {
+    const mine = mirrors.filter(({ control, filters }) => control.action === 'Redirect' && filters.includes(filter) && sidesOf(control).includes(side));
+    if (mine.some(({ blocked }) => blocked)) return NOWHERE;
+    return mine.filter(({ pending }) => pending === undefined).sort((a, b) => compareText(a.control.metadata.name, b.control.metadata.name))[0]?.control.target.name;
+  };
   const [inward, outward] = [of('in'), of('out')];
   return { ...(inward === undefined ? {} : { in: inward }), ...(outward === undefined ? {} : { out: outward }) };
 }

@@ -24,6 +24,7 @@ import type { WorkloadPort } from '../discovery/port-attachments.js';
 import { BridgeFlowTable } from './bridge-flow-table.js';
 import type { Config } from './config.js';
 import { OvsEnforcement } from './ovs-enforcement.js';
+import { idsDevices } from './ids-devices.js';
 import { HostStack } from './host-stack.js';
 import { ovsState } from './ovs-state.js';
 import type { ReplyReader, ReplyWatch } from './reply-watch.js';
@@ -53,6 +54,8 @@ export interface OvsWiring {
   readonly onDue: (reason: string) => void;
   /** What discovery has to say that is not as it should be. */
   readonly discovery: () => readonly string[];
+  /** The IDS engine runs and answers. */
+  readonly inspecting: () => boolean;
   readonly onLogged: (packet: LoggedPacket) => void;
   /** What somebody else had done to our flows is put right. */
   readonly onRepaired: () => void;
@@ -65,7 +68,7 @@ const ROUND_MS = 60_000;
 /** Where the switch's sockets are when the database is not on this host's file system. */
 const RUN_DIRECTORY = '/run/openvswitch';
 
-export function wireOvs({ config, native, links, netdev, clock, log, onDue, onLogged, onRepaired, discovery }: OvsWiring): OvsParts {
+export function wireOvs({ config, native, links, netdev, clock, log, onDue, inspecting, onLogged, onRepaired, discovery }: OvsWiring): OvsParts {
   const { bridge: bridgeName, database: endpoint } = config.ovs;
   const place: Placement = config.ovs.nextTable === 0 ? ALONE : { first: config.ovs.firstTable, next: config.ovs.nextTable };
   const bridge: BridgeConnection = new BridgeConnection({
@@ -104,9 +107,9 @@ export function wireOvs({ config, native, links, netdev, clock, log, onDue, onLo
   });
   const ports = new OwnPorts({ database, log, alone: place.next === undefined });
   const restoreWait = new RestoreWait({ database, log, ends: config.ovs.endRestoreWait });
-  const hostStack = new HostStack({ netdev, sensor: config.ids.enabled ? config.ids.sensor : '', links, logGroup: config.nflogGroup });
+  const hostStack = new HostStack({ netdev, sensors: idsDevices(config).map(({ engine }) => engine), links, logGroup: config.nflogGroup });
   const enforcement: OvsEnforcement = new OvsEnforcement({
-    driver, bridge, bridgeName, ports, hostStack, restoreWait, beside: place.next !== undefined, tap: config.ids.enabled ? config.ids.tap : '', datapathType,
+    driver, bridge, bridgeName, ports, hostStack, restoreWait, beside: place.next !== undefined, taps: idsDevices(config).map(({ datapath }) => datapath), inspecting, datapathType,
     bringUp: (name) => links.set(name, { up: true }),
     onRepaired: (flows) => {
       log.warn('drift.repaired', { bridge: bridgeName, flows });

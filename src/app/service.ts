@@ -15,7 +15,7 @@ import type {
 } from '../model/views.js';
 import type { ReconcileLoop } from '../reconcile/loop.js';
 import type { Alerting } from './alerting.js';
-import { capture } from './capture.js';
+import { capture, type CaptureEffects } from './capture.js';
 import type { Datapath } from './datapath.js';
 import type { Enforcement } from './enforcement.js';
 import { mergeSources, type NamedSource } from './desired.js';
@@ -46,6 +46,7 @@ export interface AgentServiceOptions {
   readonly names: NameLearning;
   readonly status: StatusReporter;
   readonly failOpen: boolean;
+  readonly captures: CaptureEffects;
   readonly setLogLevel: (level: string) => string;
   readonly cleanup: () => Promise<string[]>;
   readonly version: { readonly version: string; readonly node: string; readonly kernel: string };
@@ -261,7 +262,7 @@ export class AgentService implements AgentApi {
     if (!this.options.datapath.links.has(filter.interface)) {
       throw new AgentError('E_NOT_FOUND', `interface ${filter.interface} of ${filter.name} does not exist now`, { object: filter.name, retryable: true });
     }
-    return capture({ interface: filter.interface, ...rest }, signal);
+    return capture({ interface: filter.interface, ...rest }, this.options.captures, signal);
   }
 
   async status(): Promise<StatusView> {

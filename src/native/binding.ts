@@ -285,6 +285,30 @@ export interface PacketRingQuery {
   readonly limitBytes: number;
 }
 
+// ---- captures --------------------------------------------------------------------------------------------------
+export interface PacketCaptureOptions {
+  readonly interface: string;
+  /** Bytes kept of each packet, 1..262144. */
+  readonly snaplen: number;
+  /** pcap-filter(7), at most 4096 bytes; absent or "" = every packet. */
+  readonly filter?: string;
+}
+/** Packets of one interface as records of a pcap file (pcap-savefile(5), host byte order), not promiscuous. Its constructor throws EINVAL. */
+export interface PacketCapture {
+  /**
+   * Opens on a worker thread; resolves with the LINKTYPE_* of the packets. `listener` gets whole records back to back, and their number.
+   * Rejects with a NativeError: `syscall` pcap_compile = the expression is wrong; ENODEV, ENETDOWN, EPERM by pcap_activate; ECANCELED
+   * after stop(); EALREADY when started.
+   */
+  start(listener: (records: Uint8Array, packets: number) => void): Promise<number>;
+  /** The listener is not called any more. Idempotent; closing goes on in the background. start() may follow. */
+  stop(): void;
+  /** False when the interface has gone since start(), also if another one has its name now; and when not started. */
+  attached(): boolean;
+  /** Packets that the kernel (its ring was full) or the addon (no memory) left out since start(). */
+  lost(): number;
+}
+
 // ---- links, taps, sockets --------------------------------------------------------------------------------------
 export interface Link {
   readonly index: number;
@@ -328,6 +352,7 @@ export interface NativeBinding {
   PacketSender: new () => PacketSender;
   /** `bytes`: 1 MiB to 4 GiB, taken as they are needed. */
   PacketRing: new (options: { bytes: number }) => PacketRing;
+  PacketCapture: new (options: PacketCaptureOptions) => PacketCapture;
   LinkSocket: new () => LinkSocket;
   /** As FlowTable.stream, of flows that the caller has. The arrays must not be changed until it settles. */
   streamFlows(flows: PackedFlows, query: FlowQuery, format: FlowFormat, onChunk: (chunk: Uint8Array) => Promise<void> | void): Promise<number>;
@@ -336,6 +361,11 @@ export interface NativeBinding {
   closeTap(fd: number): void;
   /** SO_PEERCRED of a connected Unix socket. */
   peerCredentials(fd: number): PeerCredentials;
+  /**
+   * From now on the kernel completes checksums and segments before it hands frames to this device (ethtool: tx off), for readers of raw frames that
+   * send them on. Throws NativeError: ENODEV when there is no such device, EOPNOTSUPP when it cannot.
+   */
+  finishFrames(interfaceName: string): void;
   /** One datagram to a unix socket (path or @abstract), without waiting: $NOTIFY_SOCKET, /dev/log. Throws NativeError, EAGAIN when its queue is full. */
   sdNotify(socketPath: string, state: string): void;
 }

@@ -13,6 +13,7 @@ const EXPORTS: readonly (keyof NativeBinding)[] = [
   'NflogReader',
   'PacketSender',
   'PacketRing',
+  'PacketCapture',
   'LinkSocket',
   'openTap',
   'closeTap',

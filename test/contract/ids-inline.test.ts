@@ -56,7 +56,7 @@ beforeAll(async () => {
   const inner = new ChildProcessRunner(process.env['PATH'] ?? '');
   driver = new IdsDriver(
     {
-      engine: 'suricata', sensor: 'left', inlinePeer: 'right', signatures: path.join(directory, 'signatures'), extraRuleFiles: [rules],
+      engine: 'suricata', inline: { sensor: 'left', peer: 'right' }, signatures: path.join(directory, 'signatures'), extraRuleFiles: [rules],
       stateDirectory: path.join(directory, 'state'), eveFile: path.join(directory, 'log/eve.json'), homeNetworks: [],
     },
     {

@@ -2,13 +2,13 @@
 import { AgentError, describeError } from '../../model/errors.js';
 import { hasPorts, protocolFromText } from '../../model/protocols.js';
 import type { AlertView } from '../../model/views.js';
-import { PACKET_RECORD_BYTES, type PacketRing, type PacketRingStats } from '../../native/binding.js';
+import { PACKET_RECORD_BYTES, type PacketRing, type PacketRingQuery, type PacketRingStats } from '../../native/binding.js';
 import type { Logger } from '../../platform/logger.js';
 import { pcapngHeader, pcapngPacket, type CapturedPacket } from './pcapng.js';
 
 export interface AlertPacketsOptions {
-  readonly ring: PacketRing;
-  readonly sensor: string;
+  /** One a sensor: an engine may get copies by one interface and stand in the path behind another. */
+  readonly sensors: readonly { readonly interface: string; readonly ring: PacketRing }[];
   /** As pcapng names the program. */
   readonly application: string;
   readonly log: Logger;
@@ -21,39 +21,55 @@ const LARGEST_ANSWER = 64 * 1024 * 1024;
 const CHUNK = 256;
 
 export class AlertPackets {
-  #bound = 0;
-  #reason = 'the sensor interface is not there';
+  readonly #sensors: readonly Sensor[];
 
-  constructor(private readonly options: AlertPacketsOptions) {}
+  constructor(private readonly options: AlertPacketsOptions) {
+    this.#sensors = options.sensors.map((each) => ({ ...each, bound: 0, reason: `interface ${each.interface} is not there` }));
+  }
 
-  /** The sensor's index now, 0 = it is not there. To be called whenever interfaces change; the same index twice does nothing. */
-  sensorIs(index: number): void {
-    if (index === 0) {
-      if (this.#bound !== 0) this.#reason = 'the sensor interface is not there';
-      return;
-    }
-    if (index === this.#bound && this.#reason === '') return;
-    try {
-      if (this.#bound === 0) this.options.ring.start(index);
-      else this.options.ring.bind(index);
-      this.#bound = index;
-      this.#reason = '';
-    } catch (error) {
-      const reason = describeError(error);
-      if (reason !== this.#reason) this.options.log.warn('ids.pcap.failed', { sensor: this.options.sensor, reason });
-      this.#reason = reason;
-    }
+  /** To be called whenever interfaces change, with their indexes by name; the same again does nothing. */
+  interfacesAre(indexes: ReadonlyMap<string, number>): void {
+    for (const sensor of this.#sensors) this.#follow(sensor, indexes.get(sensor.interface));
   }
 
   stop(): void {
-    this.options.ring.stop();
-    this.#bound = 0;
-    this.#reason = 'stopped';
+    for (const sensor of this.#sensors) {
+      sensor.ring.stop();
+      sensor.bound = 0;
+      sensor.reason = 'stopped';
+    }
   }
 
-  /** `reason`: why nothing is seen; "" when all is well. */
+  /** Of all sensors together; `oldestMs`: of the one that reaches back the least. `reason`: why something is not seen; "" when all is well. */
   status(): PacketRingStats & { readonly reason: string } {
-    return { ...this.options.ring.stats(), reason: this.#reason };
+    const all = this.#sensors.map(({ ring }) => ring.stats());
+    const sum = (key: Exclude<keyof PacketRingStats, 'oldestMs'>): number => all.reduce((total, stats) => total + stats[key], 0);
+    return {
+      packets: sum('packets'), dropped: sum('dropped'), kept: sum('kept'), usedBytes: sum('usedBytes'), capacityBytes: sum('capacityBytes'),
+      oldestMs: Math.max(0, ...all.map(({ oldestMs }) => oldestMs)), reason: this.#reason,
+    };
+  }
+
+  get #reason(): string {
+    return this.#sensors.find(({ reason }) => reason !== '')?.reason ?? '';
+  }
+
+  #follow(sensor: Sensor, index: number | undefined): void {
+    if (index === undefined) {
+      if (sensor.bound !== 0) sensor.reason = `interface ${sensor.interface} is not there`;
+      return;
+    }
+    if (index === sensor.bound && sensor.reason === '') return;
+    try {
+      if (sensor.bound === 0) sensor.ring.start(index);
+      else sensor.ring.bind(index);
+      sensor.bound = index;
+      sensor.reason = '';
+    } catch (error) {
+      const reason = describeError(error);
+      if (reason !== sensor.reason) this.options.log.warn('ids.pcap.failed', { sensor: sensor.interface, reason });
+      sensor.reason = reason;
+    }
   }
 
   /**
@@ -61,20 +77,24 @@ export class AlertPackets {
    * @throws AgentError E_NOT_FOUND when the ring has none of them any more, or never had: it says which.
    */
   async *file(alert: AlertView): AsyncGenerator<Uint8Array> {
-    const { ring, sensor, application } = this.options;
     const alertMs = Date.parse(alert.timestamp);
     const lastMs = Date.parse(alert.last ?? alert.timestamp);
     const protocol = protocolFromText(alert.protocol);
     if (protocol === undefined || protocol === 'any') throw new AgentError('E_NOT_FOUND', `packets of protocol ${alert.protocol} cannot be told apart`, { object: alert.id });
-    const { records, complete, oldestMs } = await ring.find({
+    const query: PacketRingQuery = {
       family: alert.source.address.includes(':') ? 6 : 4, protocol, hasPorts: hasPorts(protocol), a: alert.source, b: alert.destination,
       fromMs: Math.max(0, Math.floor(alertMs - AROUND_MS)), toMs: Math.ceil(lastMs + AROUND_MS), limitBytes: LARGEST_ANSWER,
-    });
-    const packets = [...packetsOf(records)];
-    if (packets.length === 0) throw this.#nothing(alert, alertMs, oldestMs);
+    };
+    const started = this.#sensors.filter(({ bound }) => bound !== 0);
+    const found = await Promise.all(started.map(({ ring }) => ring.find(query)));
+    const complete = found.every((each) => each.complete);
+    const packets = found.flatMap(({ records }) => [...packetsOf(records)]);
+    if (packets.length === 0) throw this.#nothing(alert, alertMs, Math.max(0, ...found.map(({ oldestMs }) => oldestMs)));
+    // Each ring is in order by itself.
+    if (started.length > 1) packets.sort((a, b) => (a.timeNs < b.timeNs ? -1 : a.timeNs > b.timeNs ? 1 : 0));
     const name = `alert ${alert.id}: ${alert.signatureId} ${alert.signature} (severity ${alert.severity}, ${alert.action})`;
     const more = `${alert.workload === undefined ? '' : `; workload ${[alert.workload.kind, alert.workload.namespace, alert.workload.name].filter((part) => part !== undefined).join('/')}`}${complete ? '' : '; cut: more packets were there'}`;
-    yield pcapngHeader({ interface: sensor, comment: `${name} at ${alert.timestamp}${more}`, application });
+    yield pcapngHeader({ interface: started.map((each) => each.interface).join(', '), comment: `${name} at ${alert.timestamp}${more}`, application: this.options.application });
     const closest = closestTo(packets, BigInt(Math.round(alertMs)) * 1_000_000n);
     for (let at = 0; at < packets.length; at += CHUNK) {
       const chunk = packets.slice(at, at + CHUNK).map((packet) => pcapngPacket(packet === closest ? { ...packet, comment: name } : packet));
@@ -91,6 +111,15 @@ export class AlertPackets {
     }
     return new AgentError('E_NOT_FOUND', 'the sensor has no packet of this connection: it may have seen them before the agent began to keep packets', options);
   }
+}
+
+interface Sensor {
+  readonly interface: string;
+  readonly ring: PacketRing;
+  /** Index of the interface that it reads, 0 = none yet. */
+  bound: number;
+  /** Why it sees nothing; "" when it does. */
+  reason: string;
 }
 
 function* packetsOf(records: Uint8Array): Generator<CapturedPacket> {

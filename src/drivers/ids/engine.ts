@@ -9,9 +9,11 @@ import { EngineLog } from './engine-log.js';
 import type { ProcessExit, ProcessRunner, RunningProcess } from './process-runner.js';
 import { endProcess, type ProcessTable } from './process-table.js';
 import { renderSuricataConfig, type SuricataSettings } from './suricata-config.js';
+import { watchEngine } from './engine-watch.js';
 import { sleep } from './sleep.js';
 
-export type EngineState = 'stopped' | 'starting' | 'running' | 'backoff' | 'failed';
+/** hanging: it runs and does not answer. */
+export type EngineState = 'stopped' | 'starting' | 'running' | 'hanging' | 'backoff' | 'failed';
 export interface RuleCounts { readonly loaded: number; readonly failed: number; readonly skipped: number }
 export interface EngineStatus {
   readonly state: EngineState;
@@ -57,6 +59,8 @@ export interface EngineDependencies {
   readonly processes: ProcessTable;
   readonly clock: Clock;
   readonly log: Logger;
+  /** It began or ceased to inspect: told at each change. */
+  readonly onInspecting?: (inspecting: boolean) => void;
 }
 
 const FIRST_BACKOFF_MS = 1_000;
@@ -89,6 +93,8 @@ export class EngineSupervisor {
   #since: number;
   #pid: number | undefined;
   #starts = 0;
+  /** Under way. */
+  #reloads = 0;
   #rules: RuleCounts | undefined;
   #stopping: AbortController | undefined;
   #loop: Promise<void> = Promise.resolve();
@@ -137,6 +143,7 @@ export class EngineSupervisor {
       return { reloaded: false, detail: `suricata is not running (${this.#reason}); it is started again now and reads the signatures then` };
     }
     if (this.#state !== 'running') return { reloaded: false, detail: `suricata is ${this.#state}` };
+    this.#reloads += 1;
     try {
       // It reads which files to load, and its tables, from its configuration.
       await this.#writeConfig();
@@ -145,6 +152,8 @@ export class EngineSupervisor {
     } catch (error) {
       this.#dependencies.log.warn('ids.reload.failed', { reason: describeError(error) });
       return { reloaded: false, refused: this.#state === 'running', detail: describeError(error) };
+    } finally {
+      this.#reloads -= 1;
     }
     const { loaded, failed } = this.#rules;
     this.#dependencies.log.info('ids.reloaded', { loaded, failed });
@@ -217,9 +226,20 @@ export class EngineSupervisor {
       await this.#end(engine);
       return { state: 'backoff', reason: `suricata did not become ready within ${String(STARTUP_LIMIT_MS / 1000)} s` };
     }
-    await untilAborted(AbortSignal.any([signal, gone.signal]));
+    const watched = await this.#watch(AbortSignal.any([signal, gone.signal]));
     if (!gone.signal.aborted) await this.#end(engine);
-    return { state: 'backoff', reason: this.#describeExit(await exited) };
+    const exit = await exited;
+    return { state: 'backoff', reason: watched === 'hung' ? 'suricata did not answer and was ended' : this.#describeExit(exit) };
+  }
+
+  #watch(signal: AbortSignal): Promise<'ended' | 'hung'> {
+    const { clock } = this.#dependencies;
+    return watchEngine({
+      clock,
+      // While it compiles signatures, its command socket answers nobody; packets are inspected all the same.
+      ask: (limitMs, asking) => (this.#reloads > 0 ? Promise.resolve() : this.#command('version', limitMs, asking)),
+      onChange: (answers) => this.#enter(answers ? 'running' : 'hanging', answers ? '' : 'suricata does not answer on its command socket'),
+    }, signal);
   }
 
   async #writeConfig(): Promise<void> {
@@ -304,12 +324,14 @@ export class EngineSupervisor {
 
   #enter(state: EngineState, reason: string): void {
     if (this.#state === state && this.#reason === reason) return;
+    const inspected = this.#state === 'running';
     this.#state = state;
     this.#reason = reason;
     this.#since = this.#dependencies.clock.now();
     const keys = { state, ...(reason === '' ? {} : { reason }), ...(this.#pid === undefined ? {} : { pid: this.#pid }) };
-    if (state === 'failed' || state === 'backoff') this.#dependencies.log.warn('ids.engine.state', keys);
+    if (state === 'failed' || state === 'backoff' || state === 'hanging') this.#dependencies.log.warn('ids.engine.state', keys);
     else this.#dependencies.log.info('ids.engine.state', { ...keys, ...(state === 'running' ? { rules: this.#rules } : {}) });
+    if (inspected !== (state === 'running')) this.#dependencies.onInspecting?.(state === 'running');
   }
 }
 
@@ -345,11 +367,4 @@ async function firstReadable(directories: readonly string[], name: string): Prom
     if (readable) return path;
   }
   return undefined;
-}
-
-function untilAborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

@@ -24,10 +24,10 @@ export interface IdsOptions {
   readonly engine: 'suricata' | 'external';
   /** Executable of the managed engine; default "suricata". */
   readonly program?: string;
-  /** Interface that the managed engine reads. */
-  readonly sensor: string;
-  /** Other interface of a managed engine that stands in the path (mode ips); absent: it gets copies (mode ids). */
-  readonly inlinePeer?: string;
+  /** Interface where the managed engine gets copies; absent: it gets none. */
+  readonly sensor?: string;
+  /** Interfaces between which the managed engine stands in the path (mode ips); absent: it does not. */
+  readonly inline?: { readonly sensor: string; readonly peer: string };
   /** Directory of *.rules files; may also hold classification.config and reference.config. */
   readonly signatures: string;
   /** Further rule files, absolute: the agent's own test signature. */
@@ -66,6 +66,8 @@ export interface IdsDependencies {
   readonly clock: Clock;
   readonly log: Logger;
   readonly contexts: AlertContexts;
+  /** The managed engine began or ceased to inspect traffic: it runs and answers, or not. */
+  readonly onInspecting?: (inspecting: boolean) => void;
   /** Every alert once, enriched, and a second time as a summary where it was repeated. */
   readonly onAlert: (alert: AlertView, kind: 'alert' | 'summary') => void;
   /** All alerts, repetitions too. */
@@ -212,8 +214,8 @@ export class IdsDriver {
 
 function settingsOf(options: IdsOptions): SuricataSettings {
   return {
-    sensor: options.sensor,
-    ...(options.inlinePeer === undefined ? {} : { inlinePeer: options.inlinePeer }),
+    ...(options.sensor === undefined ? {} : { sensor: options.sensor }),
+    ...(options.inline === undefined ? {} : { inline: options.inline }),
     clusterId: FANOUT_GROUP,
     logDirectory: dirname(options.eveFile),
     eveFile: options.eveFile,

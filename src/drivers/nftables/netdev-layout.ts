@@ -23,6 +23,8 @@ export interface NetdevFilter {
   readonly interface: string;
   readonly interfaceIndex: number;
   readonly mirrors: readonly MirrorTarget[];
+  /** Sides on which nothing passes: traffic that must be inspected, and cannot be. */
+  readonly blocked: readonly Side[];
   /** In order; empty = all frames pass. */
   readonly layer2: readonly Layer2Binding[];
 }
@@ -32,6 +34,8 @@ export interface NetdevImage {
 }
 
 const MIRROR_PRIORITY = -200;
+/** Behind the copies: they are made of what is dropped, too. */
+const BLOCK_PRIORITY = -150;
 const RULES_PRIORITY = -100;
 
 export function netdevImage(filters: readonly NetdevFilter[], sensors: readonly { readonly interface: string; readonly interfaceIndex: number }[], logGroup: number): NetdevImage {
@@ -43,6 +47,10 @@ export function netdevImage(filters: readonly NetdevFilter[], sensors: readonly 
       if (mirrors.length > 0) {
         const name = `mirror_${filter.number}_${side}`;
         chains.set(name, { name, hook: hook(MIRROR_PRIORITY), rules: mirrors.map((mirror) => mirrorRule(mirror, filter)) });
+      }
+      if (filter.blocked.includes(side)) {
+        const name = `blocked_${filter.number}_${side}`;
+        chains.set(name, { name, hook: hook(BLOCK_PRIORITY), rules: [rule(`not inspected, of ${filter.interface} (${filter.interfaceIndex})`, counter, drop)] });
       }
       const rules = filter.layer2.filter(({ rule: entry }) => entry.direction === 'inout' || entry.direction === side);
       if (rules.length > 0) {

@@ -139,6 +139,8 @@ export function flowImage(target: OvsTarget, ports: BridgePorts, numbers: Readon
   const own = [...ports.values()].find(({ number }) => number === LOCAL);
   const failOpen = [...target.filters.values()].every((filter) => filter.failOpen);
   const numberOf = (name: string | undefined): number | undefined => ports.get(name ?? '')?.number;
+  // A port that is gone is nowhere, too.
+  const redirect = (name: string | undefined): number | undefined => (name === undefined ? undefined : (numberOf(name) ?? 0));
   const returns = [...target.returns].flatMap((name) => numberOf(name) ?? []);
   for (const flow of [...baseFlows(beside), ...(tracksSctp ? [] : sctpFlows()), ...knownPortFlows(bridge, failOpen), ...(beside ? controllerFlows() : [...learningFlows(bridge), ...floodFlows(bridge)]), ...reportFlows(bridge, options.controller), ...returnFlows(returns), ...localFlows(own?.mac)]) put(flow);
   for (const [name, filter] of target.filters) {
@@ -150,7 +152,7 @@ export function flowImage(target: OvsTarget, ports: BridgePorts, numbers: Readon
       number: filter.number, port: port.number, mac: frames?.mac ?? '', rules: filter.table === undefined ? 0 : (numbers.get(filter.table) ?? 0), failOpen: filter.failOpen,
       mirrors: { in: numbersOf(frames?.mirrors.in), out: numbersOf(frames?.mirrors.out) },
       addresses: frames?.addresses ?? [], beside,
-      redirects: { in: numberOf(frames?.redirects.in), out: numberOf(frames?.redirects.out) },
+      redirects: { in: redirect(frames?.redirects.in), out: redirect(frames?.redirects.out) },
     });
     for (const flow of flows) put(flow);
     for (const side of ['out', 'in'] as const) for (const flow of layer2Flows(filter.number, side, frames?.layer2 ?? [])) put(flow);

@@ -12,9 +12,12 @@ export interface FrameFilter {
   readonly layer2: readonly Layer2Binding[];
   /** Names of the ports that get copies of what the workload sends (out) and gets (in). */
   readonly mirrors: Readonly<Record<'in' | 'out', readonly string[]>>;
-  /** Names of the ports that get the traffic instead; absent: it is not redirected. */
+  /** Names of the ports that get the traffic instead, or NOWHERE; absent: it is not redirected. */
   readonly redirects: Readonly<Partial<Record<'in' | 'out', string>>>;
 }
+
+/** No port: what is redirected there is dropped. */
+export const NOWHERE = '';
 
 export interface OvsTarget extends Target {
   /** By interface, as `filters`. */

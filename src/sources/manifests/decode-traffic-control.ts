@@ -1,9 +1,9 @@
 /** TrafficControl manifests → objects. */
 import { v4FromText, v6FromText } from '../../model/address.js';
-import type { TrafficControlObject, TrafficTarget } from '../../model/objects.js';
+import type { TrafficAppliedTo, TrafficControlObject, TrafficTarget } from '../../model/objects.js';
 import { hash32 } from '../../model/text-hash.js';
 import { quote } from '../../model/quote.js';
-import type { TargetPortManifest, TrafficControlManifest } from './antrea-manifests.js';
+import type { TargetPortManifest, TrafficAppliedToManifest, TrafficControlManifest } from './antrea-manifests.js';
 import { interfaceProblem } from '../../model/names.js';
 import { refuse, refuseIf } from './checks.js';
 import { decodeClusterMeta } from './metadata.js';
@@ -13,20 +13,28 @@ export function decodeTrafficControl(manifest: TrafficControlManifest): TrafficC
   const { appliedTo, direction, action, targetPort, returnPort } = manifest.spec;
   if (action === 'Redirect' && returnPort === undefined) throw refuse('spec.returnPort', 'action Redirect needs a returnPort');
   if (action === 'Mirror' && returnPort !== undefined) throw refuse('spec.returnPort', 'action Mirror takes no returnPort');
-  const podSelector = decodeOptionalSelector(appliedTo.podSelector, 'spec.appliedTo.podSelector');
-  const namespaceSelector = decodeOptionalSelector(appliedTo.namespaceSelector, 'spec.appliedTo.namespaceSelector');
   const target = decodeTarget(targetPort, 'spec.targetPort');
   const back = returnPort === undefined ? undefined : decodeTarget(returnPort, 'spec.returnPort');
   if (back !== undefined && back.type !== 'device' && back.type !== 'internal') throw refuse('spec.returnPort', 'traffic comes back by a device or ovsInternal');
   return {
     kind: 'TrafficControl',
     metadata: decodeClusterMeta(manifest.metadata),
-    appliedTo: { ...(podSelector === undefined ? {} : { podSelector }), ...(namespaceSelector === undefined ? {} : { namespaceSelector }) },
+    appliedTo: decodeTrafficAppliedTo(appliedTo),
     direction,
     action,
     target,
     ...(back === undefined ? {} : { returnPort: back }),
   };
+}
+
+/** Labels of virtual machines are tags, which have no syntax. */
+export function decodeTrafficAppliedTo(manifest: TrafficAppliedToManifest): TrafficAppliedTo {
+  const appliedTo: { -readonly [K in keyof TrafficAppliedTo]: TrafficAppliedTo[K] } = {};
+  for (const name of ['podSelector', 'namespaceSelector', 'vmSelector', 'nodeSelector'] as const) {
+    const selector = decodeOptionalSelector(manifest[name], `spec.appliedTo.${name}`, name === 'vmSelector' ? 'tags' : 'kubernetes');
+    if (selector !== undefined) appliedTo[name] = selector;
+  }
+  return appliedTo;
 }
 
 function decodeTarget(port: TargetPortManifest, path: string): TrafficTarget {

@@ -120,6 +120,27 @@ status: { phase: Running, podIP: 10.98.0.2, podIPs: [{ ip: 10.98.0.2 }, { ip: "F
     expect(refuse(document({ targetport: {} }))).toMatchObject({ path: 'spec.targetport', message: 'unknown field "targetport"; did you mean targetPort?' });
   });
 
+  it('takes IDPSPolicy', () => {
+    const appliedTo = { podSelector: { matchLabels: { app: 'web' } } };
+    const document = (extra: object): unknown => ({ apiVersion: 'crd.antrea.io/v1alpha1', kind: 'IDPSPolicy', metadata: { name: 'web-ids' }, spec: { appliedTo, ...extra } });
+    expect(accept(document({}))).toEqual({
+      kind: 'IDPSPolicy', metadata: { name: 'web-ids', labels: {} }, appliedTo: { podSelector: { matchLabels: { app: 'web' }, matchExpressions: [] } },
+      direction: 'Both', mode: 'detect', onFailure: 'bypass', signatures: {},
+    });
+    expect(accept(document({
+      appliedTo: { vmSelector: { matchLabels: { 'any tag': 'of a VM' } } }, mode: 'prevent', onFailure: 'block', direction: 'Ingress',
+      signatures: { severities: [1, 2], categories: ['bad-unknown'], sids: [7], disabledSids: [8], overrides: [{ sid: 9, action: 'drop' }] },
+    }))).toMatchObject({
+      appliedTo: { vmSelector: { matchLabels: { 'any tag': 'of a VM' } } }, mode: 'prevent', onFailure: 'block', direction: 'Ingress',
+      signatures: { severities: [1, 2], categories: ['bad-unknown'], sids: [7], disabledSids: [8], actions: { 9: 'drop' } },
+    });
+    expect(refuse(document({ onFailure: 'block' }))).toMatchObject({ path: 'spec.onFailure', message: expect.stringContaining('needs mode prevent') });
+    expect(refuse(document({ mode: 'both' }))).toMatchObject({ path: 'spec.mode' });
+    expect(refuse(document({ signatures: { severities: [5] } }))).toMatchObject({ path: 'spec.signatures.severities[0]' });
+    expect(refuse(document({ signatures: { overrides: [{ sid: 1, action: 'drop' }, { sid: 1, action: 'pass' }] } }))).toMatchObject({ path: 'spec.signatures.overrides[1]' });
+    expect(refuse({ apiVersion: 'crd.antrea.io/v1alpha1', kind: 'IDPSPolicy', metadata: { name: 'x' }, spec: {} })).toMatchObject({ path: 'spec' });
+  });
+
   it('takes AddressSets up to the limit', () => {
     const set = (addresses: unknown): unknown => ({ apiVersion: 'dfw.dev/v1', kind: 'AddressSet', metadata: { name: 'ip-ipset-2' }, spec: { addresses } });
     expect(accept(set(['10.0.0.1', 'FD00::/8']))).toMatchObject({ addresses: ['10.0.0.1', 'fd00::/8'] });
@@ -208,7 +229,7 @@ describe('refusals', () => {
     [{ kind: 5 }, 'kind', 'must be a string, is 5'],
     [{ apiVersion: 'apps/v1', kind: 'Deployment' }, 'kind', 'unknown kind "Deployment" in group "apps"; this version knows RuleTable, AddressSet, SecurityPolicy, Group, VirtualMachine, Attachment, Pod, '],
     [{ apiVersion: 'dfw.dev/v1', kind: 'RuleTabel' }, 'kind', 'did you mean RuleTable?'],
-    [{ apiVersion: 'crd.antrea.io/v1alpha1', kind: 'IDPSPolicy' }, 'kind', 'kind IDPSPolicy of crd.antrea.io is not supported by this version yet'],
+    [{ apiVersion: 'crd.antrea.io/v1', kind: 'IDPSPolicy' }, 'apiVersion', 'kind IDPSPolicy is crd.antrea.io/v1alpha2 or crd.antrea.io/v1alpha1'],
     [{ apiVersion: 'extensions/v1beta1', kind: 'NetworkPolicy' }, 'apiVersion', 'kind NetworkPolicy is networking.k8s.io/v1, crd.antrea.io/v1beta1, crd.antrea.io/v1alpha1 or security.antrea.tanzu.vmware.com/v1alpha1, not "extensions/v1beta1"'],
     [{ apiVersion: 'networking.k8s.io/v2', kind: 'NetworkPolicy' }, 'apiVersion', 'kind NetworkPolicy is networking.k8s.io/v1, not "networking.k8s.io/v2"'],
     [{ apiVersion: 'apps/v1', kind: 'Pod' }, 'apiVersion', 'kind Pod is v1, not "apps/v1"'],

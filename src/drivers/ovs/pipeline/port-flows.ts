@@ -34,7 +34,7 @@ export interface PortFilter {
   readonly failOpen: boolean;
   /** Ports that get copies of what the workload sends (out) and gets (in). */
   readonly mirrors: Readonly<Record<'in' | 'out', readonly number[]>>;
-  /** Where what the workload sends (out), or would get (in), goes instead, once the rules have let it pass. */
+  /** Where what the workload sends (out), or would get (in), goes instead, once the rules have let it pass; 0: nowhere. */
   readonly redirects: Readonly<Record<'in' | 'out', number | undefined>>;
 }
 
@@ -86,10 +86,10 @@ export function controllerFlows(): Flow[] {
 
 /** Above mirrors: what is redirected is copied before. */
 function redirects({ redirects: to, mirrors, port }: PortFilter, flow: (table: number, priority: number, match: MatchValues, ...actions: Step[]) => Flow): Flow[] {
-  const output = (target: number): Action => ({ type: 'output', port: target });
+  const output = (target: number): Action[] => (target === 0 ? [] : [{ type: 'output', port: target }]);
   return [
-    ...(to.out === undefined ? [] : [flow(TABLE.OUTPUT, 160, { in_port: port }, output(to.out))]),
-    ...(to.in === undefined ? [] : [flow(TABLE.OUTPUT, 150, { [register(REGISTER.port)]: port }, ...copies(mirrors.in, port), output(to.in))]),
+    ...(to.out === undefined ? [] : [flow(TABLE.OUTPUT, 160, { in_port: port }, ...output(to.out))]),
+    ...(to.in === undefined ? [] : [flow(TABLE.OUTPUT, 150, { [register(REGISTER.port)]: port }, ...copies(mirrors.in, port), ...output(to.in))]),
   ];
 }
 
