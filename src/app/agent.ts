@@ -447,7 +447,7 @@ export class Agent {
         ? new AlertPackets({ sensors: sensors.map((name) => ({ interface: name, ring: new native.PacketRing({ bytes: pcap.bytes }) })), application: `dfw-agent ${version}`, log: log.child('pcap') })
         : undefined,
       metrics: this.metrics,
-      interfaces: async () => new Map((await this.links.list()).map(({ name, index }): [string, number] => [name, index])),
+      interfaces: async () => new Map((await this.links.list()).map((link): [string, number] => [link.name, link.index])),
     });
   }
 
