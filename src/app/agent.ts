@@ -10,6 +10,7 @@ import { NOT_APPLICABLE_ID } from '../compile/label-ids.js';
 import { OvsPorts } from '../discovery/ovs-ports.js';
 import { AuditLog } from '../drivers/audit/audit-log.js';
 import { IdsDriver } from '../drivers/ids/ids.js';
+import { AlertPackets } from '../drivers/ids/alert-packets.js';
 import { ChildProcessRunner } from '../drivers/ids/process-runner.js';
 import { ProcProcessTable } from '../drivers/ids/process-table.js';
 import { DnsDriver } from '../drivers/nftables/dns-driver.js';
@@ -29,6 +30,10 @@ import type { ServiceNotifier } from '../platform/sd-notify.js';
 import { ReconcileLoop } from '../reconcile/loop.js';
 import { FileSource } from '../sources/file/file-source.js';
 import { LocalStore } from '../sources/file/local-store.js';
+import { TrackedAlerts } from './alert-context.js';
+import { Alerting } from './alerting.js';
+import { AlertResponse } from './alert-response.js';
+import { buildSinks, selectorOf } from './alert-sinks.js';
 import type { Config } from './config.js';
 import { Datapath } from './datapath.js';
 import { DesiredState, DISCOVERY_SOURCE, type NamedSource } from './desired.js';
@@ -42,7 +47,7 @@ import { HeldReplies } from './held-replies.js';
 import { hostAddresses, HostAddresses } from './host-addresses.js';
 import { idsDevices, inspectionPorts } from './ids-devices.js';
 import { KernelReplies } from './kernel-replies.js';
-import { auditLookups, loggedIds, logReported, TrackedFlows } from './lookups.js';
+import { auditLookups, loggedIds, logReported } from './lookups.js';
 import { collectMetrics } from './metrics-collector.js';
 import { NameLearning } from './name-learning.js';
 import { NftablesEnforcement } from './nftables-enforcement.js';
@@ -50,6 +55,8 @@ import { wireOvs, type OvsParts } from './ovs-wiring.js';
 import { OWN_SOURCE, OwnObjects } from './own-objects.js';
 import { PolicyIndex, policyKey } from './policy-index.js';
 import { PolicyQueries } from './policy-queries.js';
+import { allowancesOf } from './quarantine-allowances.js';
+import { Quarantines } from './quarantines.js';
 import type { ReplyReader, ReplyWatch } from './reply-watch.js';
 import { StoredRuleNumbers } from './rule-numbers.js';
 import { AgentService } from './service.js';
@@ -63,6 +70,7 @@ export interface AgentEnvironment {
   readonly notifier: ServiceNotifier;
   readonly setLogLevel: (level: string) => string;
   readonly version: string;
+  readonly processId: number;
   /** kill(2). */
   readonly sendSignal: (pid: number, signal: 'SIGTERM' | 'SIGKILL') => void;
   /** PATH for the IDS engine. */
@@ -87,6 +95,8 @@ export class Agent {
   private readonly loop: ReconcileLoop;
   private readonly audit: AuditLog;
   private readonly ids: IdsDriver | undefined;
+  private readonly alerting: Alerting;
+  private readonly quarantines: Quarantines;
   private readonly taps: readonly TapPair[];
   /** The IDS engine runs and answers. Of one that is not ours nobody knows better. */
   private inspecting: boolean;
@@ -155,10 +165,11 @@ export class Agent {
       numbers, ...(config.cluster === '' ? {} : { cluster: config.cluster }), namesOf: (pattern) => this.names.addressesOf(pattern),
     });
     this.policies = engine(this.ruleNumbers);
+    this.quarantines = this.buildQuarantines();
     this.datapath = new Datapath({
       desired: new DesiredState(this.sources), policies: this.policies, ruleNumbers: this.ruleNumbers, held: this.held, hostAddresses: () => this.hostAddresses.current,
       numbers: this.numbers, enforcement, names: this.names, links: this.links, clock, log: log.child('datapath'),
-      failOpen, inspection: inspectionPorts(config), onDue: () => this.loop.markDirty('due'),
+      failOpen, inspection: inspectionPorts(config), quarantine: (filter, alone) => this.quarantines.tables(filter, alone), onDue: () => this.loop.markDirty('due'),
     });
     this.loop = new ReconcileLoop({
       clock, log: log.child('reconcile'), settleMs: SETTLE_MS, idleMs: IDLE_MS,
@@ -176,6 +187,8 @@ export class Agent {
     this.audit = new AuditLog({ path: config.audit.path, format: config.audit.format }, {
       lookups: auditLookups(this.datapath), now: () => clock.now(), log: log.child('audit'), onSuppressed: (lines) => this.metrics.auditSuppressed.inc(lines),
     });
+    const index = new PolicyIndex(() => this.datapath.realized?.compilation);
+    this.alerting = this.buildAlerting(index);
     this.ids = config.ids.enabled ? this.buildIds() : undefined;
     this.taps = idsDevices(config).map(({ datapath, engine: sensor, inPath }) => new TapPair({
       links: this.links, tap: datapath, sensor, log: log.child('tap'), writeSysctl: (path, value) => writeFile(path, value),
@@ -183,21 +196,20 @@ export class Agent {
     }));
 
     const status = new StatusReporter({
-      node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, enforcement, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids: this.ids, clock,
+      node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, enforcement, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids: this.ids, alerting: this.alerting, quarantines: this.quarantines, clock,
       datapathState: () => this.ovs?.state() ?? Promise.resolve(NOTHING_MORE),
     });
     const objects = new OwnObjects({ store, sources: this.sources, reread: () => own.sync(this.stopping.signal) });
-    const index = new PolicyIndex(() => this.datapath.realized?.compilation);
     const flows = new FlowService(this.flowTable, () => this.datapath.labels, (table, ruleId) => index.references.get(policyKey(table, ruleId)));
     const filters = new FilterQueries({ enforcement, flows: this.flowTable, refreshLinks: () => this.datapath.refreshLinks(), failOpen });
     const service = new AgentService({
-      datapath: this.datapath, loop: this.loop, sources: this.sources, enforcement, ids: this.ids, names: this.names, status, failOpen, own: objects, flows, filters,
+      datapath: this.datapath, loop: this.loop, sources: this.sources, enforcement, ids: this.ids, alerting: this.alerting, quarantines: this.quarantines, names: this.names, status, failOpen, own: objects, flows, filters,
       policies: new PolicyQueries({
         engine: this.policies, realized: () => this.datapath.realized, ruleStats: () => filters.ruleStats(), knownNumber: (key) => this.ruleNumbers.known(key),
       }),
       differences: new Differences({
         sources: this.sources, own: objects, datapath: this.datapath, policies: this.policies, engine, ruleNumbers: this.ruleNumbers, numbers: this.numbers,
-        hostAddresses: () => this.hostAddresses.current, flows, flowTable: this.flowTable, failOpen,
+        hostAddresses: () => this.hostAddresses.current, flows, flowTable: this.flowTable, failOpen, quarantine: (filter, alone) => this.quarantines.tables(filter, alone),
       }),
       captures: { open: (options) => new native.PacketCapture(options), clock },
       setLogLevel: environment.setLogLevel,
@@ -208,7 +220,7 @@ export class Agent {
       api: service, socketPath: config.api.socket, group: config.api.group, log: log.child('api'),
       peerCredentials: (fd) => native.peerCredentials(fd), allow: peerAccess(config.api.group),
     });
-    collectMetrics({ metrics: this.metrics, datapath: this.datapath, enforcement, flows: this.flowTable, sources: this.sources, status, ids: this.ids, names: this.names, clock });
+    collectMetrics({ metrics: this.metrics, datapath: this.datapath, enforcement, flows: this.flowTable, sources: this.sources, status, ids: this.ids, alerting: this.alerting, quarantines: this.quarantines, names: this.names, clock });
     this.metricsServer = this.buildMetricsServer(status);
   }
 
@@ -221,6 +233,7 @@ export class Agent {
     this.ruleNumbers.load();
     this.policies.restore(this.held.load());
     this.names.load();
+    this.quarantines.load();
     await this.accounting();
     await this.audit.start();
     this.nflog.start((packets) => this.audit.onPackets(packets));
@@ -236,6 +249,7 @@ export class Agent {
     this.links.monitor(() => this.linksChanged());
     this.hostAddresses.start(signal);
     this.drift.start(signal);
+    await this.alerting.start(signal);
     await this.ids?.start(signal);
     log.info('agent.ready', { generation: this.datapath.realized?.generation });
     notifier.ready();
@@ -246,6 +260,8 @@ export class Agent {
     this.environment.notifier.stopping();
     await this.names.stop();
     await this.ids?.stop();
+    await this.alerting.stop();
+    this.quarantines.stop();
     this.stopping.abort();
     await this.loop.stopped();
     await this.api.stop();
@@ -260,6 +276,7 @@ export class Agent {
 
   reopenLogs(): void {
     this.audit.reopen();
+    this.alerting.reopen();
   }
 
   /** A kernel that refuses for now is retried by the loop: the agent stays up and says so in its status. */
@@ -298,7 +315,16 @@ export class Agent {
     this.hostAddresses.look();
     this.datapath.linksChanged();
     this.loop.markDirty('links');
-    for (const tap of this.taps) tap.ensure().catch((error: unknown) => this.environment.log.warn('tap.failed', { error: describeError(error) }));
+    void this.sensorChanged();
+  }
+
+  private async sensorChanged(): Promise<void> {
+    try {
+      for (const tap of this.taps) await tap.ensure();
+      await this.alerting.interfacesChanged();
+    } catch (error) {
+      this.environment.log.warn('tap.failed', { error: describeError(error) });
+    }
   }
 
   /**
@@ -376,18 +402,52 @@ export class Agent {
       stateDirectory: join(config.stateDir, 'ids'), eveFile: config.ids.eveFile === '' ? join(config.stateDir, 'ids', 'eve.json') : config.ids.eveFile,
       signatureStore: join(config.stateDir, 'signatures'), allowedFailures: config.ids.allowFailedSignatures,
       ...(config.ids.bundle === '' ? {} : { bundle: { source: config.ids.bundle, checksum: config.ids.bundleChecksum, intervalSeconds: config.ids.bundleInterval, ca: config.ids.bundleCa } }),
-      homeNetworks: config.ids.homeNetworks, ...(config.ids.commandSocket === '' ? {} : { externalCommandSocket: config.ids.commandSocket }),
+      homeNetworks: config.ids.homeNetworks, alertWindowMs: config.ids.alertWindow * 1000, ...(config.ids.commandSocket === '' ? {} : { externalCommandSocket: config.ids.commandSocket }),
     }, {
       runner: new ChildProcessRunner(environment.searchPath), processes: new ProcProcessTable(environment.sendSignal), clock: environment.clock, log: environment.log.child('ids'),
       onInspecting: (inspecting) => {
         this.inspecting = inspecting;
         this.loop.markDirty('ids engine');
       },
-      lookup: new TrackedFlows(this.datapath, this.flowTable, environment.clock),
-      onAlert: (alert) => {
-        this.audit.onAlert(alert);
-        this.metrics.idsAlerts.inc({ severity: String(alert.severity) });
-      },
+      contexts: this.alerting.contexts, onAlert: (alert, kind) => this.alerting.onAlert(alert, kind),
+      onCounted: (severity, action, count) => this.alerting.onCounted(severity, action, count),
+    });
+  }
+
+  private buildQuarantines(): Quarantines {
+    const { config, environment: { clock, log } } = this;
+    const file = join(config.stateDir, 'quarantines.json');
+    return new Quarantines({
+      store: { read: () => readTextFile(file), write: (text) => writeFileAtomic(file, text) },
+      allow: allowancesOf(config.ids.quarantine.allow), number: (key) => this.ruleNumbers.number(key), world: () => this.datapath.realized?.world,
+      failOpen: config.failurePolicy === 'open', clock, log: log.child('quarantine'),
+      onEvent: (event) => this.audit.onQuarantine(event), onChange: () => this.loop.markDirty('quarantine'),
+    });
+  }
+
+  private buildAlerting(index: PolicyIndex): Alerting {
+    const { config, environment: { native, clock, log, version } } = this;
+    const { sensor, inlineSensor, mode, pcap, sinks, response, enabled } = config.ids;
+    const sensors = mode === 'ips' ? [sensor, inlineSensor] : [sensor];
+    return new Alerting({
+      contexts: new TrackedAlerts({
+        world: () => this.datapath.realized?.world, labels: () => this.datapath.labels, policyOf: (table, ruleId) => index.references.get(policyKey(table, ruleId)),
+        flows: this.flowTable, clock,
+      }),
+      sinks: buildSinks(enabled ? sinks : [], {
+        node: config.node, processId: this.environment.processId, audit: this.audit, sendDatagram: (path, text) => native.sdNotify(path, text), clock, log: log.child('alerts'),
+      }),
+      response: new AlertResponse(
+        response.map(({ signatureIds, severities, duration, except }) => ({
+          durationMs: duration * 1000, ...(signatureIds === undefined ? {} : { signatureIds }), ...(severities === undefined ? {} : { severities }),
+          ...(except === undefined ? {} : { except: selectorOf(except) }),
+        })), this.quarantines, log.child('response'),
+      ),
+      packets: enabled && pcap.enabled
+        ? new AlertPackets({ sensors: sensors.map((name) => ({ interface: name, ring: new native.PacketRing({ bytes: pcap.bytes }) })), application: `dfw-agent ${version}`, log: log.child('pcap') })
+        : undefined,
+      metrics: this.metrics,
+      interfaces: async () => new Map((await this.links.list()).map((link): [string, number] => [link.name, link.index])),
     });
   }
 

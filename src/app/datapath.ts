@@ -1,5 +1,5 @@
 /** One apply: desired objects -> world -> compiled tables -> kernel. The only writer of the datapath. */
-import { Compiler } from '../compile/compiler.js';
+import { Compiler, type QuarantineTables } from '../compile/compiler.js';
 import type { LabelInfo } from '../compile/compiled.js';
 import type { PolicyEngine } from '../compile/policy/policy-engine.js';
 import type { InspectionPorts } from '../compile/inspection.js';
@@ -30,6 +30,7 @@ export interface DatapathOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly failOpen: boolean;
+  readonly quarantine: QuarantineTables;
   /** Where the engine of this host is; undefined: it has none. */
   readonly inspection: InspectionPorts | undefined;
   /** Called when another apply is due. */
@@ -76,7 +77,7 @@ export class Datapath {
     await options.numbers.save();
     await options.ruleNumbers.save();
     await options.held.save(options.policies.held());
-    const compilation = this.compiler.compile(world, (filter) => options.policies.tables(filter));
+    const compilation = this.compiler.compile(world, (filter) => options.policies.tables(filter), options.quarantine);
     const target: Target = {
       tables: compilation.tables,
       filters: new Map(world.filters.map((filter): [string, TargetFilter] => [

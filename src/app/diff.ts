@@ -1,6 +1,6 @@
 /** `agentctl diff`: what applying or deleting documents would change on this host. Touches nothing. */
 import type { DiffRequest, ManifestInput } from '../api/agent-api.js';
-import { Compiler } from '../compile/compiler.js';
+import { Compiler, type QuarantineTables } from '../compile/compiler.js';
 import type { CompiledTable } from '../compile/compiled.js';
 import type { EffectiveTable } from '../compile/effective.js';
 import type { PolicyEngine } from '../compile/policy/policy-engine.js';
@@ -36,6 +36,7 @@ export interface DifferenceOptions {
   readonly flows: FlowService;
   readonly flowTable: FlowTable;
   readonly failOpen: boolean;
+  readonly quarantine: QuarantineTables;
 }
 
 /** What the documents make of the desired objects. */
@@ -74,7 +75,7 @@ export class Differences {
     const before = tablesInForce(realized);
     const after = await evaluateObjects({
       objects: proposal.objects, restored: this.inForceOf(proposal.keys), restoredTables: [...new Set([...before.values()].flat())].filter(({ section }) => section === undefined),
-      engine: options.engine(options.ruleNumbers.provisional()), numbers: options.numbers.provisional(), hostAddresses: options.hostAddresses(),
+      engine: options.engine(options.ruleNumbers.provisional()), numbers: options.numbers.provisional(), hostAddresses: options.hostAddresses(), quarantine: options.quarantine,
     });
     const names = after.world.filters.map(({ name }) => name);
     const { changed, ...tables } = compareTables(names, before, after.tables);

@@ -1,4 +1,6 @@
 /** Brings the Prometheus figures up to date at every scrape. */
+import type { Alerting } from './alerting.js';
+import type { Quarantines } from './quarantines.js';
 import type { IdsDriver } from '../drivers/ids/ids.js';
 import type { FlowTable } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
@@ -18,6 +20,8 @@ export interface CollectorParts {
   readonly sources: readonly NamedSource[];
   readonly status: StatusReporter;
   readonly ids: IdsDriver | undefined;
+  readonly alerting: Alerting;
+  readonly quarantines: Quarantines;
   readonly names: NameLearning;
   readonly clock: Clock;
 }
@@ -29,6 +33,10 @@ export function collectMetrics(parts: CollectorParts): void {
   metrics.onScrape(() => collectState(parts));
   metrics.onScrape(() => collectRuleHits(parts));
   metrics.onScrape(() => collectMirrors(parts));
+  metrics.onScrape(() => {
+    metrics.quarantines.set(parts.quarantines.size);
+    parts.alerting.collect(parts.ids?.status());
+  });
   metrics.onScrape(() => collectSignatures(parts));
 }
 

@@ -1,5 +1,5 @@
 /** The agent's answers to the API: every verb of agentctl. Reads what is in force; writes only desired state. */
-import type { AgentApi, AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput, ReloadIdsResult } from '../api/agent-api.js';
+import type { AddQuarantineRequest, AgentApi, AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput, ReloadIdsResult } from '../api/agent-api.js';
 import type { FlowService } from '../connections/flow-service.js';
 import type { IdsDriver } from '../drivers/ids/ids.js';
 import { AgentError } from '../model/errors.js';
@@ -9,10 +9,12 @@ import { objectKey, type DesiredObject } from '../model/objects.js';
 import { policyName } from '../model/policy-name.js';
 import { POLICY_KINDS, type PolicyObject } from '../model/policy-objects.js';
 import type {
-  AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FqdnAddressView, FilterView, FlowStream, FlowView, HealthView, IdsStatusView, ObjectView,
-  RulesView, SignatureChangeView, SignatureFilter, SignaturesView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
+  AddressSetsView, AlertSelection, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FilterView, FlowStream, FlowView,
+  FqdnAddressView, HealthView, IdsStatusView, ObjectView, QuarantineView, RulesView, SignatureChangeView, SignatureFilter, SignaturesView, StatusView, SyncView,
+  TraceRequest, TraceView, TrafficControlView,
 } from '../model/views.js';
 import type { ReconcileLoop } from '../reconcile/loop.js';
+import type { Alerting } from './alerting.js';
 import { capture, type CaptureEffects } from './capture.js';
 import type { Datapath } from './datapath.js';
 import type { Enforcement } from './enforcement.js';
@@ -24,6 +26,7 @@ import type { PolicyQueries } from './policy-queries.js';
 import { idsStatus } from './ids-status.js';
 import { findFilter, type Realized } from './realized.js';
 import type { NameLearning } from './name-learning.js';
+import type { Quarantines } from './quarantines.js';
 import type { StatusReporter } from './status.js';
 import { trace } from './trace.js';
 
@@ -38,6 +41,8 @@ export interface AgentServiceOptions {
   readonly differences: Differences;
   readonly enforcement: Enforcement;
   readonly ids: IdsDriver | undefined;
+  readonly alerting: Alerting;
+  readonly quarantines: Quarantines;
   readonly names: NameLearning;
   readonly status: StatusReporter;
   readonly failOpen: boolean;
@@ -199,12 +204,36 @@ export class AgentService implements AgentApi {
     return this.options.names.entries(domain);
   }
 
-  async getAlerts(request: { workload?: string; sinceMs?: number; minSeverity?: number; limit?: number }): Promise<AlertsView> {
+  async getAlerts(request: AlertSelection & { sinceMs?: number; limit?: number }): Promise<AlertsView> {
     return { alerts: this.requireIds().alerts.list(request) };
   }
 
-  followAlerts(request: { workload?: string }, signal: AbortSignal): AsyncIterable<AlertView> {
+  followAlerts(request: AlertSelection, signal: AbortSignal): AsyncIterable<AlertView> {
     return this.requireIds().alerts.follow(request, signal);
+  }
+
+  getAlertPackets(id: string): AsyncIterable<Uint8Array> {
+    const alert = this.requireIds().alerts.find(id);
+    if (alert === undefined) throw new AgentError('E_NOT_FOUND', `there is no alert "${id}", or it is no longer kept: getalerts -o json shows ids`, { object: id });
+    return this.options.alerting.packetsOf(alert);
+  }
+
+  async listQuarantines(): Promise<QuarantineView[]> {
+    return this.options.quarantines.list();
+  }
+
+  async addQuarantine({ workload, durationMs, reason, by }: AddQuarantineRequest): Promise<QuarantineView> {
+    if (!(durationMs >= 1_000)) throw new AgentError('E_USAGE', 'a quarantine lasts a second at least', { object: workload.name });
+    if (reason.trim() === '') throw new AgentError('E_USAGE', 'a quarantine needs a reason', { object: workload.name });
+    const view = await this.options.quarantines.add({ workload, untilMs: Date.now() + durationMs, by, reason });
+    await this.options.loop.flush('quarantine');
+    return view;
+  }
+
+  async releaseQuarantine({ name, by }: { name: string; by: string }): Promise<QuarantineView> {
+    const view = await this.options.quarantines.release(name, by);
+    await this.options.loop.flush('quarantine');
+    return view;
   }
 
   async reloadIds(): Promise<ReloadIdsResult> {

@@ -8,6 +8,8 @@ import type { FlowTable } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { ReconcileLoop } from '../reconcile/loop.js';
 import type { Datapath } from './datapath.js';
+import type { Alerting } from './alerting.js';
+import type { Quarantines } from './quarantines.js';
 import type { Enforcement } from './enforcement.js';
 import { freshWithin } from './fresh-flows.js';
 import { mergeSources, type NamedSource } from './desired.js';
@@ -23,6 +25,8 @@ export interface StatusOptions {
   readonly flows: FlowTable;
   readonly audit: AuditLog;
   readonly ids: IdsDriver | undefined;
+  readonly alerting: Alerting;
+  readonly quarantines: Quarantines;
   readonly clock: Clock;
   /** What the rules are programmed into, where it is more than the kernel. */
   readonly datapathState: () => Promise<DatapathState>;
@@ -98,6 +102,7 @@ export class StatusReporter {
     }
     const lines = audit.status();
     if (!lines.writable) reasons.push(`audit log ${lines.path}: ${lines.reason}`);
+    reasons.push(...this.options.alerting.state(ids?.status()).degraded);
     const engine = ids?.status().engine;
     if (engine !== undefined && engine.state !== 'running' && engine.state !== 'starting') reasons.push(`ids engine: ${engine.state} ${engine.reason ?? ''}`.trim());
     const refused = ids?.status().signatures?.refused;
@@ -117,6 +122,8 @@ export class StatusReporter {
       { name: 'revalidation', state: datapath.settledDown ? 'settled' : 'judging again', detail: '' },
       { name: 'audit', state: lines.writable ? 'writing' : 'degraded', detail: `${lines.suppressed} lines suppressed` },
       { name: 'ids', state: ids === undefined ? 'disabled' : (engine?.state ?? 'external'), detail: engine?.reason ?? '' },
+      ...(ids === undefined ? [] : this.options.alerting.state(ids.status()).components),
+      { name: 'quarantine', state: this.options.quarantines.size === 0 ? 'none' : 'in force', detail: `${this.options.quarantines.size} workloads` },
     ];
   }
 }

@@ -12,6 +12,7 @@ const EXPORTS: readonly (keyof NativeBinding)[] = [
   'FlowTable',
   'NflogReader',
   'PacketSender',
+  'PacketRing',
   'PacketCapture',
   'LinkSocket',
   'openTap',

@@ -17,7 +17,7 @@ import { parseRulesText } from '../../src/model/rules-text.js';
 import { loadNative } from '../../src/native/load.js';
 import { command, eventually } from '../support/command.js';
 import type { CommandOptions, CommandResult } from '../support/command.js';
-import { AgentModel, alertView, FILTER, filterView, FLOW_LINE, flowView, rulesView } from './api-support/agent-model.js';
+import { AgentModel, alertView, FILTER, filterView, FLOW_LINE, flowView, PACKETS, rulesView } from './api-support/agent-model.js';
 import { CollectingLogger } from './api-support/collecting-logger.js';
 
 const AGENTCTL = fileURLToPath(new URL('../../bin/agentctl', import.meta.url));
@@ -339,10 +339,22 @@ ruleset domain-c25_L2 {
     expect(parsed.addressSets.map((one) => one.name)).toEqual(['ip-vm-33', 'ip-vm-36']);
   });
 
+  test('the packets of an alert go to a file, or to stdout; a wrong id makes no file', async () => {
+    const file = join(folder, 'a.pcapng');
+    const written = await agentctl(['getalerts', '--pcap', 'a1', '-w', file]);
+    expect([written.code, written.stdout, written.stderr]).toEqual([0, '', `${PACKETS.length} bytes written to ${file}\n`]);
+    expect(new Uint8Array(readFileSync(file))).toEqual(PACKETS);
+    expect((await agentctl(['getalerts', '--pcap', 'b2', '-w', join(folder, 'b.pcapng')])).code).toBe(4);
+    expect(existsSync(join(folder, 'b.pcapng'))).toBe(false);
+    expect((await agentctl(['getalerts', '--pcap', '../x'])).code).toBe(2);
+    expect((await agentctl(['getalerts', '-w', file])).code).toBe(2);
+  });
+
   test('the other verbs answer in all three forms', async () => {
     for (const verb of [
       ['getfilters'], ['summarize-dvfilter'], ['getaddrsets', '-f', 'tap7'], ['getconfig', '-f', 'tap7'], ['getfilterstat', '-f', 'tap7'], ['getconncount'],
       ['trace', '--from', 'a', '--to', 'b', '--dport', '22'], ['get', 'po'], ['get', 'po', 'web'], ['attach', 'vm/x', '-i', 'tap9'], ['detach', 'tap7'],
+      ['ids', 'quarantine', 'list'], ['ids', 'quarantine', 'add', 'default/web', '--for', '10m', '--reason', 'test'], ['ids', 'quarantine', 'release', 'default/web'],
       ['gettrafficcontrol'], ['getfqdncache'], ['getfqdncache', '-d', '*.com'], ['getalerts', '--since', '2026-01-01T00:00:00Z'], ['ids', 'reload'], ['ids', 'status'], ['ids', 'signatures', '--enabled'], ['ids', 'rollback'],
       ['status'], ['health'], ['version'], ['loglevel', 'debug'],
       ['cleanup', '--yes'], ['sync'],

@@ -62,7 +62,7 @@ beforeAll(async () => {
     {
       runner: { spawn: (program, args, onLine) => inner.spawn(...inNetns(MIDDLE, program, args), onLine) },
       processes: new ProcProcessTable((pid, signal) => process.kill(pid, signal)), clock: systemClock, log: silent,
-      lookup: { find: () => Promise.resolve(undefined) }, onAlert: () => undefined,
+      contexts: { owner: () => undefined, connections: () => Promise.resolve([]) }, onAlert: () => undefined, onCounted: () => undefined,
     },
   );
   cleanup.defer('driver', () => driver.stop());

@@ -60,13 +60,17 @@ describe('IdsDriver with Suricata', () => {
       },
       {
         runner: runnerIn(world.host), processes: new ProcProcessTable((pid, signal) => process.kill(pid, signal)), clock: systemClock, log: silent,
-        lookup: {
-          find: (tuple) => {
-            asked.push(tuple);
-            return Promise.resolve({ filter: 'nic-1-eth0-dfw.2', workload: { kind: 'Pod', namespace: 'default', name: 'web' }, ruleId: 1006, flowId: '00000000000000aa' } as const);
+        contexts: {
+          owner: () => ({ filter: 'nic-1-eth0-dfw.2', workload: { kind: 'Pod', namespace: 'default', name: 'web' } }),
+          connections: (tuples) => {
+            asked.push(...tuples);
+            return Promise.resolve(tuples.map(() => ({ ruleId: 1006, flowId: '00000000000000aa' })));
           },
         },
-        onAlert: (alert) => emitted.push(alert),
+        onAlert: (alert, kind) => {
+          if (kind === 'alert') emitted.push(alert);
+        },
+        onCounted: () => undefined,
       },
     );
     cleanup.defer('driver', () => driver.stop());

@@ -4,7 +4,8 @@ import { AgentError, describeError } from '../../model/errors.js';
 import type { AlertView, SignatureFaultView } from '../../model/views.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
-import { AlertStore, type FlowLookup } from './alerts.js';
+import { AlertJournal } from './alert-journal.js';
+import { AlertStore, type AlertContexts, type AlertStoreStatus } from './alerts.js';
 import { suricataCommand } from './command-socket.js';
 import { EngineSupervisor, type EngineStatus, type ReloadResult } from './engine.js';
 import { parseEveAlert } from './eve-alert.js';
@@ -16,7 +17,7 @@ import type { ProcessTable } from './process-table.js';
 import { buildSignatures } from './signatures/build.js';
 import type { SignatureManager, SignatureStatus } from './signatures/manager.js';
 import type { SuricataSettings } from './suricata-config.js';
-import { FilePositionStore } from './tail-position.js';
+import { FilePositionStore, type TailPosition } from './tail-position.js';
 
 export interface IdsOptions {
   /** "suricata": the agent runs it; "external": something else does, and only its eve.json is read. */
@@ -46,6 +47,8 @@ export interface IdsOptions {
   readonly allowedFailures?: number;
   /** eve.json of the managed engine is renamed past this size; default 64 MiB. */
   readonly largestEveFile?: number;
+  /** How long alike alerts are counted and not given out, ms; 0 = each is given out; default 60 s. */
+  readonly alertWindowMs?: number;
 }
 export interface BundleOptions {
   /** Absolute path or http(s) URL of a tar.gz or zip archive. */
@@ -62,11 +65,13 @@ export interface IdsDependencies {
   readonly processes: ProcessTable;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly lookup: FlowLookup;
+  readonly contexts: AlertContexts;
   /** The managed engine began or ceased to inspect traffic: it runs and answers, or not. */
   readonly onInspecting?: (inspecting: boolean) => void;
-  /** Every alert once, enriched: the audit stream. */
-  readonly onAlert: (alert: AlertView) => void;
+  /** Every alert once, enriched, and a second time as a summary where it was repeated. */
+  readonly onAlert: (alert: AlertView, kind: 'alert' | 'summary') => void;
+  /** All alerts, repetitions too. */
+  readonly onCounted: (severity: number, action: string, count: number) => void;
 }
 export interface IdsStatus {
   /** undefined for an external engine. */
@@ -76,12 +81,14 @@ export interface IdsStatus {
   readonly stats: EngineStats | undefined;
   /** Alerts by severity since the agent's start. */
   readonly alerts: ReadonlyMap<number, number>;
+  readonly store: AlertStoreStatus;
   /** undefined for an external engine, whose signatures are its owner's. */
   readonly signatures: SignatureStatus | undefined;
 }
 
 const FANOUT_GROUP = 0xd7f1;
 const STATS_INTERVAL_S = 60;
+const ALERT_WINDOW_MS = 60_000;
 const LARGEST_EVE_FILE = 64 * 1024 * 1024;
 const RELOAD_TIMEOUT_MS = 180_000;
 /** Where the Debian package puts the tables that give signatures their severity. */
@@ -105,9 +112,11 @@ export class IdsDriver {
     const { clock, log } = dependencies;
     this.#options = options;
     this.#log = log;
-    this.alerts = new AlertStore(dependencies.lookup, dependencies.onAlert, log);
+    const { contexts, onAlert, onCounted } = dependencies;
     const positions = new FilePositionStore(join(options.stateDirectory, 'eve-position.json'));
-    this.#tail = new EveTail(options.eveFile, positions, (records) => this.#receive(records), clock, log);
+    const journal = new AlertJournal(join(options.stateDirectory, 'alerts.jsonl'), positions, log);
+    this.alerts = new AlertStore({ windowMs: options.alertWindowMs ?? ALERT_WINDOW_MS }, { contexts, onAlert, onCounted, clock, log, journal });
+    this.#tail = new EveTail(options.eveFile, journal, (records, position) => this.#receive(records, position), clock, log);
     if (options.engine === 'external') return;
     const engine = new EngineSupervisor(
       {
@@ -134,6 +143,7 @@ export class IdsDriver {
     await mkdir(this.#options.stateDirectory, { recursive: true, mode: 0o750 });
     // An external engine may run as another user: its directory is its own to make.
     if (this.#engine !== undefined) await mkdir(dirname(this.#options.eveFile), { recursive: true, mode: 0o750 });
+    await this.alerts.start();
     await this.#tail.start(signal);
     this.#begun = this.#begin(signal);
     this.#rotation?.start(signal);
@@ -157,13 +167,14 @@ export class IdsDriver {
     await this.#rotation?.stop();
     await this.#engine?.stop();
     await this.#tail.stop();
+    await this.alerts.stop();
   }
 
   status(): IdsStatus {
     const engine = this.#engine?.status();
     return {
       engine: engine !== undefined && this.#preparing ? { ...engine, state: 'starting', reason: 'the signatures are tested' } : engine,
-      tail: this.#tail.status(), stats: this.#stats, alerts: this.alerts.counts(), signatures: this.#signatures?.status(),
+      tail: this.#tail.status(), stats: this.#stats, alerts: this.alerts.counts(), store: this.alerts.status(), signatures: this.#signatures?.status(),
     };
   }
 
@@ -192,11 +203,12 @@ export class IdsDriver {
     }
   }
 
-  async #receive(records: readonly EveRecord[]): Promise<void> {
+  async #receive(records: readonly EveRecord[], position: TailPosition): Promise<void> {
     const alerts = records.map(parseEveAlert).filter((alert) => alert !== undefined);
     const stats = records.map(parseEveStats).findLast((record) => record !== undefined);
     if (stats !== undefined) this.#stats = stats;
-    await this.alerts.add(alerts);
+    // Nothing to keep: the place is kept by the tail itself.
+    if (alerts.length > 0) await this.alerts.add(alerts, position);
   }
 }
 

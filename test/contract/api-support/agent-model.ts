@@ -1,9 +1,9 @@
 /** A small agent that lives in memory: gives the API server something to serve. Not a stand-in for the server or the client. */
-import type { AgentApi, AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput, ReloadIdsResult } from '../../../src/api/agent-api.js';
+import type { AddQuarantineRequest, AgentApi, AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput, ReloadIdsResult } from '../../../src/api/agent-api.js';
 import { AgentError } from '../../../src/model/errors.js';
 import type {
   AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FqdnAddressView, FilterView, FlowStream, FlowView, HealthView,
-  IdsStatusView, ObjectView, RulesView, SignatureChangeView, SignatureFaultView, SignatureFilter, SignaturesView, SignatureView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
+  IdsStatusView, ObjectView, QuarantineView, RulesView, SignatureChangeView, SignatureFaultView, SignatureFilter, SignaturesView, SignatureView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
 } from '../../../src/model/views.js';
 
 export const FILTER = 'nic-145244-eth0-dfw.2';
@@ -49,6 +49,11 @@ export const flowView: FlowView = {
 };
 export const FLOW_LINE = '558a796d00000000 Active tcp 0800 1 1006 0 0  172.16.10.12:Unknown(44194) 172.16.10.11:ssh(22) 2413 EST 3017 2957 19 18\n';
 
+export const PACKETS = Uint8Array.of(10, 13, 13, 10, 1, 2, 3);
+export const quarantineView: QuarantineView = {
+  name: 'default/web', workload: { kind: 'Pod', namespace: 'default', name: 'web' }, filters: [FILTER], since: '2026-01-02T03:04:05.678Z',
+  until: '2026-01-02T03:14:05.678Z', by: 'response', reason: 'alert 2100498', alertId: 'a1',
+};
 export const alertView: AlertView = {
   id: 'a1', timestamp: '2026-01-02T03:04:05.678Z', signatureId: 2100498, signature: 'GPL ATTACK_RESPONSE id check returned root',
   category: 'Potentially Bad Traffic', severity: 2, action: 'allowed', protocol: 'TCP', source: { address: '192.0.2.3', port: 80 },
@@ -181,6 +186,20 @@ export class AgentModel implements AgentApi {
   async *followAlerts(_request: { workload?: string }, signal: AbortSignal): AsyncGenerator<AlertView> {
     yield alertView;
     await this.#untilAborted(signal);
+  }
+  async *getAlertPackets(id: string): AsyncGenerator<Uint8Array> {
+    if (id !== alertView.id) throw new AgentError('E_NOT_FOUND', `there is no alert "${id}"`, { object: id });
+    yield PACKETS.subarray(0, 4);
+    yield PACKETS.subarray(4);
+  }
+  async listQuarantines(): Promise<QuarantineView[]> {
+    return [quarantineView];
+  }
+  async addQuarantine({ workload, reason, by }: AddQuarantineRequest): Promise<QuarantineView> {
+    return { ...quarantineView, workload, reason, by };
+  }
+  async releaseQuarantine({ name }: { name: string; by: string }): Promise<QuarantineView> {
+    return { ...quarantineView, name };
   }
   async reloadIds(): Promise<ReloadIdsResult> {
     this.reloads += 1;

@@ -60,8 +60,10 @@ describe('loadConfig', () => {
       node: 'n-2', cluster: 'demo', datapath: 'ovs', 'ovs.bridge': 'br-x', 'ovs.database': 'tcp:127.0.0.1:6640', 'ovs.discoverPorts': false, 'ovs.endRestoreWait': true, 'ovs.firstTable': 100, 'ovs.nextTable': 200, sources: [{ type: 'file', path: '/a' }, { type: 'file', path: '/b' }],
       failurePolicy: 'open', 'api.socket': '/s', 'api.group': 'ops', 'metrics.listen': '[::1]:1', 'audit.path': '/a', 'audit.format': 'json', 'ids.enabled': true,
       'ids.tap': 'tap1', 'ids.sensor': 'tap2', 'ids.engine': 'external', 'ids.program': '/opt/suricata', 'ids.mode': 'ids', 'ids.inlineTap': 'i0', 'ids.inlineSensor': 'i1', 'ids.returnTap': 'i2', 'ids.returnSensor': 'i3', 'ids.signatures': '/sig',
-      'ids.bundle': '/b.tar.gz', 'ids.bundleChecksum': '/b.sha256', 'ids.bundleInterval': 3600, 'ids.bundleCa': '/ca.pem', 'ids.allowFailedSignatures': 5,
-      'ids.eveFile': '/log/eve.json', 'ids.homeNetworks': ['10.0.0.0/8', 'fd00::1'], 'ids.commandSocket': '/run/s.sock', stateDir: '/state',
+      'ids.eveFile': '/log/eve.json', 'ids.homeNetworks': ['10.0.0.0/8', 'fd00::1'], 'ids.commandSocket': '/run/s.sock',
+      'ids.bundle': 'https://rules.example/a.tar.gz', 'ids.bundleChecksum': '', 'ids.bundleInterval': 3600, 'ids.bundleCa': '/ca.pem', 'ids.allowFailedSignatures': 3,
+      'ids.alertWindow': 0, 'ids.sinks': [{ type: 'file', path: '/alerts' }], 'ids.pcap.enabled': true, 'ids.pcap.bytes': 1048576,
+      'ids.response': [{ action: 'quarantine', duration: 60, severities: [1] }], 'ids.quarantine.allow': [{ addresses: ['10.0.0.1'] }], stateDir: '/state',
       'log.level': 'debug', nflogGroup: 7, 'dns.minTTL': 60, 'dns.holdReplies': false, 'dns.servers': ['10.96.0.10', 'fd00:96::/64'], 'dns.nflogGroup': 8, 'conntrack.receiveBuffer': 1048576, resyncSeconds: 0,
     };
     expect(configKeys().map((key) => key.path.join('.')).toSorted()).toEqual(Object.keys(samples).toSorted());

@@ -136,7 +136,7 @@ describe('options that take several values', () => {
     const sink = new Writable({ write: (_chunk, _encoding, done) => done() });
     await parsed.invocation({
       agent: async () => agent as unknown as RemoteAgentApi, out: new Output(sink, sink), format: 'json', palette: palette(false), signal: new AbortController().signal,
-      stdin: Readable.from([Buffer.from('{"kind":"Pod","metadata":{"name":"stdin"}}')]), now: () => 0, clientVersion: '0',
+      stdin: Readable.from([Buffer.from('{"kind":"Pod","metadata":{"name":"stdin"}}')]), now: () => 0, account: 'alice', clientVersion: '0',
     });
     return calls;
   }
@@ -186,7 +186,7 @@ describe('completion', () => {
   test('words that the parser knows', async () => {
     expect(await staticCandidates(['getf'])).toContain('getflows');
     expect(await staticCandidates(['getflows', '--'])).toEqual(expect.arrayContaining(['--filter', '--watch', '--socket']));
-    expect(await staticCandidates(['ids', ''])).toEqual(['status', 'signatures', 'reload', 'update', 'rollback']);
+    expect(await staticCandidates(['ids', ''])).toEqual(['status', 'signatures', 'reload', 'update', 'rollback', 'quarantine']);
     expect(await staticCandidates(['query', ''])).toEqual(['endpoint']);
     expect(await staticCandidates(['diff', '--'])).toEqual(expect.arrayContaining(['--file', '--delete']));
     expect(await staticCandidates(['loglevel', ''])).toEqual(['error', 'warn', 'info', 'debug']);

@@ -17,6 +17,7 @@ describe('parseEveAlert', () => {
       view: {
         id: expect.stringMatching(/^[0-9a-f]{16}$/), timestamp: '2026-11-21T04:07:07.732Z', signatureId: 2100498, signature: 'GPL ATTACK_RESPONSE id check returned root',
         category: 'Potentially Bad Traffic', severity: 2, action: 'allowed', protocol: 'tcp', source: { address: '10.77.0.1', port: 80 }, destination: { address: '10.77.0.2', port: 56724 },
+        appProtocol: 'http',
       },
       connection: { protocol: 'tcp', source: { address: '10.77.0.2', port: 56724 }, destination: { address: '10.77.0.1', port: 80 } },
       timeMs: Date.parse('2026-11-21T04:07:07.732Z'),
