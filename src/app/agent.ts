@@ -49,6 +49,7 @@ import { idsDevices, inspectionPorts } from './ids-devices.js';
 import { KernelReplies } from './kernel-replies.js';
 import { auditLookups, loggedIds, logReported } from './lookups.js';
 import { collectMetrics } from './metrics-collector.js';
+import { Inspected } from './mirrors.js';
 import { NameLearning } from './name-learning.js';
 import { NftablesEnforcement } from './nftables-enforcement.js';
 import { wireOvs, type OvsParts } from './ovs-wiring.js';
@@ -437,9 +438,10 @@ export class Agent {
     const { config, environment: { native, clock, log, version } } = this;
     const { sensor, inlineSensor, mode, pcap, sinks, response, enabled } = config.ids;
     const sensors = mode === 'ips' ? [sensor, inlineSensor] : [sensor];
+    const inspected = new Inspected(idsDevices(config).map(({ datapath }) => datapath), () => this.datapath.realized?.mirrors);
     return new Alerting({
       contexts: new TrackedAlerts({
-        world: () => this.datapath.realized?.world, labels: () => this.datapath.labels, policyOf: (table, ruleId) => index.references.get(policyKey(table, ruleId)),
+        world: () => this.datapath.realized?.world, labels: () => this.datapath.labels, inspected: () => inspected.set, policyOf: (table, ruleId) => index.references.get(policyKey(table, ruleId)),
         flows: this.flowTable, clock,
       }),
       sinks: buildSinks(enabled ? sinks : [], {
