@@ -88,8 +88,19 @@ LoggedPacket parse(const nlmsghdr* message) {
           packet.timestampMs = static_cast<double>(be64toh(stamp.sec)) * 1000 + static_cast<double>(be64toh(stamp.usec) / 1000);
         }
         break;
-      case NFULA_IFINDEX_INDEV: packet.indev = u32(attribute); break;
-      case NFULA_IFINDEX_OUTDEV: packet.outdev = u32(attribute); break;
+      // In family bridge these are the bridge's, which come after the ports'.
+      case NFULA_IFINDEX_INDEV:
+        if (family != NFPROTO_BRIDGE || packet.indev == 0) packet.indev = u32(attribute);
+        break;
+      case NFULA_IFINDEX_OUTDEV:
+        if (family != NFPROTO_BRIDGE || packet.outdev == 0) packet.outdev = u32(attribute);
+        break;
+      case NFULA_IFINDEX_PHYSINDEV:
+        if (family == NFPROTO_BRIDGE) packet.indev = u32(attribute);
+        break;
+      case NFULA_IFINDEX_PHYSOUTDEV:
+        if (family == NFPROTO_BRIDGE) packet.outdev = u32(attribute);
+        break;
       case NFULA_SEQ:
         packet.sequence = u32(attribute);
         packet.hasSequence = true;

@@ -13,6 +13,7 @@ import { IdsDriver } from '../drivers/ids/ids.js';
 import { ChildProcessRunner } from '../drivers/ids/process-runner.js';
 import { ProcProcessTable } from '../drivers/ids/process-table.js';
 import { DnsDriver } from '../drivers/nftables/dns-driver.js';
+import { BridgeDriver } from '../drivers/nftables/bridge-driver.js';
 import { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import { NftablesDriver } from '../drivers/nftables/driver.js';
 import { PolicyEngine } from '../compile/policy/policy-engine.js';
@@ -70,6 +71,8 @@ export interface AgentEnvironment {
   readonly installDir: string;
 }
 
+/** There while br_netfilter is loaded. */
+const BRIDGE_NETFILTER = '/proc/sys/net/bridge/bridge-nf-call-iptables';
 /** Changes that come together are applied together. */
 const SETTLE_MS = 5;
 const IDLE_MS = 1_000;
@@ -179,7 +182,7 @@ export class Agent {
 
     const status = new StatusReporter({
       node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, enforcement, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids: this.ids, clock,
-      datapathState: () => this.ovs?.state() ?? Promise.resolve(NOTHING_MORE),
+      datapathState: () => this.ovs?.state() ?? Promise.resolve(enforcement instanceof NftablesEnforcement ? enforcement.state(readTextFile(BRIDGE_NETFILTER) !== undefined) : NOTHING_MORE),
     });
     const objects = new OwnObjects({ store, sources: this.sources, reread: () => own.sync(this.stopping.signal) });
     const index = new PolicyIndex(() => this.datapath.realized?.compilation);
@@ -344,12 +347,16 @@ export class Agent {
 
   private buildNftables(): Enforcement {
     const { config, environment: { clock, log } } = this;
-    return new NftablesEnforcement({
-      driver: new NftablesDriver({ socket: this.nft, log: log.child('nftables'), logGroup: config.nflogGroup }),
+    // Whoever watches for changes of others must not take ours for theirs.
+    const onCommit = (generation: number): void => built.committedElsewhere(generation);
+    const built: NftablesEnforcement = new NftablesEnforcement({
+      driver: new NftablesDriver({ socket: this.nft, log: log.child('nftables'), logGroup: config.nflogGroup, onCommit }),
+      bridge: new BridgeDriver({ socket: this.nft, log: log.child('bridge'), clock, logGroup: config.nflogGroup, answerGroup: config.bridge.nflogGroup, onCommit }),
       netdev: new NetdevDriver({ socket: this.nft, log: log.child('netdev') }),
       flows: this.flowTable, clock, log: log.child('datapath'), logGroup: config.nflogGroup,
       sensor: config.ids.enabled ? config.ids.sensor : '', onDue: () => this.loop.markDirty('sweep'),
     });
+    return built;
   }
 
   private buildKernelReplies(enforcement: Enforcement): { watch: ReplyWatch; reader: ReplyReader } {

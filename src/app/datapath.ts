@@ -73,7 +73,8 @@ export class Datapath {
     await options.numbers.save();
     await options.ruleNumbers.save();
     await options.held.save(options.policies.held());
-    const compilation = this.compiler.compile(world, (filter) => options.policies.tables(filter));
+    const links = this.linksStale ? await this.refreshLinks() : this.knownLinks;
+    const compilation = this.compiler.compile(world, (filter) => options.policies.tables(filter), options.enforcement.realms(world.filters, links));
     const target: Target = {
       tables: compilation.tables,
       filters: new Map(world.filters.map((filter): [string, TargetFilter] => [
@@ -84,7 +85,6 @@ export class Datapath {
         },
       ])),
     };
-    const links = this.linksStale ? await this.refreshLinks() : this.knownLinks;
     const applied = await options.enforcement.apply({ target, world, compilation, links });
     const names = await this.applyNames(world);
 

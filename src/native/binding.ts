@@ -214,7 +214,7 @@ export interface FlowTable {
 // ---- NFLOG -----------------------------------------------------------------------------------------------------
 export interface NflogPacket {
   readonly prefix: string;
-  /** Interface indexes, 0 = none. */
+  /** Interface indexes, 0 = none. In family bridge those of ports. */
   readonly indev: number;
   readonly outdev: number;
   readonly hook: number;
@@ -248,6 +248,7 @@ export interface Link {
   readonly mtu: number;
   readonly up: boolean;
   readonly kind: string; // "veth", "tun", "bridge", "" for physical
+  readonly master: number; // index of the bridge, bond, ... that it is a port of; 0 = none
   readonly rxBytes: number;
   readonly txBytes: number;
   readonly rxPackets: number;
