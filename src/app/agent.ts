@@ -14,12 +14,13 @@ import { ChildProcessRunner } from '../drivers/ids/process-runner.js';
 import { ProcProcessTable } from '../drivers/ids/process-table.js';
 import { DnsDriver } from '../drivers/nftables/dns-driver.js';
 import { BridgeDriver } from '../drivers/nftables/bridge-driver.js';
+import { REFUSED_SNAP_LENGTH } from '../drivers/nftables/bridge-layout.js';
 import { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import { NftablesDriver } from '../drivers/nftables/driver.js';
 import { PolicyEngine } from '../compile/policy/policy-engine.js';
 import type { RuleNumbers } from '../compile/policy/policy-table.js';
 import { AgentError, describeError } from '../model/errors.js';
-import type { FlowTable, LinkSocket, NativeBinding, NflogReader, NftSocket } from '../native/binding.js';
+import type { FlowTable, Link, LinkSocket, NativeBinding, NflogReader, NftSocket } from '../native/binding.js';
 import { writeFileAtomic } from '../platform/atomic-file.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
@@ -48,6 +49,7 @@ import { NameLearning } from './name-learning.js';
 import { NftablesEnforcement } from './nftables-enforcement.js';
 import { wireOvs, type OvsParts } from './ovs-wiring.js';
 import { OWN_SOURCE, OwnObjects } from './own-objects.js';
+import { RefusedFrames } from './refused-frames.js';
 import { PolicyIndex, policyKey } from './policy-index.js';
 import { PolicyQueries } from './policy-queries.js';
 import type { ReplyReader, ReplyWatch } from './reply-watch.js';
@@ -102,6 +104,7 @@ export class Agent {
   private readonly names: NameLearning;
   private readonly hostAddresses: HostAddresses;
   private readonly ovs: OvsParts | undefined;
+  private answers: RefusedFrames | undefined;
   private readonly ports: OvsPorts | undefined;
 
   constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
@@ -248,6 +251,7 @@ export class Agent {
     await this.api.stop();
     for (const { source } of this.sources) await source.stop();
     this.nflog.stop();
+    this.answers?.stop();
     this.flowTable.stop();
     await this.ovs?.stop();
     await this.audit.stop();
@@ -349,14 +353,29 @@ export class Agent {
     const { config, environment: { clock, log } } = this;
     // Whoever watches for changes of others must not take ours for theirs.
     const onCommit = (generation: number): void => built.committedElsewhere(generation);
+    const answers = this.buildAnswers();
+    this.answers = answers;
     const built: NftablesEnforcement = new NftablesEnforcement({
       driver: new NftablesDriver({ socket: this.nft, log: log.child('nftables'), logGroup: config.nflogGroup, onCommit }),
       bridge: new BridgeDriver({ socket: this.nft, log: log.child('bridge'), clock, logGroup: config.nflogGroup, answerGroup: config.bridge.nflogGroup, onCommit }),
       netdev: new NetdevDriver({ socket: this.nft, log: log.child('netdev') }),
-      flows: this.flowTable, clock, log: log.child('datapath'), logGroup: config.nflogGroup,
+      answers, flows: this.flowTable, clock, log: log.child('datapath'), logGroup: config.nflogGroup,
       sensor: config.ids.enabled ? config.ids.sensor : '', onDue: () => this.loop.markDirty('sweep'),
     });
     return built;
+  }
+
+  private buildAnswers(): RefusedFrames {
+    const { config, environment: { native, log } } = this;
+    const linkOf = (index: number): Link | undefined => [...this.datapath.links.values()].find((link) => link.index === index);
+    return new RefusedFrames({
+      reader: new native.NflogReader({ group: config.bridge.nflogGroup, copyRange: REFUSED_SNAP_LENGTH, atOnce: true }), sender: new native.PacketSender(),
+      ownerOf: (index) => {
+        const name = linkOf(index)?.name;
+        return this.datapath.realized?.world.filters.find((filter) => filter.interface === name);
+      },
+      bridgeOf: (index) => linkOf(index)?.master ?? 0, log: log.child('bridge'),
+    });
   }
 
   private buildKernelReplies(enforcement: Enforcement): { watch: ReplyWatch; reader: ReplyReader } {

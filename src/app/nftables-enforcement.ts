@@ -17,12 +17,15 @@ import type { Logger } from '../platform/logger.js';
 import { NO_TRAFFIC, sumTraffic, type Enforced, type Enforcement, type TrafficCounter, type Wanted } from './enforcement.js';
 import { netdevFilters, resolveMirrors, type ResolvedMirror } from './mirrors.js';
 import { BRIDGE_REALM, Placement } from './placement.js';
+import type { RefusedFrames } from './refused-frames.js';
 import type { DatapathState } from './status.js';
 
 export interface NftablesEnforcementOptions {
   readonly driver: NftablesDriver;
   readonly bridge: BridgeDriver;
   readonly netdev: NetdevDriver;
+  /** Answers to what is rejected on bridges; wanted from the first filter on one. */
+  readonly answers: Pick<RefusedFrames, 'start' | 'degraded'>;
   readonly flows: FlowTable;
   readonly clock: Clock;
   readonly log: Logger;
@@ -81,6 +84,7 @@ export class NftablesEnforcement implements Enforcement {
     this.links = wanted.links;
     const { routed, bridged } = this.placement.split(wanted.target);
     const below = await this.options.bridge.apply(bridged);
+    if (routed.bridges !== undefined) this.options.answers.start();
     const applied = await this.options.driver.apply(routed);
     await this.settle();
     const frames = await this.applyFrames(wanted);
@@ -124,12 +128,12 @@ export class NftablesEnforcement implements Enforcement {
   state(filtered: boolean): DatapathState {
     const ports = [...this.placement.ports];
     if (ports.length === 0) return { components: [], degraded: [] };
-    const { refusal } = this.options.bridge;
+    const { bridge: { refusal }, answers: { degraded: unanswered } } = this.options;
     const bridges = [...new Set(ports.flatMap((name) => this.placement.bridgeOf(name) ?? []))].sort();
     const detail = `${ports.length} filters on ${bridges.join(', ')}${filtered ? '; br_netfilter is loaded, too' : ''}`;
     return {
       components: [{ name: 'linux bridges', state: refusal === undefined ? 'enforced' : 'shut', detail }],
-      degraded: refusal === undefined ? [] : [`filters of ${ports.sort().join(', ')}: no rules in force: ${refusal}`],
+      degraded: [...(refusal === undefined ? [] : [`filters of ${ports.sort().join(', ')}: no rules in force: ${refusal}`]), ...(unanswered === undefined ? [] : [unanswered])],
     };
   }
 
