@@ -56,6 +56,8 @@ export interface Enforcement {
   attached(filter: Filter): boolean;
   /** Why the filter's rules are not in force though it has some; it drops everything then, or nothing by its failure policy. */
   shut(filter: Filter): string | undefined;
+  /** Are DNS replies to the filter's vNIC read, for rules that name domains? */
+  readsReplies(filter: Filter): boolean;
   /** Packets that each label's rule decided anew (first packets of connections, and each refused packet). */
   ruleCounters(): Promise<ReadonlyMap<number, TrafficCounter>>;
   /** What the filter's rules refused. */

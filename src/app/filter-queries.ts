@@ -23,14 +23,13 @@ export class FilterQueries {
   filter(filter: Filter, realized: Realized): FilterView {
     const key = realized.compilation.filterTables.get(filter.name);
     const present = this.options.enforcement.attached(filter);
-    const shut = key === undefined || this.options.enforcement.shut(filter) !== undefined;
     const time = key === undefined ? undefined : realized.tableTimes.get(key);
     return {
       name: filter.name, hash: filter.hash, workload: filter.workload, vnic: filter.vnic, interface: filter.interface, mac: filter.mac,
       addresses: [...filter.addresses], slot: 2, agentName: 'dfw-agent',
-      state: shut ? (this.options.failOpen ? 'open' : 'closed') : present ? 'attached' : 'waiting',
+      state: key === undefined ? (this.options.failOpen ? 'open' : 'closed') : present ? 'attached' : 'waiting',
       failurePolicy: this.options.failOpen ? 'failOpen' : 'failClosed',
-      datapath: this.options.enforcement.name, generation: time?.generation ?? 0, realized: !shut,
+      datapath: this.options.enforcement.name, generation: time?.generation ?? 0, realized: key !== undefined,
       rulesets: this.tables(filter, realized).map(({ table }) => table.metadata.name),
     };
   }

@@ -124,6 +124,10 @@ export class NftablesEnforcement implements Enforcement {
     return this.placement.bridgeOf(filter.interface) === undefined ? undefined : this.options.bridge.refusal;
   }
 
+  readsReplies(filter: Filter): boolean {
+    return this.placement.bridgeOf(filter.interface) === undefined;
+  }
+
   /** What `agentctl status` says of bridges. `filtered`: is br_netfilter loaded? */
   state(filtered: boolean): DatapathState {
     const ports = [...this.placement.ports];

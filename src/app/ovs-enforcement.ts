@@ -113,6 +113,10 @@ export class OvsEnforcement implements Enforcement {
     return undefined;
   }
 
+  readsReplies(): boolean {
+    return true;
+  }
+
   attached(filter: Filter): boolean {
     return this.options.bridge.has(filter.interface);
   }

@@ -61,7 +61,7 @@ describe('loadConfig', () => {
       failurePolicy: 'open', 'api.socket': '/s', 'api.group': 'ops', 'metrics.listen': '[::1]:1', 'audit.path': '/a', 'audit.format': 'json', 'ids.enabled': true,
       'ids.tap': 'tap1', 'ids.sensor': 'tap2', 'ids.engine': 'external', 'ids.program': '/opt/suricata', 'ids.mode': 'ids', 'ids.signatures': '/sig',
       'ids.eveFile': '/log/eve.json', 'ids.homeNetworks': ['10.0.0.0/8', 'fd00::1'], 'ids.commandSocket': '/run/s.sock', stateDir: '/state',
-      'log.level': 'debug', nflogGroup: 7, 'dns.minTTL': 60, 'dns.holdReplies': false, 'dns.servers': ['10.96.0.10', 'fd00:96::/64'], 'dns.nflogGroup': 8, 'conntrack.receiveBuffer': 1048576, resyncSeconds: 0,
+      'log.level': 'debug', nflogGroup: 7, 'dns.minTTL': 60, 'dns.holdReplies': false, 'dns.servers': ['10.96.0.10', 'fd00:96::/64'], 'dns.nflogGroup': 8, 'bridge.nflogGroup': 9, 'conntrack.receiveBuffer': 1048576, resyncSeconds: 0,
     };
     expect(configKeys().map((key) => key.path.join('.')).toSorted()).toEqual(Object.keys(samples).toSorted());
     for (const { path: at, flag, variable } of configKeys()) {
