@@ -12,15 +12,11 @@ import { AuditLog } from '../drivers/audit/audit-log.js';
 import { IdsDriver } from '../drivers/ids/ids.js';
 import { ChildProcessRunner } from '../drivers/ids/process-runner.js';
 import { ProcProcessTable } from '../drivers/ids/process-table.js';
-import { DnsDriver } from '../drivers/nftables/dns-driver.js';
-import { BridgeDriver } from '../drivers/nftables/bridge-driver.js';
-import { REFUSED_SNAP_LENGTH } from '../drivers/nftables/bridge-layout.js';
 import { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
-import { NftablesDriver } from '../drivers/nftables/driver.js';
 import { PolicyEngine } from '../compile/policy/policy-engine.js';
 import type { RuleNumbers } from '../compile/policy/policy-table.js';
 import { AgentError, describeError } from '../model/errors.js';
-import type { FlowTable, Link, LinkSocket, NativeBinding, NflogReader, NftSocket } from '../native/binding.js';
+import type { FlowTable, LinkSocket, NativeBinding, NflogReader, NftSocket } from '../native/binding.js';
 import { writeFileAtomic } from '../platform/atomic-file.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
@@ -42,20 +38,17 @@ import { FilterQueries } from './filter-queries.js';
 import { HeldObjects } from './held-objects.js';
 import { HeldReplies } from './held-replies.js';
 import { hostAddresses, HostAddresses } from './host-addresses.js';
-import { KernelReplies } from './kernel-replies.js';
 import { auditLookups, loggedIds, logReported, TrackedFlows } from './lookups.js';
 import { collectMetrics } from './metrics-collector.js';
 import { NameLearning } from './name-learning.js';
-import { NftablesEnforcement } from './nftables-enforcement.js';
+import { wireNftables, type NftablesParts } from './nftables-wiring.js';
 import { wireOvs, type OvsParts } from './ovs-wiring.js';
 import { OWN_SOURCE, OwnObjects } from './own-objects.js';
-import { RefusedFrames } from './refused-frames.js';
 import { PolicyIndex, policyKey } from './policy-index.js';
 import { PolicyQueries } from './policy-queries.js';
-import type { ReplyReader, ReplyWatch } from './reply-watch.js';
 import { StoredRuleNumbers } from './rule-numbers.js';
 import { AgentService } from './service.js';
-import { NOTHING_MORE, StatusReporter } from './status.js';
+import { StatusReporter } from './status.js';
 import { TapPair } from './tap.js';
 
 export interface AgentEnvironment {
@@ -73,8 +66,6 @@ export interface AgentEnvironment {
   readonly installDir: string;
 }
 
-/** There while br_netfilter is loaded. */
-const BRIDGE_NETFILTER = '/proc/sys/net/bridge/bridge-nf-call-iptables';
 /** Changes that come together are applied together. */
 const SETTLE_MS = 5;
 const IDLE_MS = 1_000;
@@ -104,7 +95,7 @@ export class Agent {
   private readonly names: NameLearning;
   private readonly hostAddresses: HostAddresses;
   private readonly ovs: OvsParts | undefined;
-  private answers: RefusedFrames | undefined;
+  private readonly kernel: NftablesParts | undefined;
   private readonly ports: OvsPorts | undefined;
 
   constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
@@ -134,7 +125,10 @@ export class Agent {
       write: (text) => writeFileAtomic(join(config.stateDir, 'filters.json'), text),
     });
 
-    const enforcement = this.ovs?.enforcement ?? this.buildNftables();
+    this.kernel = this.ovs === undefined ? this.buildNftables() : undefined;
+    const parts = this.ovs ?? this.kernel;
+    if (parts === undefined) throw new AgentError('E_INTERNAL', 'no datapath');
+    const { enforcement, watch, replies: reader } = parts;
     this.ruleNumbers = new StoredRuleNumbers({
       read: () => readTextFile(join(config.stateDir, 'rules.json')),
       write: (text) => writeFileAtomic(join(config.stateDir, 'rules.json'), text),
@@ -144,7 +138,6 @@ export class Agent {
       write: (text) => writeFileAtomic(join(config.stateDir, 'held.json'), text),
     }, log.child('held'));
     this.hostAddresses = new HostAddresses({ read: hostAddresses, clock, onChange: () => this.loop.markDirty('host addresses') });
-    const { watch, reader } = this.ovs === undefined ? this.buildKernelReplies(enforcement) : { watch: this.ovs.watch, reader: this.ovs.replies };
     this.names = new NameLearning({
       watch, reader,
       store: { read: () => readTextFile(join(config.stateDir, 'dns.json')), write: (text) => writeFileAtomic(join(config.stateDir, 'dns.json'), text) },
@@ -185,7 +178,7 @@ export class Agent {
 
     const status = new StatusReporter({
       node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, enforcement, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids: this.ids, clock,
-      datapathState: () => this.ovs?.state() ?? Promise.resolve(enforcement instanceof NftablesEnforcement ? enforcement.state(readTextFile(BRIDGE_NETFILTER) !== undefined) : NOTHING_MORE),
+      datapathState: () => parts.state(),
     });
     const objects = new OwnObjects({ store, sources: this.sources, reread: () => own.sync(this.stopping.signal) });
     const index = new PolicyIndex(() => this.datapath.realized?.compilation);
@@ -251,7 +244,7 @@ export class Agent {
     await this.api.stop();
     for (const { source } of this.sources) await source.stop();
     this.nflog.stop();
-    this.answers?.stop();
+    this.kernel?.stop();
     this.flowTable.stop();
     await this.ovs?.stop();
     await this.audit.stop();
@@ -349,42 +342,12 @@ export class Agent {
     });
   }
 
-  private buildNftables(): Enforcement {
-    const { config, environment: { clock, log } } = this;
-    // Whoever watches for changes of others must not take ours for theirs.
-    const onCommit = (generation: number): void => built.committedElsewhere(generation);
-    const answers = this.buildAnswers();
-    this.answers = answers;
-    const built: NftablesEnforcement = new NftablesEnforcement({
-      driver: new NftablesDriver({ socket: this.nft, log: log.child('nftables'), logGroup: config.nflogGroup, onCommit }),
-      bridge: new BridgeDriver({ socket: this.nft, log: log.child('bridge'), clock, logGroup: config.nflogGroup, answerGroup: config.bridge.nflogGroup, onCommit }),
-      netdev: new NetdevDriver({ socket: this.nft, log: log.child('netdev') }),
-      answers, flows: this.flowTable, clock, log: log.child('datapath'), logGroup: config.nflogGroup,
-      sensor: config.ids.enabled ? config.ids.sensor : '', onDue: () => this.loop.markDirty('sweep'),
+  private buildNftables(): NftablesParts {
+    const { config, environment: { native, clock, log } } = this;
+    return wireNftables({
+      config, native, nft: this.nft, flows: this.flowTable, clock, log, onDue: () => this.loop.markDirty('sweep'),
+      links: () => this.datapath.links, filters: () => this.datapath.realized?.world.filters ?? [],
     });
-    return built;
-  }
-
-  private buildAnswers(): RefusedFrames {
-    const { config, environment: { native, log } } = this;
-    const linkOf = (index: number): Link | undefined => [...this.datapath.links.values()].find((link) => link.index === index);
-    return new RefusedFrames({
-      reader: new native.NflogReader({ group: config.bridge.nflogGroup, copyRange: REFUSED_SNAP_LENGTH, atOnce: true }), sender: new native.PacketSender(),
-      ownerOf: (index) => {
-        const name = linkOf(index)?.name;
-        return this.datapath.realized?.world.filters.find((filter) => filter.interface === name);
-      },
-      bridgeOf: (index) => linkOf(index)?.master ?? 0, log: log.child('bridge'),
-    });
-  }
-
-  private buildKernelReplies(enforcement: Enforcement): { watch: ReplyWatch; reader: ReplyReader } {
-    const { config, environment: { native, log } } = this;
-    const onCommit = (generation: number): void => (enforcement instanceof NftablesEnforcement ? enforcement.committedElsewhere(generation) : undefined);
-    return {
-      watch: new DnsDriver({ socket: this.nft, log: log.child('dns'), logGroup: config.dns.nflogGroup, onCommit }),
-      reader: new KernelReplies(new native.NflogReader({ group: config.dns.nflogGroup, copyRange: 65_535 }), new native.PacketSender()),
-    };
   }
 
   private buildIds(): IdsDriver {

@@ -83,9 +83,9 @@ export class NftablesEnforcement implements Enforcement {
   async apply(wanted: Wanted): Promise<Enforced> {
     this.links = wanted.links;
     const { routed, bridged } = this.placement.split(wanted.target);
-    const below = await this.options.bridge.apply(bridged);
     if (routed.bridges !== undefined) this.options.answers.start();
-    const applied = await this.options.driver.apply(routed);
+    // One that fails must not keep the other from what it can do.
+    const [applied, below] = await Promise.all(await inTurn(() => this.options.driver.apply(routed), () => this.options.bridge.apply(bridged)));
     await this.settle();
     const frames = await this.applyFrames(wanted);
     this.sweepLater();
@@ -241,6 +241,13 @@ export class NftablesEnforcement implements Enforcement {
       return { changed: false, mirrors, problems: [{ object: 'netdev dfw', path: '', message }] };
     }
   }
+}
+
+/** Begins the second when the first has ended, whatever became of it. */
+async function inTurn<A, B>(first: () => Promise<A>, second: () => Promise<B>): Promise<[Promise<A>, Promise<B>]> {
+  const began = first();
+  await began.catch(() => undefined);
+  return [began, second()];
 }
 
 function pendingReason(control: TrafficControlObject, device: Link | undefined): string | undefined {

@@ -84,7 +84,7 @@ it('an interface that leaves the bridge is enforced as a routed one, and shut ag
     ].join('\n'),
   });
   await eventually('it is attached', async () => ((await states())[0] === 'attached' ? true : undefined));
-  await eventually('it is reached', async () => ((await reach()) === 'open' ? true : undefined));
+  expect(await eventually('it is reached', async () => ((await reach()) === 'open' ? 'open' : undefined))).toBe('open');
   await mustRun('ip', ['-n', world.host, '-batch', '-'], { input: `link set ${workload.interface} master ${LINUX_BRIDGE}\nroute replace ${workload.ipv4}/32 dev ${LINUX_BRIDGE}\n` });
   await eventually('it is on the bridge again', async () => ((await states())[0] === (tracks ? 'attached' : 'closed') ? true : undefined));
   await eventually('its way', async () => ((await reach()) === (tracks ? 'open' : 'timeout') ? true : undefined));

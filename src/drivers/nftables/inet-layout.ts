@@ -39,14 +39,14 @@ function hook(name: string, number: number, ...rules: ChainImage['rules']): Chai
 }
 
 /**
- * Where `interfaceKey`, if given, names no vNIC: that side's word gets the not-applicable id, unless it has another. Who is behind a Linux bridge
+ * Where `ifname`, if given, names no vNIC: that side's word gets the not-applicable id, unless it has another. Who is behind a Linux bridge
  * is judged there, and has written the word when the packet comes from there; `ahead`: the packet goes there first.
  */
-function notFiltered(side: 'in' | 'out', interfaceKey?: number, ahead = false): ChainImage['rules'][number] {
+function notFiltered(side: 'in' | 'out', ifname?: number, ahead = false): ChainImage['rules'][number] {
   const word = LABEL_REGISTER[side];
   return rule(
     `no filter on the ${side === 'in' ? "destination's" : "source's"} side`,
-    ...(interfaceKey === undefined ? [] : [meta(interfaceKey, 0), notInSet(SETS.vnics.name, 0)]),
+    ...(ifname === undefined ? [] : [meta(ifname, 0), notInSet(SETS.vnics.name, 0)]),
     ...(ahead ? [notInSet(OWN_SETS.bridges.name, 0)] : []),
     meta(META.mark, word), ct(CT.labels, LABEL), equal(word, host32(0)), immediate(word, host32(NOT_APPLICABLE_ID)), setCt(CT.labels, LABEL),
   );
