@@ -46,7 +46,7 @@ beforeAll(async () => {
   // Nobody reaches it over the bridge any more.
   for (const { netns, name } of world.workloads) {
     const both = name === 'routed' ? world.workloads.filter((one) => one.name !== 'routed') : [world.workload('routed')];
-    for (const other of both) for (const address of [`${other.ipv4}/32`, `${other.ipv6}/128`]) await mustRun('ip', ['-n', netns, 'route', 'flush', address]);
+    for (const other of both) for (const address of [`${other.ipv4}/32`, `${other.ipv6}/128`]) await mustRun('ip', [address.includes(':') ? '-6' : '-4', '-n', netns, 'route', 'flush', address]);
   }
   traffic = await startTraffic(world);
   for (const port of [OPEN, CUT, SHUT]) {
