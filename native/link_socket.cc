@@ -30,6 +30,7 @@ struct Link {
   std::string name;
   std::string mac;
   uint32_t mtu = 0;
+  uint32_t master = 0;
   bool up = false;
   std::string kind;
   rtnl_link_stats64 stats{};
@@ -58,6 +59,7 @@ Link readLink(const nlmsghdr* message) {
   link.name = attributeText(parts[IFLA_IFNAME]);
   link.mac = macText(parts[IFLA_ADDRESS]);
   readAttribute(parts[IFLA_MTU], &link.mtu);
+  readAttribute(parts[IFLA_MASTER], &link.master);
   if (parts[IFLA_LINKINFO] != nullptr) {
     const nlattr* info[IFLA_INFO_MAX + 1];
     indexAttributes(attributesOf(parts[IFLA_LINKINFO]), info);
@@ -103,6 +105,7 @@ class ListJob : public Job {
       entry.Set("name", Napi::String::New(env, link.name));
       entry.Set("mac", Napi::String::New(env, link.mac));
       entry.Set("mtu", number(link.mtu));
+      entry.Set("master", number(link.master));
       entry.Set("up", Napi::Boolean::New(env, link.up));
       entry.Set("kind", Napi::String::New(env, link.kind));
       entry.Set("rxBytes", number(link.stats.rx_bytes));

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "arguments.h"
+#include "attributes.h"
 #include "event_poll.h"
 #include "netlink.h"
 #include "registry.h"
@@ -41,12 +42,26 @@ struct LoggedPacket {
   double timestampMs = 0;
   uint32_t length = 0;
   std::vector<uint8_t> payload;
+  // Ethernet header with its VLAN tag.
+  std::vector<uint8_t> link;
 };
 
 uint32_t u32(const nlattr* attribute) {
   uint32_t value = 0;
   if (mnl_attr_get_payload_len(attribute) >= sizeof value) memcpy(&value, mnl_attr_get_payload(attribute), sizeof value);
   return ntohl(value);
+}
+
+// The tag that the kernel keeps beside a frame (NFULA_VLAN), back at its place behind the addresses.
+void insertTag(const nlattr* vlan, std::vector<uint8_t>* link) {
+  const uint8_t* parts[NFULA_VLAN_MAX + 1] = {};
+  for (const nlattr* part : attributesOf(vlan)) {
+    const uint16_t type = mnl_attr_get_type(part);
+    if (type <= NFULA_VLAN_MAX && mnl_attr_get_payload_len(part) >= 2) parts[type] = static_cast<const uint8_t*>(mnl_attr_get_payload(part));
+  }
+  if (parts[NFULA_VLAN_PROTO] == nullptr || parts[NFULA_VLAN_TCI] == nullptr || link->size() < ETH_HLEN) return;
+  const uint8_t tag[] = {parts[NFULA_VLAN_PROTO][0], parts[NFULA_VLAN_PROTO][1], parts[NFULA_VLAN_TCI][0], parts[NFULA_VLAN_TCI][1]};
+  link->insert(link->begin() + 2 * ETH_ALEN, tag, tag + sizeof tag);
 }
 
 double nowMs() {
@@ -66,6 +81,7 @@ uint32_t packetLength(uint16_t ethertype, const std::vector<uint8_t>& payload) {
 
 LoggedPacket parse(const nlmsghdr* message) {
   LoggedPacket packet;
+  const nlattr* vlan = nullptr;
   const uint8_t family = static_cast<const nfgenmsg*>(mnl_nlmsg_get_payload(message))->nfgen_family;
   const char* end = static_cast<const char*>(mnl_nlmsg_get_payload_tail(message));
   const auto* attribute = static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(message, sizeof(nfgenmsg)));
@@ -88,13 +104,26 @@ LoggedPacket parse(const nlmsghdr* message) {
           packet.timestampMs = static_cast<double>(be64toh(stamp.sec)) * 1000 + static_cast<double>(be64toh(stamp.usec) / 1000);
         }
         break;
-      case NFULA_IFINDEX_INDEV: packet.indev = u32(attribute); break;
-      case NFULA_IFINDEX_OUTDEV: packet.outdev = u32(attribute); break;
+      // In family bridge these are the bridge's, which come after the ports'.
+      case NFULA_IFINDEX_INDEV:
+        if (family != NFPROTO_BRIDGE || packet.indev == 0) packet.indev = u32(attribute);
+        break;
+      case NFULA_IFINDEX_OUTDEV:
+        if (family != NFPROTO_BRIDGE || packet.outdev == 0) packet.outdev = u32(attribute);
+        break;
+      case NFULA_IFINDEX_PHYSINDEV:
+        if (family == NFPROTO_BRIDGE) packet.indev = u32(attribute);
+        break;
+      case NFULA_IFINDEX_PHYSOUTDEV:
+        if (family == NFPROTO_BRIDGE) packet.outdev = u32(attribute);
+        break;
       case NFULA_SEQ:
         packet.sequence = u32(attribute);
         packet.hasSequence = true;
         break;
       case NFULA_PREFIX: packet.prefix.assign(static_cast<const char*>(value), strnlen(static_cast<const char*>(value), size)); break;
+      case NFULA_VLAN: vlan = attribute; break;
+      case NFULA_L2HDR: packet.link.assign(static_cast<const uint8_t*>(value), static_cast<const uint8_t*>(value) + size); break;
       case NFULA_PAYLOAD: packet.payload.assign(static_cast<const uint8_t*>(value), static_cast<const uint8_t*>(value) + size); break;
       default: break;
     }
@@ -103,6 +132,7 @@ LoggedPacket parse(const nlmsghdr* message) {
   if (family == NFPROTO_NETDEV && packet.hook == NF_NETDEV_EGRESS && packet.payload.size() >= ETH_HLEN) {
     packet.payload.erase(packet.payload.begin(), packet.payload.begin() + ETH_HLEN);
   }
+  if (vlan != nullptr) insertTag(vlan, &packet.link);
   packet.length = packetLength(packet.ethertype, packet.payload);
   if (packet.timestampMs == 0) packet.timestampMs = nowMs();
   return packet;
@@ -124,7 +154,9 @@ class NflogReader : public Napi::ObjectWrap<NflogReader> {
     }
     if (!options.Get("receiveBuffer").IsUndefined() && !readNumber(options, "receiveBuffer", 1 << 30, &receiveBuffer_)) {
       fail(info.Env(), {EINVAL, "NflogReader", "receiveBuffer is a number of bytes"});
+      return;
     }
+    if (!readOptionalBool(options, "atOnce", &atOnce_)) fail(info.Env(), {EINVAL, "NflogReader", "atOnce is a boolean"});
   }
   ~NflogReader() override { close(); }
 
@@ -177,8 +209,8 @@ class NflogReader : public Napi::ObjectWrap<NflogReader> {
     mode.copy_range = htonl(static_cast<uint32_t>(copyRange_));
     mode.copy_mode = NFULNL_COPY_PACKET;
     mnl_attr_put(message, NFULA_CFG_MODE, sizeof mode, &mode);
-    mnl_attr_put_u32(message, NFULA_CFG_QTHRESH, htonl(kQueueThreshold));
-    mnl_attr_put_u32(message, NFULA_CFG_TIMEOUT, htonl(kQueueTimeout));
+    mnl_attr_put_u32(message, NFULA_CFG_QTHRESH, htonl(atOnce_ ? 1 : kQueueThreshold));
+    mnl_attr_put_u32(message, NFULA_CFG_TIMEOUT, htonl(atOnce_ ? 1 : kQueueTimeout));
     const uint32_t wanted = kQueueThreshold * (static_cast<uint32_t>(copyRange_) + kPacketOverhead);
     mnl_attr_put_u32(message, NFULA_CFG_NLBUFSIZ, htonl(std::min<uint32_t>(wanted, NetlinkSocket::kReceiveSize / 2)));
     mnl_attr_put_u16(message, NFULA_CFG_FLAGS, htons(NFULNL_CFG_F_SEQ));
@@ -218,7 +250,7 @@ class NflogReader : public Napi::ObjectWrap<NflogReader> {
   void deliver(Napi::Env env, const std::vector<LoggedPacket>& packets) {
     // One buffer for all payloads: a packet's bytes are a view of it.
     size_t total = 0;
-    for (const LoggedPacket& packet : packets) total += packet.payload.size();
+    for (const LoggedPacket& packet : packets) total += packet.payload.size() + packet.link.size();
     Napi::ArrayBuffer bytes = Napi::ArrayBuffer::New(env, total);
     if (bytes.IsEmpty()) return;  // the environment ends, or there is no memory (js_bytes.h)
     Napi::Array list = Napi::Array::New(env, packets.size());
@@ -238,6 +270,9 @@ class NflogReader : public Napi::ObjectWrap<NflogReader> {
       object.Set("payload", Napi::Uint8Array::New(env, packet.payload.size(), bytes, offset));
       list.Set(static_cast<uint32_t>(i), object);
       offset += packet.payload.size();
+      if (!packet.link.empty()) memcpy(static_cast<uint8_t*>(bytes.Data()) + offset, packet.link.data(), packet.link.size());
+      object.Set("link", Napi::Uint8Array::New(env, packet.link.size(), bytes, offset));
+      offset += packet.link.size();
     }
     callListener(env, listener_, *context_, {list});
   }
@@ -248,6 +283,7 @@ class NflogReader : public Napi::ObjectWrap<NflogReader> {
   Napi::FunctionReference listener_;
   std::unique_ptr<Napi::AsyncContext> context_;
   uint64_t lost_ = 0;
+  bool atOnce_ = false;
   bool overrun_ = false;
   bool hasSequence_ = false;
   uint32_t nextSequence_ = 0;

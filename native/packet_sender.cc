@@ -1,8 +1,10 @@
-// PacketSender of src/native/binding.ts: packets put on an interface as they are, past routing and netfilter's IP hooks (packet(7)).
+// PacketSender of src/native/binding.ts: packets put on an interface as they are, past routing and netfilter's IP hooks (packet(7)), or routed
+// with the IP header they were given (raw(7)).
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/if_ether.h>
+#include <netinet/in.h>
 #include <linux/if_packet.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
@@ -59,7 +61,9 @@ bool neighbour(NetlinkSocket& socket, int interfaceIndex, uint16_t ethertype, co
 class PacketSender : public Napi::ObjectWrap<PacketSender> {
  public:
   static void init(Napi::Env env, Napi::Object exports) {
-    exports.Set("PacketSender", DefineClass(env, "PacketSender", {InstanceMethod<&PacketSender::send>("send"), InstanceMethod<&PacketSender::close>("close")}));
+    exports.Set("PacketSender", DefineClass(env, "PacketSender", 
+                                            {InstanceMethod<&PacketSender::send>("send"), InstanceMethod<&PacketSender::sendFrame>("sendFrame"),
+                                             InstanceMethod<&PacketSender::route>("route"), InstanceMethod<&PacketSender::close>("close")}));
   }
 
   explicit PacketSender(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PacketSender>(info) {
@@ -69,6 +73,16 @@ class PacketSender : public Napi::ObjectWrap<PacketSender> {
       fail(info.Env(), {errno, "socket(AF_PACKET)"});
       return;
     }
+    // Protocol IPPROTO_RAW: the header is in what is sent.
+    const auto open = [&info](UniqueFd* fd, int family, int type, int protocol, const char* call) {
+      *fd = UniqueFd(socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
+      if (!fd->valid()) fail(info.Env(), {errno, call});
+      return fd->valid();
+    };
+    if (!open(&frames_, AF_PACKET, SOCK_RAW, 0, "socket(AF_PACKET)")) return;
+    if (!open(&ipv4_, AF_INET, SOCK_RAW, IPPROTO_RAW, "socket(AF_INET, SOCK_RAW)")) return;
+    // A host without IPv6 has no packets of it to send.
+    ipv6_ = UniqueFd(socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW));
     if (Failure failure = routes_.open(NETLINK_ROUTE)) fail(info.Env(), failure);
   }
 
@@ -101,13 +115,61 @@ class PacketSender : public Napi::ObjectWrap<PacketSender> {
     return info.Env().Undefined();
   }
 
+  Napi::Value sendFrame(const Napi::CallbackInfo& info) {
+    size_t index = 0;
+    const Napi::Object request = info[0].IsObject() ? info[0].As<Napi::Object>() : Napi::Object::New(info.Env());
+    const Napi::Value frame = request.Get("frame");
+    if (!readNumber(request, "interfaceIndex", 0x7fffffff, &index) || !isBytes(frame) || frame.As<Napi::Uint8Array>().ByteLength() < ETH_HLEN) {
+      return fail(info.Env(), {EINVAL, "PacketSender.sendFrame", "wants {interfaceIndex, frame}"});
+    }
+    if (!frames_.valid()) return fail(info.Env(), {EBADF, "PacketSender.sendFrame", "closed"});
+    const auto bytes = frame.As<Napi::Uint8Array>();
+    sockaddr_ll address{};
+    address.sll_family = AF_PACKET;
+    address.sll_ifindex = static_cast<int>(index);
+    return sent(info, sendto(frames_.get(), bytes.Data(), bytes.ByteLength(), MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&address), sizeof address));
+  }
+
+  Napi::Value route(const Napi::CallbackInfo& info) {
+    size_t index = 0, ethertype = 0;
+    const Napi::Object request = info[0].IsObject() ? info[0].As<Napi::Object>() : Napi::Object::New(info.Env());
+    const Napi::Value packet = request.Get("packet");
+    if (!readNumber(request, "interfaceIndex", 0x7fffffff, &index) || !readNumber(request, "ethertype", 0xffff, &ethertype) || !isBytes(packet)) {
+      return fail(info.Env(), {EINVAL, "PacketSender.route", "wants {interfaceIndex, ethertype, packet}"});
+    }
+    const auto bytes = packet.As<Napi::Uint8Array>();
+    if (ethertype == ETH_P_IP && bytes.ByteLength() >= kIpv4Destination + 4) {
+      if (!ipv4_.valid()) return fail(info.Env(), {EBADF, "PacketSender.route", "closed"});
+      sockaddr_in address{};
+      address.sin_family = AF_INET;
+      memcpy(&address.sin_addr, bytes.Data() + kIpv4Destination, 4);
+      return sent(info, sendto(ipv4_.get(), bytes.Data(), bytes.ByteLength(), MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&address), sizeof address));
+    }
+    if (ethertype == ETH_P_IPV6 && bytes.ByteLength() >= kIpv6Destination + 16) {
+      if (!ipv6_.valid()) return fail(info.Env(), {EBADF, "PacketSender.route", "closed, or no IPv6"});
+      sockaddr_in6 address{};
+      address.sin6_family = AF_INET6;
+      memcpy(&address.sin6_addr, bytes.Data() + kIpv6Destination, 16);
+      if (IN6_IS_ADDR_LINKLOCAL(&address.sin6_addr)) address.sin6_scope_id = static_cast<uint32_t>(index);
+      return sent(info, sendto(ipv6_.get(), bytes.Data(), bytes.ByteLength(), MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&address), sizeof address));
+    }
+    return fail(info.Env(), {EINVAL, "PacketSender.route", "not an IP packet"});
+  }
+
+  static Napi::Value sent(const Napi::CallbackInfo& info, ssize_t result) {
+    return result < 0 ? fail(info.Env(), {errno, "sendto"}) : info.Env().Undefined();
+  }
+
   Napi::Value close(const Napi::CallbackInfo& info) {
     packets_.reset();
+    frames_.reset();
+    ipv4_.reset();
+    ipv6_.reset();
     routes_.close();
     return info.Env().Undefined();
   }
 
-  UniqueFd packets_;
+  UniqueFd packets_, frames_, ipv4_, ipv6_;
   NetlinkSocket routes_;
 };
 

@@ -13,9 +13,7 @@ import { IdsDriver } from '../drivers/ids/ids.js';
 import { AlertPackets } from '../drivers/ids/alert-packets.js';
 import { ChildProcessRunner } from '../drivers/ids/process-runner.js';
 import { ProcProcessTable } from '../drivers/ids/process-table.js';
-import { DnsDriver } from '../drivers/nftables/dns-driver.js';
 import { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
-import { NftablesDriver } from '../drivers/nftables/driver.js';
 import { PolicyEngine } from '../compile/policy/policy-engine.js';
 import type { RuleNumbers } from '../compile/policy/policy-table.js';
 import { AgentError, describeError } from '../model/errors.js';
@@ -46,22 +44,20 @@ import { HeldObjects } from './held-objects.js';
 import { HeldReplies } from './held-replies.js';
 import { hostAddresses, HostAddresses } from './host-addresses.js';
 import { idsDevices, inspectionPorts } from './ids-devices.js';
-import { KernelReplies } from './kernel-replies.js';
 import { auditLookups, loggedIds, logReported } from './lookups.js';
 import { collectMetrics } from './metrics-collector.js';
 import { Inspected } from './mirrors.js';
 import { NameLearning } from './name-learning.js';
-import { NftablesEnforcement } from './nftables-enforcement.js';
+import { wireNftables, type NftablesParts } from './nftables-wiring.js';
 import { wireOvs, type OvsParts } from './ovs-wiring.js';
 import { OWN_SOURCE, OwnObjects } from './own-objects.js';
 import { PolicyIndex, policyKey } from './policy-index.js';
 import { PolicyQueries } from './policy-queries.js';
 import { allowancesOf } from './quarantine-allowances.js';
 import { Quarantines } from './quarantines.js';
-import type { ReplyReader, ReplyWatch } from './reply-watch.js';
 import { StoredRuleNumbers } from './rule-numbers.js';
 import { AgentService } from './service.js';
-import { NOTHING_MORE, StatusReporter } from './status.js';
+import { StatusReporter } from './status.js';
 import { SignatureChoice } from './signature-choice.js';
 import { TapPair } from './tap.js';
 
@@ -116,6 +112,7 @@ export class Agent {
   private readonly names: NameLearning;
   private readonly hostAddresses: HostAddresses;
   private readonly ovs: OvsParts | undefined;
+  private readonly kernel: NftablesParts | undefined;
   private readonly ports: OvsPorts | undefined;
 
   constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
@@ -146,7 +143,10 @@ export class Agent {
       write: (text) => writeFileAtomic(join(config.stateDir, 'filters.json'), text),
     });
 
-    const enforcement = this.ovs?.enforcement ?? this.buildNftables();
+    this.kernel = this.ovs === undefined ? this.buildNftables() : undefined;
+    const parts = this.ovs ?? this.kernel;
+    if (parts === undefined) throw new AgentError('E_INTERNAL', 'no datapath');
+    const { enforcement, watch, replies: reader } = parts;
     this.ruleNumbers = new StoredRuleNumbers({
       read: () => readTextFile(join(config.stateDir, 'rules.json')),
       write: (text) => writeFileAtomic(join(config.stateDir, 'rules.json'), text),
@@ -156,7 +156,6 @@ export class Agent {
       write: (text) => writeFileAtomic(join(config.stateDir, 'held.json'), text),
     }, log.child('held'));
     this.hostAddresses = new HostAddresses({ read: hostAddresses, clock, onChange: () => this.loop.markDirty('host addresses') });
-    const { watch, reader } = this.ovs === undefined ? this.buildKernelReplies(enforcement) : { watch: this.ovs.watch, reader: this.ovs.replies };
     this.names = new NameLearning({
       watch, reader,
       store: { read: () => readTextFile(join(config.stateDir, 'dns.json')), write: (text) => writeFileAtomic(join(config.stateDir, 'dns.json'), text) },
@@ -203,7 +202,7 @@ export class Agent {
 
     const status = new StatusReporter({
       node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, enforcement, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids: this.ids, alerting: this.alerting, quarantines: this.quarantines, clock,
-      datapathState: () => this.ovs?.state() ?? Promise.resolve(NOTHING_MORE),
+      datapathState: () => parts.state(),
     });
     const objects = new OwnObjects({ store, sources: this.sources, reread: () => own.sync(this.stopping.signal) });
     const flows = new FlowService(this.flowTable, () => this.datapath.labels, (table, ruleId) => index.references.get(policyKey(table, ruleId)));
@@ -273,6 +272,7 @@ export class Agent {
     await this.api.stop();
     for (const { source } of this.sources) await source.stop();
     this.nflog.stop();
+    this.kernel?.stop();
     this.flowTable.stop();
     await this.ovs?.stop();
     await this.audit.stop();
@@ -382,23 +382,12 @@ export class Agent {
     });
   }
 
-  private buildNftables(): Enforcement {
-    const { config, environment: { clock, log } } = this;
-    return new NftablesEnforcement({
-      driver: new NftablesDriver({ socket: this.nft, log: log.child('nftables'), logGroup: config.nflogGroup }),
-      netdev: new NetdevDriver({ socket: this.nft, log: log.child('netdev') }),
-      flows: this.flowTable, clock, log: log.child('datapath'), logGroup: config.nflogGroup,
-      sensor: config.ids.enabled ? config.ids.sensor : '', inspecting: () => this.inspecting, onDue: () => this.loop.markDirty('sweep'),
+  private buildNftables(): NftablesParts {
+    const { config, environment: { native, clock, log } } = this;
+    return wireNftables({
+      config, native, nft: this.nft, flows: this.flowTable, clock, log, inspecting: () => this.inspecting, onDue: () => this.loop.markDirty('sweep'),
+      links: () => this.datapath.links, filters: () => this.datapath.realized?.world.filters ?? [],
     });
-  }
-
-  private buildKernelReplies(enforcement: Enforcement): { watch: ReplyWatch; reader: ReplyReader } {
-    const { config, environment: { native, log } } = this;
-    const onCommit = (generation: number): void => (enforcement instanceof NftablesEnforcement ? enforcement.committedElsewhere(generation) : undefined);
-    return {
-      watch: new DnsDriver({ socket: this.nft, log: log.child('dns'), logGroup: config.dns.nflogGroup, onCommit }),
-      reader: new KernelReplies(new native.NflogReader({ group: config.dns.nflogGroup, copyRange: 65_535 }), new native.PacketSender()),
-    };
   }
 
   private buildIds(): IdsDriver {

@@ -95,6 +95,7 @@ function acrossKeys(config: Config): Omit<ConfigProblem, 'origin'>[] {
     problems.push({ path: 'ovs.nextTable', reason: `is one of the agent's own tables, ${firstTable} to ${firstTable + TABLES - 1}` });
   }
   if (config.dns.nflogGroup === config.nflogGroup) problems.push({ path: 'dns.nflogGroup', reason: 'must not be the group nflogGroup names' });
+  if ([config.nflogGroup, config.dns.nflogGroup].includes(config.bridge.nflogGroup)) problems.push({ path: 'bridge.nflogGroup', reason: 'must not be the group nflogGroup or dns.nflogGroup names' });
   if (config.ids.mode === 'ips' && config.datapath !== 'ovs') problems.push({ path: 'ids.mode', reason: 'ips needs datapath ovs in this version; nftables hands out copies (ids)' });
   problems.push(...alertProblems(config));
   if (config.ids.bundle !== '' && config.ids.engine === 'external') problems.push({ path: 'ids.bundle', reason: 'needs ids.engine suricata: an external engine has signatures of its own' });

@@ -102,6 +102,7 @@ export interface Config {
     readonly servers: readonly string[];
     readonly nflogGroup: number;
   };
+  readonly bridge: { readonly nflogGroup: number };
   readonly conntrack: { readonly receiveBuffer: number };
   readonly resyncSeconds: number;
 }
@@ -300,6 +301,9 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
       type: 'array', items: { type: 'string', format: 'network' }, default: [], description: 'DNS servers whose answers count for domain names in rules, as the workloads address them; empty: whichever they ask.',
     },
     nflogGroup: integer(1, 65535, 224, 'NFLOG group of the copies of DNS replies; no other program may read it.'),
+  }),
+  bridge: object({
+    nflogGroup: integer(1, 65535, 225, 'NFLOG group of the frames between ports of Linux bridges that rules reject, and the agent answers; no other program may read it.'),
   }),
   conntrack: object({
     receiveBuffer: integer(65536, 1073741824, 33554432, 'Bytes of the socket buffer for connection events. Too small: events are lost, counted and made up for by a dump.'),

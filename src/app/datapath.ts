@@ -1,10 +1,11 @@
 /** One apply: desired objects -> world -> compiled tables -> kernel. The only writer of the datapath. */
-import { Compiler, type QuarantineTables } from '../compile/compiler.js';
+import { Compiler, type Compilation, type QuarantineTables, type RealmOf } from '../compile/compiler.js';
 import type { LabelInfo } from '../compile/compiled.js';
 import type { PolicyEngine } from '../compile/policy/policy-engine.js';
 import type { InspectionPorts } from '../compile/inspection.js';
-import { WorldState, type Problem } from '../compile/world.js';
+import { WorldState, type Problem, type World } from '../compile/world.js';
 import type { Target, TargetFilter } from '../compile/target.js';
+import type { Filter } from '../model/filter.js';
 import type { Link, LinkSocket } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
@@ -45,6 +46,7 @@ export class Datapath {
   private seeded = false;
   private realizedState: Realized | undefined;
   private linksStale = true;
+  private realms: RealmOf = () => undefined;
   private knownLinks: ReadonlyMap<string, Link> = new Map();
 
   constructor(private readonly options: DatapathOptions) {
@@ -57,6 +59,11 @@ export class Datapath {
 
   get labels(): ReadonlyMap<number, LabelInfo> {
     return this.options.enforcement.labels;
+  }
+
+  /** Where the filter is enforced, as the compiler has it. */
+  realmOf(filter: Filter): string {
+    return this.realms(filter) ?? '';
   }
 
   get links(): ReadonlyMap<string, Link> {
@@ -77,7 +84,9 @@ export class Datapath {
     await options.numbers.save();
     await options.ruleNumbers.save();
     await options.held.save(options.policies.held());
-    const compilation = this.compiler.compile(world, (filter) => options.policies.tables(filter), options.quarantine);
+    const links = this.linksStale ? await this.refreshLinks() : this.knownLinks;
+    this.realms = options.enforcement.realms(world.filters, links);
+    const compilation = this.compiler.compile(world, (filter) => options.policies.tables(filter), options.quarantine, this.realms);
     const target: Target = {
       tables: compilation.tables,
       filters: new Map(world.filters.map((filter): [string, TargetFilter] => [
@@ -88,7 +97,6 @@ export class Datapath {
         },
       ])),
     };
-    const links = this.linksStale ? await this.refreshLinks() : this.knownLinks;
     const applied = await options.enforcement.apply({ target, world, compilation, links });
     const names = await this.applyNames(world);
 
@@ -97,7 +105,7 @@ export class Datapath {
     const generation = (before?.generation ?? 0) + (changed ? 1 : 0);
     const at = options.clock.now();
     this.realizedState = {
-      generation, at: changed ? at : (before?.at ?? at), world, compilation, mirrors: applied.mirrors,
+      generation, at: changed ? at : (before?.at ?? at), world, compilation: inForce(compilation, world, options.enforcement), mirrors: applied.mirrors,
       problems: [...desired.problems, ...world.problems, ...options.policies.problems, ...compilation.problems, ...applied.problems, ...names.problems],
       tableTimes: new Map([...compilation.tables].map(([key, compiled]) => {
         const known = before?.tableTimes.get(key);
@@ -144,8 +152,17 @@ export class Datapath {
     const { patterns, filters } = options.policies.fqdnPeers();
     const interfaces = world.filters.filter(({ name }) => filters.has(name)).map((filter) => filter.interface);
     const { changed, problem } = await options.names.apply({ patterns, interfaces });
-    if (problem === undefined) return { changed, problems: [] };
+    const blind = world.filters.filter((filter) => filters.has(filter.name) && !options.enforcement.readsReplies(filter)).map((filter) => filter.interface);
+    const unread = blind.length === 0 ? [] : [{ object: 'domain names', path: '', message: `rules of ${blind.sort().join(', ')} name domains, whose addresses are not learned on Linux bridges` }];
+    if (problem === undefined) return { changed, problems: unread };
     options.clock.after(RETRY_MS, options.onDue);
-    return { changed, problems: [problem] };
+    return { changed, problems: [...unread, problem] };
   }
+}
+
+/** The compilation without the tables of filters that are shut for a reason: whoever asks is told what happens. */
+function inForce(compilation: Compilation, { filters }: World, enforcement: Enforcement): Compilation {
+  const shut = new Set(filters.filter((filter) => enforcement.shut(filter) !== undefined).map(({ name }) => name));
+  if (shut.size === 0) return compilation;
+  return { ...compilation, filterTables: new Map([...compilation.filterTables].filter(([name]) => !shut.has(name))) };
 }

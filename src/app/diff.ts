@@ -7,6 +7,7 @@ import type { PolicyEngine } from '../compile/policy/policy-engine.js';
 import type { RuleNumbers } from '../compile/policy/policy-table.js';
 import type { FlowService } from '../connections/flow-service.js';
 import { AgentError, isAgentError } from '../model/errors.js';
+import type { Filter } from '../model/filter.js';
 import { identityOf } from '../model/identity.js';
 import { objectKey, type DesiredObject } from '../model/objects.js';
 import { LIMITS } from '../model/rule.js';
@@ -159,8 +160,9 @@ export class Differences {
         found.push({ filter, before, after: options.failOpen ? 'open' : 'closed' });
         continue;
       }
-      const key = keyOf(tables);
-      const table = compiled.get(key) ?? compileOnce(compiler, after, key);
+      const realmOf = (one: Filter): string => options.datapath.realmOf(one);
+      const key = realmOf(filter) + keyOf(tables);
+      const table = compiled.get(key) ?? compileOnce(compiler, after, key, realmOf);
       compiled.set(key, table);
       found.push({ filter, before, after: table });
       await turns.breathe();
@@ -187,10 +189,10 @@ function keyOf(tables: readonly EffectiveTable[]): string {
 }
 
 /** For all filters that have these tables, as the compilation of everything would. */
-function compileOnce(compiler: Compiler, { world, tables }: Evaluation, key: string): CompiledTable {
+function compileOnce(compiler: Compiler, { world, tables }: Evaluation, key: string, realmOf: (filter: Filter) => string): CompiledTable {
   // Their own rule tables are already in the list.
-  const filters = world.filters.filter(({ name }) => keyOf(tables.get(name) ?? []) === key && tables.has(name)).map((filter) => ({ ...filter, tables: [] }));
-  const found = compiler.compile({ ...world, filters }, (name) => tables.get(name)).tables.get(key);
+  const filters = world.filters.filter((filter) => tables.has(filter.name) && realmOf(filter) + keyOf(tables.get(filter.name) ?? []) === key).map((filter) => ({ ...filter, tables: [] }));
+  const found = compiler.compile({ ...world, filters }, (name) => tables.get(name), undefined, realmOf).tables.get(key);
   if (found === undefined) throw new AgentError('E_INTERNAL', 'a table list was not compiled', { object: key });
   return found;
 }

@@ -1,5 +1,5 @@
 /** What the datapath of the configuration must be able to do for the rest of the agent. One of these is in use; nothing else writes rules. */
-import type { Compilation } from '../compile/compiler.js';
+import type { Compilation, RealmOf } from '../compile/compiler.js';
 import type { LabelInfo, Side } from '../compile/compiled.js';
 import type { Target } from '../compile/target.js';
 import type { Problem, World } from '../compile/world.js';
@@ -39,6 +39,8 @@ export interface Enforcement {
   readonly settledDown: boolean;
   /** Label ids in use, and the keys they were given for: they must keep them. Called once, before the first compilation. */
   readLabels(): Promise<ReadonlyMap<number, string>>;
+  /** Where each filter is enforced as its interface is now. Called before every compilation. */
+  realms(filters: readonly Filter[], links: ReadonlyMap<string, Link>): RealmOf;
   /**
    * Makes what is wanted true; all or nothing, and nothing is written where it is true. Rejects with AgentError; the old state then
    * stays in force and the next call begins by reading it.
@@ -52,6 +54,10 @@ export interface Enforcement {
   linksChanged(): void;
   /** Can the filter see packets now: is its interface there? */
   attached(filter: Filter): boolean;
+  /** Why the filter's rules are not in force though it has some; it drops everything then, or nothing by its failure policy. */
+  shut(filter: Filter): string | undefined;
+  /** Are DNS replies to the filter's vNIC read, for rules that name domains? */
+  readsReplies(filter: Filter): boolean;
   /** Packets that each label's rule decided anew (first packets of connections, and each refused packet). */
   ruleCounters(): Promise<ReadonlyMap<number, TrafficCounter>>;
   /** What the filter's rules refused. */

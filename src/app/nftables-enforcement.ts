@@ -1,11 +1,14 @@
-/** Enforcement by nf_tables: rules in table `inet dfw`, mirrors and layer 2 rules in table `netdev dfw`. */
+/** Enforcement by nf_tables: rules in tables `inet dfw` and, for ports of Linux bridges, `bridge dfw`; mirrors and layer 2 rules in table `netdev dfw`. */
 import type { LabelInfo, Side } from '../compile/compiled.js';
+import type { RealmOf } from '../compile/compiler.js';
 import type { EffectiveTable } from '../compile/effective.js';
 import type { Problem } from '../compile/world.js';
+import { NOT_APPLICABLE_ID } from '../compile/label-ids.js';
+import type { BridgeDriver } from '../drivers/nftables/bridge-driver.js';
 import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import { mirrorChain, netdevImage, type NetdevImage } from '../drivers/nftables/netdev-layout.js';
 import { filterChain } from '../drivers/nftables/pieces.js';
-import type { NftablesDriver } from '../drivers/nftables/driver.js';
+import type { NftablesDriver, Sweep } from '../drivers/nftables/driver.js';
 import type { Filter } from '../model/filter.js';
 import type { TrafficControlObject } from '../model/objects.js';
 import type { FlowTable, Link } from '../native/binding.js';
@@ -13,10 +16,16 @@ import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
 import { NO_TRAFFIC, sumTraffic, type Enforced, type Enforcement, type TrafficCounter, type Wanted } from './enforcement.js';
 import { netdevFilters, resolveMirrors, type ResolvedMirror } from './mirrors.js';
+import { BRIDGE_REALM, Placement } from './placement.js';
+import type { RefusedFrames } from './refused-frames.js';
+import type { DatapathState } from './status.js';
 
 export interface NftablesEnforcementOptions {
   readonly driver: NftablesDriver;
+  readonly bridge: BridgeDriver;
   readonly netdev: NetdevDriver;
+  /** Answers to what is rejected on bridges; wanted from the first filter on one. */
+  readonly answers: Pick<RefusedFrames, 'start' | 'degraded'>;
   readonly flows: FlowTable;
   readonly clock: Clock;
   readonly log: Logger;
@@ -29,6 +38,11 @@ export interface NftablesEnforcementOptions {
   readonly onDue: () => void;
 }
 
+interface Sweeps {
+  readonly routed: Sweep | undefined;
+  readonly bridged: Sweep | undefined;
+}
+
 /** A packet that was judged before a commit may write its label shortly after: sweeping waits this long. */
 const SWEEP_DELAY_MS = 30;
 const RETRY_MS = 200;
@@ -36,7 +50,9 @@ const RETRY_MS = 200;
 export class NftablesEnforcement implements Enforcement {
   readonly name = 'nftables';
   private sweeping: Promise<void> | undefined;
-  private swept: Parameters<NftablesDriver['settle']>[0] | undefined;
+  private swept: Sweeps | undefined;
+  private readonly placement = new Placement();
+  private bothLabels: { readonly of: readonly ReadonlyMap<number, LabelInfo>[]; readonly labels: ReadonlyMap<number, LabelInfo> } | undefined;
   private frames: NetdevImage | undefined;
   private framesGeneration = -1;
   /** What table `netdev dfw` was made to be, as text; undefined: to be compared with the kernel. */
@@ -46,24 +62,39 @@ export class NftablesEnforcement implements Enforcement {
   constructor(private readonly options: NftablesEnforcementOptions) {}
 
   get labels(): ReadonlyMap<number, LabelInfo> {
-    return this.options.driver.labels;
+    const of = [this.options.driver.labels, this.options.bridge.labels];
+    const [routed, bridged] = of;
+    if (routed === undefined || bridged === undefined || bridged.size === 0) return this.options.driver.labels;
+    if (this.bothLabels?.of[0] !== routed || this.bothLabels.of[1] !== bridged) this.bothLabels = { of, labels: new Map([...routed, ...bridged]) };
+    return this.bothLabels.labels;
   }
 
   get settledDown(): boolean {
-    return this.sweeping === undefined && this.options.driver.pendingSweep() === undefined;
+    return this.sweeping === undefined && this.options.driver.pendingSweep() === undefined && this.options.bridge.pendingSweep() === undefined;
   }
 
-  readLabels(): Promise<ReadonlyMap<number, string>> {
-    return this.options.driver.readLabels();
+  async readLabels(): Promise<ReadonlyMap<number, string>> {
+    return new Map([...(await this.options.driver.readLabels()), ...(await this.options.bridge.readLabels())]);
+  }
+
+  realms(filters: readonly Filter[], links: ReadonlyMap<string, Link>): RealmOf {
+    this.placement.update(filters.map((filter) => filter.interface), links);
+    return (filter) => (this.placement.bridgeOf(filter.interface) === undefined ? undefined : BRIDGE_REALM);
   }
 
   async apply(wanted: Wanted): Promise<Enforced> {
     this.links = wanted.links;
-    const applied = await this.options.driver.apply(wanted.target);
+    const { routed, bridged } = this.placement.split(wanted.target);
+    if (routed.bridges !== undefined) this.options.answers.start();
+    // One that fails must not keep the other from what it can do.
+    const [applied, below] = await Promise.all(await inTurn(() => this.options.driver.apply(routed), () => this.options.bridge.apply(bridged)));
     await this.settle();
     const frames = await this.applyFrames(wanted);
     this.sweepLater();
-    return { changed: applied.changed || frames.changed, elements: applied.elements, lost: applied.lost, mirrors: frames.mirrors, problems: frames.problems };
+    return {
+      changed: below.changed || applied.changed || frames.changed, elements: below.elements + applied.elements, lost: below.lost + applied.lost,
+      mirrors: frames.mirrors, problems: frames.problems,
+    };
   }
 
   settled(): Promise<void> {
@@ -72,12 +103,13 @@ export class NftablesEnforcement implements Enforcement {
   }
 
   async drifted(depth: 'structure' | 'all'): Promise<string | undefined> {
-    return (await this.options.driver.drifted(depth)) ?? (await this.framesDrifted());
+    return (await this.options.driver.drifted(depth)) ?? (await this.options.bridge.drifted(depth)) ?? (await this.framesDrifted());
   }
 
-  /** A table that neither driver here owns was committed by the agent. */
+  /** A table was committed by the agent. Who did that itself knows already. */
   committedElsewhere(generation: number): void {
     this.options.driver.committedElsewhere(generation);
+    this.options.bridge.committedElsewhere(generation);
     if (generation === this.framesGeneration + 1) this.framesGeneration = generation;
   }
 
@@ -90,12 +122,33 @@ export class NftablesEnforcement implements Enforcement {
     return this.links.has(filter.interface);
   }
 
-  ruleCounters(): Promise<ReadonlyMap<number, TrafficCounter>> {
-    return this.options.driver.ruleCounters();
+  shut(filter: Filter): string | undefined {
+    return this.placement.bridgeOf(filter.interface) === undefined ? undefined : this.options.bridge.refusal;
+  }
+
+  readsReplies(filter: Filter): boolean {
+    return this.placement.bridgeOf(filter.interface) === undefined;
+  }
+
+  /** What `agentctl status` says of bridges. `filtered`: is br_netfilter loaded? */
+  state(filtered: boolean): DatapathState {
+    const ports = [...this.placement.ports];
+    if (ports.length === 0) return { components: [], degraded: [] };
+    const { bridge: { refusal }, answers: { degraded: unanswered } } = this.options;
+    const bridges = [...new Set(ports.flatMap((name) => this.placement.bridgeOf(name) ?? []))].sort();
+    const detail = `${ports.length} filters on ${bridges.join(', ')}${filtered ? '; br_netfilter is loaded, too' : ''}`;
+    return {
+      components: [{ name: 'linux bridges', state: refusal === undefined ? 'enforced' : 'shut', detail }],
+      degraded: [...(refusal === undefined ? [] : [`filters of ${ports.sort().join(', ')}: no rules in force: ${refusal}`]), ...(unanswered === undefined ? [] : [unanswered])],
+    };
+  }
+
+  async ruleCounters(): Promise<ReadonlyMap<number, TrafficCounter>> {
+    return new Map([...(await this.options.driver.ruleCounters()), ...(await this.options.bridge.ruleCounters())]);
   }
 
   async refused(filter: Filter): Promise<Record<Side, TrafficCounter>> {
-    const chains = await this.options.driver.chainCounters();
+    const chains = await (this.placement.bridgeOf(filter.interface) === undefined ? this.options.driver : this.options.bridge).chainCounters();
     const of = (side: Side): TrafficCounter => {
       const [judged = NO_TRAFFIC, accepted = NO_TRAFFIC] = chains.get(filterChain(filter.number, side)) ?? [];
       return { packets: judged.packets - accepted.packets, bytes: judged.bytes - accepted.bytes };
@@ -120,26 +173,30 @@ export class NftablesEnforcement implements Enforcement {
   async cleanup(): Promise<string[]> {
     await this.sweeping;
     await this.options.driver.cleanup();
+    await this.options.bridge.cleanup();
     await this.options.netdev.cleanup();
-    return ['table inet dfw', 'table netdev dfw'];
+    return ['table inet dfw', 'table bridge dfw', 'table netdev dfw'];
   }
 
   private async settle(): Promise<void> {
     const { swept } = this;
     if (swept === undefined) return;
     this.swept = undefined;
-    await this.options.driver.settle(swept);
+    if (swept.routed !== undefined) await this.options.driver.settle(swept.routed);
+    if (swept.bridged !== undefined) await this.options.bridge.settle(swept.bridged);
   }
 
   private sweepLater(): void {
     const { options } = this;
-    const sweep = options.driver.pendingSweep();
-    if (sweep === undefined || this.sweeping !== undefined) return;
+    const sweep: Sweeps = { routed: options.driver.pendingSweep(), bridged: options.bridge.pendingSweep() };
+    if ((sweep.routed === undefined && sweep.bridged === undefined) || this.sweeping !== undefined) return;
+    const ids = new Set([...(sweep.routed?.ids ?? []), ...(sweep.bridged?.ids ?? [])]);
+    const known = Uint32Array.from([...this.labels.keys(), NOT_APPLICABLE_ID]);
     this.sweeping = new Promise<void>((resolve) => options.clock.after(SWEEP_DELAY_MS, resolve))
-      .then(() => options.flows.sweepLabels({ ids: Uint32Array.from(sweep.ids), known: Uint32Array.from(sweep.known) }))
+      .then(() => options.flows.sweepLabels({ ids: Uint32Array.from(ids), known }))
       .then(
         ({ scanned, cleared }) => {
-          options.log.info('connections.judged_again', { rules: sweep.ids.size, scanned, cleared });
+          options.log.info('connections.judged_again', { rules: ids.size, scanned, cleared });
           this.swept = sweep;
         },
         // The rules stay on probation: their connections are judged packet by packet until a later sweep succeeds.
@@ -187,6 +244,13 @@ export class NftablesEnforcement implements Enforcement {
       return { changed: false, mirrors, problems: [{ object: 'netdev dfw', path: '', message }] };
     }
   }
+}
+
+/** Begins the second when the first has ended, whatever became of it. */
+async function inTurn<A, B>(first: () => Promise<A>, second: () => Promise<B>): Promise<[Promise<A>, Promise<B>]> {
+  const began = first();
+  await began.catch(() => undefined);
+  return [began, second()];
 }
 
 function pendingReason(control: TrafficControlObject, device: Link | undefined): string | undefined {

@@ -1,5 +1,6 @@
 /** Enforcement by Open vSwitch: everything is flows of one bridge. */
 import type { LabelInfo, Side } from '../compile/compiled.js';
+import type { RealmOf } from '../compile/compiler.js';
 import type { EffectiveTable } from '../compile/effective.js';
 import { compareText, type Problem } from '../compile/world.js';
 import { layer2Bindings } from '../compile/layer2.js';
@@ -107,6 +108,18 @@ export class OvsEnforcement implements Enforcement {
   linksChanged(): void {
     // Ports are the switch's to tell; a device may be another by the same name.
     this.options.hostStack.distrust();
+  }
+
+  realms(): RealmOf {
+    return () => undefined;
+  }
+
+  shut(): undefined {
+    return undefined;
+  }
+
+  readsReplies(): boolean {
+    return true;
   }
 
   attached(filter: Filter): boolean {

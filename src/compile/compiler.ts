@@ -44,6 +44,12 @@ export type PolicyTables = (filter: string) => readonly EffectiveTable[] | undef
  */
 export type QuarantineTables = (filter: Filter, alone: boolean) => readonly EffectiveTable[];
 
+/**
+ * Where a filter is enforced, as text that no rule table's name begins with; '' or undefined: with most others. The same rule has different labels in
+ * different realms, so that what one of them wrote to a connection says nothing in another.
+ */
+export type RealmOf = (filter: Filter) => string | undefined;
+
 interface Entry {
   readonly tables: readonly EffectiveTable[];
   readonly locals: string;
@@ -65,13 +71,13 @@ export class Compiler {
   }
 
   /** @throws AgentError E_LIMIT when the host would have too many rules: nothing changes then. */
-  compile(world: World, policies: PolicyTables = () => undefined, quarantine: QuarantineTables = () => []): Compilation {
+  compile(world: World, policies: PolicyTables = () => undefined, quarantine: QuarantineTables = () => [], realmOf: RealmOf = () => undefined): Compilation {
     const used = new Map<string, RuleTableObject>();
     for (const filter of world.filters) for (const table of filter.tables) used.set(table.metadata.name, table);
     const { tables: inForce, problems } = this.effective.update(used.values(), world.addressSets);
 
     const filterTables = new Map<string, string>();
-    const groups = new Map<string, { filters: Filter[]; tables: EffectiveTable[] }>();
+    const groups = new Map<string, { filters: Filter[]; tables: EffectiveTable[]; realm: string }>();
     let rules = 0;
     for (const filter of world.filters) {
       const own = filter.tables.flatMap((table) => inForce.get(table.metadata.name) ?? []);
@@ -80,8 +86,9 @@ export class Compiler {
       const first = quarantine(filter, alone);
       if (alone && first.length === 0) continue;
       const tables = [...first, ...own, ...(chosen ?? [])];
-      const key = tables.map(({ table }) => table.metadata.name).join(' ');
-      const group = groups.get(key) ?? { filters: [], tables };
+      const realm = realmOf(filter) ?? '';
+      const key = realm + tables.map(({ table }) => table.metadata.name).join(' ');
+      const group = groups.get(key) ?? { filters: [], tables, realm };
       group.filters.push(filter);
       groups.set(key, group);
       filterTables.set(filter.name, key);
@@ -90,7 +97,7 @@ export class Compiler {
     if (rules > LIMITS.rulesPerHost) {
       throw new AgentError('E_LIMIT', `${rules} rules over all filters; a host takes ${LIMITS.rulesPerHost}`, { object: 'rules' });
     }
-    this.entries = new Map([...groups].map(([key, { filters, tables }]) => [key, this.entry(key, filters, tables)]));
+    this.entries = new Map([...groups].map(([key, group]) => [key, this.entry(key, group.filters, group.tables, group.realm)]));
     return {
       tables: new Map([...this.entries].map(([key, entry]) => [key, entry.compiled])),
       sources: new Map([...this.entries].map(([key, entry]) => [key, entry.tables])),
@@ -98,7 +105,7 @@ export class Compiler {
     };
   }
 
-  private entry(key: string, filters: readonly Filter[], tables: readonly EffectiveTable[]): Entry {
+  private entry(key: string, filters: readonly Filter[], tables: readonly EffectiveTable[], realm: string): Entry {
     const known = this.entries.get(key);
     const locals = localKeys(filters.flatMap((filter) => filter.addresses));
     if (known !== undefined && known.locals === locals.text) {
@@ -107,16 +114,18 @@ export class Compiler {
       const updated = deltas === undefined ? undefined : changeHosts(known.compiled, deltas);
       if (updated !== undefined) return { tables, locals: locals.text, compiled: updated };
     }
-    return { tables, locals: locals.text, compiled: this.compileRules(known, tables, locals) };
+    return { tables, locals: locals.text, compiled: this.compileRules(known, tables, locals, realm) };
   }
 
   /** Compiles other rules, or other sets, as little anew as it takes. */
-  private compileRules(known: Entry | undefined, tables: readonly EffectiveTable[], locals: LocalKeys): CompiledTable {
+  private compileRules(known: Entry | undefined, tables: readonly EffectiveTable[], locals: LocalKeys, realm: string): CompiledTable {
     const before = known?.compiled;
     const resolved = tables.map(resolve);
     const intervals = (rule: Rule): Intervals => this.serials.intervals(rule);
     const change = known === undefined ? undefined : changeFlat(known.compiled.flat, known.tables.map(resolve), resolved, intervals);
-    const options = { ...this.limits, before, serials: this.serials, labelId: (label: string) => this.labels.id(label), ranges: (members: readonly string[]) => this.rangesOf(members) };
+    const options = {
+      ...this.limits, before, realm, serials: this.serials, labelId: (label: string) => this.labels.id(label), ranges: (members: readonly string[]) => this.rangesOf(members),
+    };
     if (change !== undefined && before !== undefined && known?.locals === locals.text) {
       const changed = changeRules(before, change, options);
       if (changed !== undefined) return changed;

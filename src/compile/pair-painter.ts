@@ -10,6 +10,8 @@ import type { RuleSerials } from './rule-serials.js';
 export interface PaintOptions {
   /** Gives label ids to keys. */
   readonly labelId: (key: string) => number;
+  /** Before the names of rule tables in label keys: tables of different realms never share a label. */
+  readonly realm?: string;
   readonly before?: CompiledTable | undefined;
   /** Numbers that are equal for rules that paint alike; without them every region is painted anew. */
   readonly serials?: RuleSerials;
@@ -85,7 +87,7 @@ export class PairPainter {
   private positionOf(id: number, positions: readonly number[]): number | undefined {
     this.byLabel ??= new Map(
       [...positions, NOBODY].filter((position) => this.flat.rules[position]?.rule.action !== 'pass')
-        .map((position) => [this.options.labelId(keyOf(this.flat, position, this.side)), position]),
+        .map((position) => [this.options.labelId(keyOf(this.flat, position, this.side, this.options.realm)), position]),
     );
     return this.byLabel.get(id);
   }
@@ -100,15 +102,15 @@ export class PairPainter {
   }
 }
 
-function keyOf({ rules }: FlatRules, position: number, side: Side): string {
+function keyOf({ rules }: FlatRules, position: number, side: Side, realm = ''): string {
   const rule = position === NOBODY ? undefined : rules[position];
-  return labelKey(rule?.table ?? '', rule?.rule.id ?? 0, side);
+  return labelKey(`${realm}${rule?.table ?? ''}`, rule?.rule.id ?? 0, side);
 }
 
 /** What the label of the rule at this position says; NOBODY: the default rule. The same object as before where that is the same. */
-export function labelOf(flat: FlatRules, position: number, side: Side, { labelId, before }: PaintOptions): LabelInfo {
+export function labelOf(flat: FlatRules, position: number, side: Side, { labelId, before, realm }: PaintOptions): LabelInfo {
   const rule = position === NOBODY ? undefined : flat.rules[position];
-  const key = keyOf(flat, position, side);
+  const key = keyOf(flat, position, side, realm);
   const id = labelId(key);
   const fresh: LabelInfo = {
     id, key, table: rule?.table ?? '', ruleId: rule?.rule.id ?? 0, side,

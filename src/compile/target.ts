@@ -19,6 +19,8 @@ export interface Target {
   readonly filters: ReadonlyMap<string, TargetFilter>;
   /** Compiled tables by key; every table of a filter is here. */
   readonly tables: ReadonlyMap<string, CompiledTable>;
+  /** Linux bridges whose ports have filters that another target holds. Absent: none. */
+  readonly bridges?: ReadonlySet<string>;
 }
 
 export const EMPTY_TARGET: Target = { filters: new Map(), tables: new Map() };

@@ -214,7 +214,7 @@ export interface FlowTable {
 // ---- NFLOG -----------------------------------------------------------------------------------------------------
 export interface NflogPacket {
   readonly prefix: string;
-  /** Interface indexes, 0 = none. */
+  /** Interface indexes, 0 = none. In family bridge those of ports. */
   readonly indev: number;
   readonly outdev: number;
   readonly hook: number;
@@ -225,6 +225,8 @@ export interface NflogPacket {
   readonly ethertype: number;
   /** First `copyRange` bytes, from the network header. */
   readonly payload: Uint8Array;
+  /** Ethernet header, VLAN tag included; empty in families without, and for what the host itself sends. */
+  readonly link: Uint8Array;
 }
 export interface NflogReader {
   start(listener: (packets: NflogPacket[]) => void): void;
@@ -233,10 +235,14 @@ export interface NflogReader {
   lost(): number;
 }
 
-/** Puts IP packets on an interface as they are, past routing and the IP hooks of netfilter (packet(7)). */
+/** Sends packets and frames that it was given whole (packet(7), raw(7)). Past routing and the IP hooks of netfilter, but for route(). */
 export interface PacketSender {
   /** `packet`: from its IP header. To the neighbour that has its destination, else to whoever is at the other end. Throws NativeError. */
   send(request: { interfaceIndex: number; ethertype: number; packet: Uint8Array }): void;
+  /** `frame`: from its Ethernet header. Throws NativeError. */
+  sendFrame(request: { interfaceIndex: number; frame: Uint8Array }): void;
+  /** As if the host itself sent it, whatever its source address. `interfaceIndex`: where a link-local IPv6 destination is. Throws NativeError. */
+  route(request: { interfaceIndex: number; ethertype: number; packet: Uint8Array }): void;
   close(): void;
 }
 
@@ -317,6 +323,7 @@ export interface Link {
   readonly mtu: number;
   readonly up: boolean;
   readonly kind: string; // "veth", "tun", "bridge", "" for physical
+  readonly master: number; // index of the bridge, bond, ... that it is a port of; 0 = none
   readonly rxBytes: number;
   readonly txBytes: number;
   readonly rxPackets: number;
@@ -348,7 +355,8 @@ export interface NativeBinding {
   NftSocket: new () => NftSocket;
   NftMonitor: new () => NftMonitor;
   FlowTable: new (options: FlowTableOptions) => FlowTable;
-  NflogReader: new (options: { group: number; copyRange: number; receiveBuffer?: number }) => NflogReader;
+  /** `atOnce`: the kernel gathers no packets before it wakes us. Default: up to 64, for up to 100 ms. */
+  NflogReader: new (options: { group: number; copyRange: number; receiveBuffer?: number; atOnce?: boolean }) => NflogReader;
   PacketSender: new () => PacketSender;
   /** `bytes`: 1 MiB to 4 GiB, taken as they are needed. */
   PacketRing: new (options: { bytes: number }) => PacketRing;

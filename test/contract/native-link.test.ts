@@ -57,6 +57,15 @@ describe('links', () => {
     expect(list[0]).toMatchObject({ index: 1, kind: '', up: false, mtu: 65_536, mac: '00:00:00:00:00:00' });
   });
 
+  it('says whose port a link is', async () => {
+    namespace.run('ip', 'link', 'add', 'br0', 'type', 'bridge');
+    namespace.run('ip', 'link', 'add', 'va', 'type', 'veth', 'peer', 'name', 'vb');
+    namespace.run('ip', 'link', 'set', 'va', 'master', 'br0');
+    expect([(await listed('va')).master, (await listed('vb')).master, (await listed('br0')).master]).toEqual([(await listed('br0')).index, 0, 0]);
+    namespace.run('ip', 'link', 'set', 'va', 'nomaster');
+    expect((await listed('va')).master).toBe(0);
+  });
+
   it('creates, changes and deletes veth pairs', async () => {
     await links.createVeth({ name: 'va', peer: 'vb', mtu: 1400 });
     expect(await listed('va')).toMatchObject({ kind: 'veth', mtu: 1400, up: false });

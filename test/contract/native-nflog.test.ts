@@ -4,12 +4,12 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 import type { NflogPacket } from '../../src/native/binding.js';
 import { eventually, inNetns, mustRun } from '../support/command.js';
-import { createWorld, type World } from '../support/netns.js';
+import { createWorld, HOST_IPV4, type World } from '../support/netns.js';
 import { LineProcess } from '../support/probe/line-process.js';
 import { startTraffic, type Traffic } from '../support/probe/traffic.js';
 import { ADDON } from './flow-world.js';
 
-type Packet = Omit<NflogPacket, 'payload'> & { readonly payload: number[] };
+type Packet = Omit<NflogPacket, 'payload' | 'link'> & { readonly payload: number[]; readonly link: number[] };
 interface Answer<T> { readonly result: T; readonly error?: { readonly code: string } }
 
 const GROUP = 7;
@@ -21,7 +21,7 @@ let world: World;
 let traffic: Traffic;
 let reader: LineProcess;
 
-async function open(options: { copyRange: number; receiveBuffer?: number }): Promise<void> {
+async function open(options: { copyRange: number; receiveBuffer?: number; atOnce?: boolean }): Promise<void> {
   const [program, args] = inNetns(world.host, process.execPath, [fileURLToPath(new URL('children/nflog-reader.mjs', import.meta.url))]);
   reader = new LineProcess(program, args);
   world.cleanup.defer('nflog reader', () => reader.stop());
@@ -118,6 +118,50 @@ test('netdev hooks: the payload begins at the network header on the way in and o
     ['in', NF_NETDEV_INGRESS, 0x0800, 0x45, 31, 31],
     ['out', NF_NETDEV_EGRESS, 0x0800, 0x45, 31, 31],
   ]);
+});
+
+describe('family bridge', () => {
+  const macs = (to: string, from: string, ...rest: number[]): number[] => [...Buffer.from(`${to}${from}`.replaceAll(':', ''), 'hex'), ...rest];
+
+  beforeEach(async () => {
+    await world.close();
+    world = await createWorld({ workloads: 2, datapath: 'bridge' });
+    traffic = await startTraffic(world);
+    await rules(
+      'table bridge t {', ' chain f {', '  type filter hook forward priority 0', `  udp dport 9000 log prefix "forward" group ${GROUP}`, ' }',
+      ' chain i {', '  type filter hook input priority 0', `  udp dport 9000 log prefix "input" group ${GROUP}`, ' }',
+      ' chain o {', '  type filter hook output priority 0', `  udp dport 9000 log prefix "output" group ${GROUP}`, ' }', '}',
+    );
+    await open({ copyRange: 128, atOnce: true });
+    await call('start');
+  });
+
+  test('ports, not the bridge, and the Ethernet header beside the packet', async () => {
+    const [first, second] = [world.workload(0), world.workload(1)];
+    await ask(second.ipv4, 9000);
+    const [packet] = await packets(1);
+    expect(packet).toMatchObject({ prefix: 'forward', indev: await indexOf('veth0'), outdev: await indexOf('veth1'), ethertype: 0x0800, length: 31, link: macs(second.mac, first.mac, 0x08, 0x00) });
+    expect(packet?.payload[0]).toBe(0x45);
+  });
+
+  test('to the host: the port it came by; from the host: the port it goes to, and no header', async () => {
+    const first = world.workload(0);
+    await ask(HOST_IPV4, 9000);
+    await traffic.asks({ netns: world.host, destination: first.ipv4, port: 9000 }, 100);
+    const [input, output] = await packets(2);
+    expect(input).toMatchObject({ prefix: 'input', indev: await indexOf('veth0'), outdev: 0, link: macs(first.hostMac, first.mac, 0x08, 0x00) });
+    expect(output).toMatchObject({ prefix: 'output', indev: 0, outdev: await indexOf('veth0') });
+  });
+
+  test('a VLAN tag is back in its place', async () => {
+    const [first, second] = [world.workload(0), world.workload(1)];
+    // IPv4, UDP to port 9000, one byte.
+    const frame = Buffer.from([...macs(second.mac, first.mac, 0x81, 0x00, 0x00, 0x07, 0x08, 0x00), ...Buffer.from('4500001d00004000401126ba0a4d00010a4d0002138823280009000078', 'hex')]);
+    const send = `import socket\ns = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)\ns.bind(('eth0', 0))\ns.send(bytes.fromhex('${frame.toString('hex')}'))`;
+    await mustRun(...inNetns(first.netns, '/usr/bin/python3', ['-c', send]));
+    const [packet] = await packets(1);
+    expect(packet).toMatchObject({ prefix: 'forward', ethertype: 0x0800, link: macs(second.mac, first.mac, 0x81, 0x00, 0x00, 0x07, 0x08, 0x00) });
+  });
 });
 
 test('what the reader was too slow for is counted exactly', async () => {

@@ -31,8 +31,8 @@ beforeAll(async () => {
 afterAll(() => world.close());
 beforeEach(({ onTestFailed }) => onTestFailed(async () => console.log(await agent.tail())));
 
-/** What rules reject when there is no agent: on Open vSwitch it is the agent that answers. */
-const rejectedAlone = (): string => (world.ovs === undefined ? 'refused' : 'timeout');
+/** What rules reject when there is no agent: on bridges it is the agent that answers. */
+const rejectedAlone = (): string => (world.plan.refusedBy === 'switch' ? 'timeout' : 'refused');
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const target = (): { netns: string; destination: string } => ({ netns: world.workload(0).netns, destination: world.workload(1).ipv4 });
 

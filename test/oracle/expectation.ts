@@ -2,7 +2,7 @@
 import type { AddressSet } from '../../src/model/rule.js';
 import type { GeneratedPacket, GeneratedTable } from './generate.js';
 import { frameOf, judge, judgeFilter, judgeFrame, type OracleFilter, type OracleVerdict } from './oracle.js';
-import { endpointOf, HOST, OUTSIDE, type AddressPlan } from './plan.js';
+import { endpointOf, HOST, neighbourOf, OUTSIDE, type AddressPlan } from './plan.js';
 
 export interface ExpectedPolicy {
   readonly tables: readonly GeneratedTable[];
@@ -16,24 +16,24 @@ export interface Expectation {
   readonly observations: readonly ('delivered' | 'refused' | 'silent')[];
 }
 
-/** The filter of one workload under the policy. */
-export function filterOf(plan: AddressPlan, policy: ExpectedPolicy, name: string): OracleFilter | undefined {
+/** The filter of one workload under the policy; `peer`: who it talks to. */
+export function filterOf(plan: AddressPlan, policy: ExpectedPolicy, name: string, peer?: string): OracleFilter | undefined {
   const workload = plan.workloads.find((candidate) => candidate.name === name);
   if (workload === undefined) return undefined;
   const tables = policy.tables.filter((table) => table.appliedTo?.includes(name) ?? true);
-  return { name, mac: workload.mac, hostMac: workload.hostMac, failurePolicy: policy.failurePolicy, tables };
+  return { name, mac: workload.mac, hostMac: neighbourOf(plan, workload, peer), failurePolicy: policy.failurePolicy, tables };
 }
 
 export function expectation(plan: AddressPlan, policy: ExpectedPolicy, sent: GeneratedPacket): Expectation {
   const to = endpointOf(plan, sent.packet.destination);
   if (to === undefined) throw new Error(`the world routes ${sent.packet.destination} nowhere`);
-  const source = filterOf(plan, policy, sent.from);
-  const verdict = judge(sent.packet, { source, destination: filterOf(plan, policy, to) }, policy.sharedSets);
+  const source = filterOf(plan, policy, sent.from, to);
+  const verdict = judge(sent.packet, { source, destination: filterOf(plan, policy, to, sent.from) }, policy.sharedSets);
   if (verdict.action === 'accept') return { verdict, observations: ['delivered'] };
   if (verdict.action === 'drop') {
     // Towards the workload, L2 rules act on the link, behind the rules: a refusal by a rule may be seen though L2 decides.
     const last = verdict.steps.at(-1);
-    const destination = filterOf(plan, policy, to);
+    const destination = filterOf(plan, policy, to, sent.from);
     if (last?.layer !== 2 || last.direction !== 'in' || destination === undefined) return { verdict, observations: ['silent'] };
     const bare = { ...destination, tables: destination.tables.map((table) => ({ ...table, layer2Rules: [] })) };
     const refused = judgeFilter(bare, 'in', sent.packet, policy.sharedSets).action === 'reject';

@@ -20,12 +20,21 @@ export interface AddressPlan {
   readonly outside: readonly string[];
   /** Who answers what a rule refuses; absent: the host. */
   readonly refusedBy?: 'host' | 'switch';
+  /** Every second pair of workloads: frames go straight from one to the other; else, and for all others, by way of the host. */
+  readonly direct?: boolean;
 }
 
 /** Where packets come from or go to: a workload's name, or one of these. */
 export type Endpoint = string;
 export const HOST: Endpoint = 'host';
 export const OUTSIDE: Endpoint = 'outside';
+
+/** The MAC address that this workload's frames to the endpoint have as destination, and those from there as source. */
+export function neighbourOf(plan: AddressPlan, workload: PlanWorkload, peer: Endpoint | undefined): string {
+  const index = plan.workloads.findIndex(({ name }) => name === peer);
+  const other = plan.workloads[index];
+  return plan.direct === true && other !== undefined && (index + plan.workloads.indexOf(workload)) % 2 === 1 ? other.mac : workload.hostMac;
+}
 
 /** Longest-prefix routing of the world; undefined = nowhere. */
 export function endpointOf(plan: AddressPlan, address: string): Endpoint | undefined {

@@ -5,6 +5,9 @@
  *
  *   workload i:  eth0 10.10.i.2/32, fd10::i:2/128  --- veth<i> 169.254.1.1, fe80::1   host lo: 10.10.255.1, fd10::ffff:1
  *                also routed to it, declared nowhere: 10.20.i.0/24, fd20:0:0:i::/64
+ *   On a Linux bridge (datapath bridge) the veths have no addresses: they are ports of br-vms, which has those of the host's side. Every
+ *   second pair of workloads talks without the host (oracle/plan.ts, neighbourOf).
+ *
  *   outside:     eth0 198.51.100.2 --- uplink 198.51.100.1; default route of the host; 203.0.113.0/24, 2001:db8:cafe::/64 live there
  *
  * Forwarded packets with TTL 98 or 99 (the probe's) are dropped silently on arrival in workloads and outside, after any sniffer
@@ -14,7 +17,7 @@ import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { AddressPlan, PlanWorkload } from '../oracle/plan.js';
+import { neighbourOf, type AddressPlan, type PlanWorkload } from '../oracle/plan.js';
 import { Cleanup } from './cleanup.js';
 import { command, eventually, mustRun, type CommandOptions, type CommandResult } from './command.js';
 import { DATAPATH, type WorldDatapath } from './datapaths.js';
@@ -77,6 +80,8 @@ export interface World {
 
 const SWITCH_SCRIPT = fileURLToPath(new URL('../../scripts/ovs', import.meta.url));
 export const WORLD_BRIDGE = 'br-int';
+/** Of worlds whose datapath is `bridge`. */
+export const LINUX_BRIDGE = 'br-vms';
 const BRIDGE_MAC = '02:dd:00:00:ff:01';
 
 /** The switch of a world's host, by scripts/ovs. */
@@ -172,13 +177,16 @@ export async function createWorld(options: WorldOptions): Promise<World> {
   const workloads = specs.map((spec, index) => planWorkload(base, spec, index));
   const staticNeighbours = options.staticNeighbours ?? true;
   const ovs = (options.datapath ?? DATAPATH) === 'ovs' ? new WorldSwitch(host, options.ovsDatapath ?? OVS_DATAPATH) : undefined;
-  const hostLines = (workload: WorldWorkload): string[] => (ovs === undefined ? hostSide(workload, staticNeighbours) : switchSide(workload, staticNeighbours));
-  if (ovs !== undefined) for (const workload of workloads) Object.assign(workload, { hostMac: BRIDGE_MAC });
+  const linuxBridge = (options.datapath ?? DATAPATH) === 'bridge';
+  const bridge = linuxBridge ? LINUX_BRIDGE : ovs === undefined ? undefined : WORLD_BRIDGE;
+  const hostLines = (workload: WorldWorkload): string[] => (bridge === undefined ? hostSide(workload, staticNeighbours) : bridgeSide(bridge, linuxBridge, workload, staticNeighbours));
+  if (bridge !== undefined) for (const workload of workloads) Object.assign(workload, { hostMac: BRIDGE_MAC });
   try {
     const names = [host, ...(outside === undefined ? [] : [outside]), ...workloads.map((workload) => workload.netns)];
     await namespaces.add(names);
-    await Promise.all(names.map((name) => prepare(name, name === host, ovs !== undefined)));
+    await Promise.all(names.map((name) => prepare(name, name === host, bridge !== undefined)));
     await batch(host, ['link set lo up', `addr add ${HOST_IPV4}/32 dev lo`, `addr add ${HOST_IPV6}/128 dev lo nodad`]);
+    if (linuxBridge) await makeLinuxBridge(host);
     if (ovs !== undefined) {
       cleanup.defer('switch', () => ovs.stop());
       await ovs.start();
@@ -192,6 +200,7 @@ export async function createWorld(options: WorldOptions): Promise<World> {
       ...(outside === undefined ? [] : [batch(outside, outsideSide())]),
     ]);
     await ovs?.addPorts(workloads);
+    if (linuxBridge) await Promise.all(workloads.map((workload) => batch(workload.netns, neighbourRoutes(workload, workloads, staticNeighbours))));
   } catch (error) {
     await cleanup.run();
     throw error;
@@ -211,7 +220,8 @@ export async function createWorld(options: WorldOptions): Promise<World> {
     plan: {
       workloads: all,
       host: [HOST_IPV4, HOST_IPV6],
-      refusedBy: ovs === undefined ? 'host' : 'switch',
+      refusedBy: bridge === undefined ? 'host' : 'switch',
+      ...(linuxBridge ? { direct: true } : {}),
       outside: outside === undefined ? [] : ['203.0.113.0/24', '2001:db8:cafe::/64'],
     },
     workload: find,
@@ -219,15 +229,15 @@ export async function createWorld(options: WorldOptions): Promise<World> {
     async plug(which) {
       const workload = find(which);
       // Routes to a bridge outlive the ports behind it, and the switch takes up the device by its name.
-      await batch(host, ovs === undefined ? hostLines(workload) : switchPort(workload));
+      await batch(host, bridge === undefined ? hostLines(workload) : portLines(workload, linuxBridge));
       await batch(workload.netns, workloadSide(workload, staticNeighbours));
       await ovs?.leaveNoChecksums(workload);
     },
     async addWorkload(spec) {
       const workload = planWorkload(base, spec, all.length);
       await namespaces.add([workload.netns]);
-      await prepare(workload.netns, false, ovs !== undefined);
-      if (ovs !== undefined) Object.assign(workload, { hostMac: BRIDGE_MAC });
+      await prepare(workload.netns, false, bridge !== undefined);
+      if (bridge !== undefined) Object.assign(workload, { hostMac: BRIDGE_MAC });
       await batch(host, hostLines(workload));
       await batch(workload.netns, workloadSide(workload, staticNeighbours));
       await ovs?.addPorts([workload]);
@@ -267,19 +277,30 @@ function hostSide(workload: WorldWorkload, staticNeighbours: boolean): string[] 
   ];
 }
 
-function switchPort({ interface: device, netns, mac }: WorldWorkload): string[] {
-  return [`link add ${device} type veth peer name eth0 address ${mac} netns ${netns}`, `link set ${device} up`];
+/** Addresses and routes are as with routed veths, on the bridge's own device. */
+async function makeLinuxBridge(host: string): Promise<void> {
+  // Its MAC address would follow its ports.
+  await batch(host, [
+    `link add ${LINUX_BRIDGE} address ${BRIDGE_MAC} type bridge`, `addr add 169.254.1.1/32 dev ${LINUX_BRIDGE}`, `addr add fe80::1/64 dev ${LINUX_BRIDGE} nodad`,
+    `link set ${LINUX_BRIDGE} up`,
+  ]);
+}
+
+function portLines({ interface: device, netns, mac }: WorldWorkload, onLinuxBridge: boolean): string[] {
+  return [
+    `link add ${device} type veth peer name eth0 address ${mac} netns ${netns}`, ...(onLinuxBridge ? [`link set ${device} master ${LINUX_BRIDGE}`] : []), `link set ${device} up`,
+  ];
 }
 
 /** The same behind a bridge: its local port is where the host routes. */
-function switchSide(workload: WorldWorkload, staticNeighbours: boolean): string[] {
+function bridgeSide(bridge: string, onLinuxBridge: boolean, workload: WorldWorkload, staticNeighbours: boolean): string[] {
   const { mac, ipv4, ipv6 } = workload;
   return [
-    ...switchPort(workload),
-    `route add ${ipv4}/32 dev ${WORLD_BRIDGE}`,
-    `route add ${ipv6}/128 dev ${WORLD_BRIDGE}`,
-    ...workload.undeclared.map((prefix) => (prefix.includes(':') ? `route add ${prefix} via ${ipv6} dev ${WORLD_BRIDGE} onlink` : `route add ${prefix} via ${ipv4} dev ${WORLD_BRIDGE} onlink`)),
-    ...(staticNeighbours ? [ipv4, ipv6, linkLocal(mac)].map((address) => `neigh replace ${address} lladdr ${mac} dev ${WORLD_BRIDGE} nud permanent`) : []),
+    ...portLines(workload, onLinuxBridge),
+    `route add ${ipv4}/32 dev ${bridge}`,
+    `route add ${ipv6}/128 dev ${bridge}`,
+    ...workload.undeclared.map((prefix) => (prefix.includes(':') ? `route add ${prefix} via ${ipv6} dev ${bridge} onlink` : `route add ${prefix} via ${ipv4} dev ${bridge} onlink`)),
+    ...(staticNeighbours ? [ipv4, ipv6, linkLocal(mac)].map((address) => `neigh replace ${address} lladdr ${mac} dev ${bridge} nud permanent`) : []),
   ];
 }
 
@@ -294,6 +315,15 @@ function workloadSide(workload: WorldWorkload, staticNeighbours: boolean): strin
     `route add ::/0 via fe80::1 dev eth0 src ${workload.ipv6}`,
     ...(staticNeighbours ? ['169.254.1.1', 'fe80::1'].map((address) => `neigh replace ${address} lladdr ${workload.hostMac} dev eth0 nud permanent`) : []),
   ];
+}
+
+/** To workloads that are reached without the host. */
+function neighbourRoutes(workload: WorldWorkload, workloads: readonly WorldWorkload[], staticNeighbours: boolean): string[] {
+  const plan = { workloads, host: [], outside: [], direct: true };
+  return workloads.filter(({ name, mac }) => neighbourOf(plan, workload, name) === mac).flatMap(({ ipv4, ipv6, mac }) => [
+    `route add ${ipv4}/32 dev eth0 src ${workload.ipv4}`, `route add ${ipv6}/128 dev eth0 src ${workload.ipv6}`,
+    ...(staticNeighbours ? [ipv4, ipv6].map((address) => `neigh replace ${address} lladdr ${mac} dev eth0 nud permanent`) : []),
+  ]);
 }
 
 function uplink(outside: string): string[] {

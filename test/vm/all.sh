@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What scripts/test-vm runs in its guest when it is given no command: the tests that need another kernel than the developer's.
-#   nftables of Linux 6.1, and Open vSwitch with the kernel's datapath, each against the oracle (DFW_PROPERTY_TABLES random tables,
-#   default 15); then test/vm, which is about the kernel's datapath only.
-# About 13 minutes on a quiet machine of two cores. Exit 0 only when everything passed.
+#   nftables of Linux 6.1, routed and on a Linux bridge (with br_netfilter in the end), and Open vSwitch with the kernel's datapath, each against the oracle
+#   (DFW_PROPERTY_TABLES random tables, default 15); and test/vm, which is about those two only.
+# About 25 minutes on a quiet machine of two cores. Exit 0 only when everything passed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -21,8 +21,15 @@ if ! modprobe openvswitch; then
   exit 1
 fi
 stage nftables node_modules/.bin/vitest run --project netns test/netns/property.test.ts
+stage 'Linux bridge' node_modules/.bin/vitest run --project vm test/vm/linux-bridge.test.ts
+export DFW_TEST_DATAPATH=bridge
+stage 'Linux bridge, random tables and other tests of filters' node_modules/.bin/vitest run --project netns --project e2e test/netns/property.test.ts test/netns/nft-matrix.test.ts \
+  test/netns/linux-bridge-shut.test.ts test/e2e/seed.test.ts test/e2e/stateless.test.ts test/e2e/revocation.test.ts test/e2e/restart.test.ts
+modprobe br_netfilter
+stage 'Linux bridge, random tables beside br_netfilter' node_modules/.bin/vitest run --project netns test/netns/property.test.ts
+modprobe --remove br_netfilter
 export DFW_TEST_DATAPATH=ovs DFW_TEST_OVS_DATAPATH=system
-stage 'Open vSwitch in the kernel' node_modules/.bin/vitest run --project vm
+stage 'Open vSwitch in the kernel' node_modules/.bin/vitest run --project vm test/vm/kernel-datapath.test.ts
 # Tables that become some thousand flows each: with the 50,000 of some others, an emulated switch is busy for longer than the agent takes it for alive.
 export DFW_PROPERTY_SEED=${DFW_PROPERTY_SEED:-59}
 stage 'Open vSwitch in the kernel, random tables' node_modules/.bin/vitest run --project netns test/netns/property.test.ts

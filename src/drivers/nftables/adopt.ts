@@ -3,11 +3,13 @@
  * takes over where it left off, unfinished sweeps included.
  */
 import type { ElementDump } from '../../native/binding.js';
-import { BASE_CHAINS, ICMP_PROTOCOLS, PORT_PROTOCOLS, SETS } from './base-layout.js';
+import { ICMP_PROTOCOLS, PORT_PROTOCOLS, SETS } from './base-layout.js';
 import { Block, equalsDump } from './blocks.js';
+import type { Dialect } from './dialect.js';
 import type { ChainImage, SetImage } from './image.js';
-import { DISPATCH_SETS, hairpinElements, interfaceKey } from './pieces.js';
-import { NOTHING, plan, type Actual, type PlanOptions } from './plan.js';
+import { interfaceKey } from './interface-key.js';
+import { DISPATCH_SETS } from './pieces.js';
+import { memberBlock, NOTHING, plan, type Actual, type PlanOptions } from './plan.js';
 import type { ReadVerdict, TableReader } from './reader.js';
 import { elementChanges } from './table-elements.js';
 import { keepsConnections, type Target } from '../../compile/target.js';
@@ -40,7 +42,7 @@ export async function adopt(
 
   const chainDifference = await compareChains(reader, expectedChains(wanted, options), retired.size > 0, new Set([...idle.values()].flatMap(({ chains }) => [...chains.keys()])));
   if (chainDifference !== undefined) return differs(chainDifference);
-  const setDifference = await compareSets(reader, wanted, retired, depth, new Set([...idle.values()].flatMap(({ sets }) => [...sets.keys()])));
+  const setDifference = await compareSets(reader, options.dialect, wanted, retired, depth, new Set([...idle.values()].flatMap(({ sets }) => [...sets.keys()])));
   if (setDifference !== undefined) return differs(setDifference);
 
   const labels = new Map(wanted.labels);
@@ -55,12 +57,12 @@ export async function adopt(
 }
 
 function expectedChains(wanted: Actual, options: PlanOptions): Map<string, ChainImage> {
-  const chains = new Map(BASE_CHAINS.map((chain) => [chain.name, chain]));
+  const chains = new Map(options.dialect.chains.map((chain) => [chain.name, chain]));
   for (const table of wanted.tables.values()) for (const [name, chain] of table.chains) chains.set(name, chain);
   for (const filter of wanted.filters.values()) for (const [name, chain] of filter.chains) chains.set(name, chain);
   for (const label of wanted.labels.values()) {
     if (!label.log) continue;
-    const chain = logChainImage(label, options.logGroup);
+    const chain = logChainImage(options.dialect, label, options.logGroup);
     chains.set(chain.name, chain);
   }
   return chains;
@@ -81,8 +83,8 @@ async function compareChains(reader: TableReader, expected: ReadonlyMap<string, 
   return undefined;
 }
 
-async function compareSets(reader: TableReader, wanted: Actual, retired: ReadonlySet<number>, depth: 'structure' | 'all', idle: ReadonlySet<string>): Promise<string | undefined> {
-  const expected = new Map<string, SetImage>(Object.values(SETS).map((set) => [set.name, set]));
+async function compareSets(reader: TableReader, dialect: Dialect, wanted: Actual, retired: ReadonlySet<number>, depth: 'structure' | 'all', idle: ReadonlySet<string>): Promise<string | undefined> {
+  const expected = new Map<string, SetImage>(dialect.sets.map((set) => [set.name, set]));
   for (const table of wanted.tables.values()) for (const [name, set] of table.sets) expected.set(name, set);
   const have = await reader.sets();
   for (const name of have) if (!expected.has(name) && !idle.has(name)) return `set ${name} is not ours`;
@@ -101,8 +103,9 @@ async function compareSets(reader: TableReader, wanted: Actual, retired: Readonl
   const labels = [...wanted.labels.values()];
   const stateless = labels.filter((label) => label.stateless).map((label) => wordKey(label.id));
   const plain: readonly (readonly [SetImage, Block])[] = [
-    [SETS.vnics, names], [SETS.hairpins, hairpinElements(wanted.filters)], [SETS.portProtocols, keyBlock(1, PORT_PROTOCOLS.map((protocol) => Uint8Array.of(protocol)))],
+    [SETS.vnics, names], [SETS.portProtocols, keyBlock(1, PORT_PROTOCOLS.map((protocol) => Uint8Array.of(protocol)))],
     [SETS.icmpProtocols, keyBlock(1, ICMP_PROTOCOLS.map((protocol) => Uint8Array.of(protocol)))],
+    ...dialect.memberSets.map(({ set, members, put }) => [set, memberBlock(set, members(wanted.target), put)] as const),
   ];
   for (const [set, block] of plain) if (!equalsDump(block, await reader.elements(set), set)) return `elements of ${set.name} differ`;
   const kernelStateless = new Set(words(await reader.elements(SETS.stateless)));

@@ -1,5 +1,5 @@
 /**
- * Makes the kernel's table `inet dfw` equal to a target: one netlink transaction a change, two where a filter gets a new table.
+ * Makes a table of the kernel equal to a target, `inet dfw` or the one of another dialect: one netlink transaction a change, two where a filter gets a new table.
  * Owns that table and the label words 2 and 3 of connections; touches nothing else. Stopping leaves everything enforced; only cleanup() removes it.
  */
 import { NOT_APPLICABLE_ID } from '../../compile/label-ids.js';
@@ -9,8 +9,10 @@ import type { NftSocket, Segment } from '../../native/binding.js';
 import type { Logger } from '../../platform/logger.js';
 import { adopt, idOf } from './adopt.js';
 import { AttributeWriter } from './attributes.js';
-import { SETS, TABLE } from './base-layout.js';
+import { SETS } from './base-layout.js';
+import type { Dialect } from './dialect.js';
 import { deleteTable, newTable } from './image.js';
+import { INET } from './inet-layout.js';
 import { NOTHING, plan, rebuild, settle, type Actual, type Plan, type PlanOptions } from './plan.js';
 import { TableReader } from './reader.js';
 import { EMPTY_TARGET, type Target } from '../../compile/target.js';
@@ -27,6 +29,10 @@ export interface DriverOptions {
   readonly socket: NftSocket;
   readonly log: Logger;
   readonly logGroup: number;
+  /** Which table this is; default: `inet dfw`. */
+  readonly dialect?: Dialect;
+  /** Called with the generation of each of our commits. */
+  readonly onCommit?: (generation: number) => void;
 }
 
 export interface Applied {
@@ -53,10 +59,12 @@ export class NftablesDriver {
   private readonly lostAt = new Map<number, number>();
   private readonly reader: TableReader;
   private readonly options: PlanOptions;
+  private readonly dialect: Dialect;
 
   constructor(private readonly deps: DriverOptions) {
-    this.reader = new TableReader(deps.socket, TABLE);
-    this.options = { logGroup: deps.logGroup, always: [NOT_APPLICABLE_ID] };
+    this.dialect = deps.dialect ?? INET;
+    this.reader = new TableReader(deps.socket, this.dialect.name);
+    this.options = { dialect: this.dialect, logGroup: deps.logGroup, always: [NOT_APPLICABLE_ID] };
   }
 
   /** Label ids that the kernel holds and the keys they were given for: they must keep them. Call before compiling. */
@@ -94,7 +102,7 @@ export class NftablesDriver {
     if (actual !== undefined) {
       this.actual = actual;
       this.known = true;
-      this.deps.log.info('nftables.adopted', { tables: actual.tables.size, filters: actual.filters.size, probation: actual.probation.size, retired: actual.retired.size });
+      this.deps.log.info('nftables.adopted', { table: this.dialect.title, tables: actual.tables.size, filters: actual.filters.size, probation: actual.probation.size, retired: actual.retired.size });
       return { changed: false, elements: 0, lost: 0, sweepDue: this.sweepDue, bytes: 0 };
     }
     const kernel = await this.readLabels();
@@ -105,7 +113,7 @@ export class NftablesDriver {
     }
     // Ids that connections may carry under rules nobody can compare any more.
     const suspect = new Set([...kernel.keys(), ...this.actual.live, ...this.actual.probation]);
-    this.deps.log.info('nftables.rebuild', { difference });
+    this.deps.log.info('nftables.rebuild', { table: this.dialect.title, difference });
     return this.commit(rebuild(target, this.options, suspect, retired));
   }
 
@@ -123,7 +131,7 @@ export class NftablesDriver {
   async settle(sweep: Sweep): Promise<Applied> {
     const swept = new Set([...sweep.ids].filter((id) => (this.lostAt.get(id) ?? 0) <= sweep.began));
     for (const id of swept) this.lostAt.delete(id);
-    return this.commit(settle(this.actual, swept));
+    return this.commit(settle(this.actual, swept, this.options));
   }
 
   /**
@@ -162,11 +170,29 @@ export class NftablesDriver {
     return this.reader.counters();
   }
 
+  /** The table may have been changed under another dialect: what is in force is not known any more. */
+  forget(): void {
+    this.known = false;
+  }
+
+  /** The table is another dialect's now: this one has nothing in force. */
+  release(): void {
+    this.known = false;
+    this.actual = NOTHING;
+    this.lostAt.clear();
+  }
+
+  /** Does the kernel have this dialect's base chains, whatever else? */
+  async holdsRules(): Promise<boolean> {
+    const chains = await this.reader.chains();
+    return this.dialect.chains.every(({ name }) => chains.has(name));
+  }
+
   /** Removes the table. The only thing that ends enforcement. */
   async cleanup(): Promise<void> {
     const writer = new AttributeWriter();
-    newTable(writer, TABLE);
-    deleteTable(writer, TABLE);
+    newTable(writer, this.dialect.name);
+    deleteTable(writer, this.dialect.name);
     await this.transact([{ kind: 'raw', bytes: writer.finish() }]);
     this.actual = { ...NOTHING, target: EMPTY_TARGET };
     this.known = false;
@@ -196,17 +222,18 @@ export class NftablesDriver {
     } catch (error) {
       this.known = false;
       throw new AgentError('E_KERNEL', `nf_tables batch could not be sent: ${error instanceof Error ? error.message : String(error)}`, {
-        object: 'inet dfw', retryable: true, cause: error,
+        object: this.dialect.title, retryable: true, cause: error,
       });
     }
     if (!result.committed) {
       this.known = false;
       const first = result.errors[0];
       throw new AgentError('E_KERNEL', `nf_tables refused the change: ${first?.code ?? 'unknown error'}`, {
-        object: 'inet dfw', retryable: true, context: { errors: result.errors.slice(0, 5) },
+        object: this.dialect.title, retryable: true, context: { errors: result.errors.slice(0, 5) },
       });
     }
     this.generation = result.generation;
+    this.deps.onCommit?.(result.generation);
     return result.bytes;
   }
 }
@@ -220,5 +247,5 @@ function preparation(actual: Actual, target: Target): Target | undefined {
   const fresh = [...target.tables].filter(([key]) => !actual.tables.has(key));
   const names = new Set(fresh.map(([key]) => key));
   const switches = [...target.filters].some(([name, { table }]) => table !== undefined && names.has(table) && actual.target.filters.has(name));
-  return switches ? { filters: actual.target.filters, tables: new Map([...actual.target.tables, ...fresh]) } : undefined;
+  return switches ? { ...actual.target, tables: new Map([...actual.target.tables, ...fresh]) } : undefined;
 }

@@ -1,5 +1,5 @@
 /** Numbers of include/uapi/linux/netfilter/nf_tables.h, as far as this driver uses them. */
-export const FAMILY = { inet: 1, ipv4: 2, netdev: 5, ipv6: 10 } as const;
+export const FAMILY = { inet: 1, ipv4: 2, netdev: 5, bridge: 7, ipv6: 10 } as const;
 const SUBSYSTEM = 10 << 8; // NFNL_SUBSYS_NFTABLES
 export const MESSAGE = {
   newTable: SUBSYSTEM | 0, getTable: SUBSYSTEM | 1, deleteTable: SUBSYSTEM | 2,
@@ -23,12 +23,14 @@ export const TYPE = {
 } as const;
 export const META = { protocol: 1, mark: 3, iifname: 6, oifname: 7, nfproto: 15, l4proto: 16 } as const;
 export const CT = {
-  state: 0, direction: 1, status: 2, protoSource: 11, protoDestination: 12, labels: 13,
+  state: 0, direction: 1, status: 2, protocol: 10, protoSource: 11, protoDestination: 12, labels: 13, packets: 14,
   sourceIp: 19, destinationIp: 20, sourceIp6: 21, destinationIp6: 22,
 } as const;
 export const CT_STATE = { invalid: 1, established: 2, related: 4, new: 8, untracked: 64 } as const;
 /** enum ip_conntrack_status of include/uapi/linux/netfilter/nf_conntrack_common.h. */
 export const CT_STATUS = { destinationNat: 1 << 5 } as const;
+/** As `meta protocol` has it. */
+export const ETHERTYPE = { ipv4: 0x0800, ipv6: 0x86dd } as const;
 /** FIB lookups: which address, by which interface, and how the answer comes. */
 export const FIB = { resultOif: 1, saddr: 1, iif: 8, present: 32 } as const;
 export const PAYLOAD = { link: 0, network: 1, transport: 2 } as const;

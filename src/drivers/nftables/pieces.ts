@@ -2,7 +2,7 @@
 import { hash32 } from '../../model/text-hash.js';
 import type { CompiledTable, Side } from '../../compile/compiled.js';
 import { CHAIN, SETS } from './base-layout.js';
-import { Block } from './blocks.js';
+import type { Dialect } from './dialect.js';
 import { counter, jump, returns } from './expressions.js';
 import { rule, type ChainImage, type SetImage } from './image.js';
 import { VERDICT } from './kernel.js';
@@ -25,19 +25,19 @@ export function tablePrefix(key: string): string {
   return `t${hash32(key).toString(16).padStart(8, '0')}${(hash32(key, 1) & 0xffff).toString(16).padStart(4, '0')}`;
 }
 
-export function tablePiece(key: string, compiled: CompiledTable): TablePiece {
+export function tablePiece(dialect: Dialect, key: string, compiled: CompiledTable): TablePiece {
   const prefix = tablePrefix(key);
   const names = tableSets(prefix);
   return {
     prefix, compiled, names,
     sets: new Map(usedSets(names, compiled).map((set) => [set.name, set])),
-    chains: new Map(tableChains(prefix, names, compiled).map((chain) => [chain.name, chain])),
+    chains: new Map(tableChains(dialect, prefix, names, compiled).map((chain) => [chain.name, chain])),
   };
 }
 
 /** The piece of a compilation that follows another: the same chains and sets where what they are made of is the same. */
-export function nextTablePiece(key: string, before: TablePiece, compiled: CompiledTable): TablePiece {
-  return layoutFacts(before.names, before.compiled) === layoutFacts(before.names, compiled) ? { ...before, compiled } : tablePiece(key, compiled);
+export function nextTablePiece(dialect: Dialect, key: string, before: TablePiece, compiled: CompiledTable): TablePiece {
+  return layoutFacts(before.names, before.compiled) === layoutFacts(before.names, compiled) ? { ...before, compiled } : tablePiece(dialect, key, compiled);
 }
 
 /** All that chains and sets depend on, as text: sets in use, constants in the rules, and which rules there are. */
@@ -54,7 +54,6 @@ export function layoutFacts(names: TableSets, compiled: CompiledTable): string {
 export interface FilterPiece {
   readonly chains: ReadonlyMap<string, ChainImage>;
   readonly dispatch: Readonly<Record<'vnicIn' | 'vnicOut' | 'packetIn' | 'packetOut', Verdict>>;
-  readonly hairpin: boolean;
 }
 
 /** Chain of a filter's side: first rule counts what is judged, second what is accepted. */
@@ -65,7 +64,7 @@ export function filterChain(filter: number, side: Side): string {
 export function filterPiece(filter: TargetFilter): FilterPiece {
   if (filter.table === undefined) {
     const verdict = { code: VERDICT.jump, chain: filter.failOpen ? CHAIN.open : CHAIN.closed };
-    return { chains: new Map(), dispatch: { vnicIn: verdict, vnicOut: verdict, packetIn: verdict, packetOut: verdict }, hairpin: false };
+    return { chains: new Map(), dispatch: { vnicIn: verdict, vnicOut: verdict, packetIn: verdict, packetOut: verdict } };
   }
   const prefix = tablePrefix(filter.table);
   const chains = (['in', 'out'] as const).map((side): ChainImage => ({
@@ -80,27 +79,7 @@ export function filterPiece(filter: TargetFilter): FilterPiece {
       vnicIn: to(filterChain(filter.number, 'in')), vnicOut: to(filterChain(filter.number, 'out')),
       packetIn: to(entryChain(prefix, 'in', 'packet')), packetOut: to(entryChain(prefix, 'out', 'packet')),
     },
-    hairpin: filter.reachesItself,
   };
-}
-
-/** 16 bytes, zero padded: an interface name as the kernel keys it. */
-export function interfaceKey(name: string): Uint8Array {
-  const key = new Uint8Array(16);
-  key.set(new TextEncoder().encode(name).subarray(0, 15));
-  return key;
-}
-
-/** Elements of set `hairpins`: the interfaces of these filters twice, as that of input and of output. */
-export function hairpinElements(filters: Iterable<readonly [string, FilterPiece]>): Block {
-  const block = new Block(SETS.hairpins.keyLength, 0);
-  for (const [name, { hairpin }] of filters) {
-    if (!hairpin) continue;
-    block.add();
-    const key = interfaceKey(name);
-    for (const start of [0, key.length]) key.forEach((value, offset) => block.keyByte(start + offset, value));
-  }
-  return block;
 }
 
 export const DISPATCH_SETS = { vnicIn: SETS.vnicIn, vnicOut: SETS.vnicOut, packetIn: SETS.packetIn, packetOut: SETS.packetOut } as const;

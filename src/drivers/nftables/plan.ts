@@ -13,13 +13,15 @@ import { lostLabels } from '../../compile/lost-labels.js';
 import { hostDelta, type LabelInfo } from '../../compile/compiled.js';
 import type { Segment } from '../../native/binding.js';
 import { AttributeWriter } from './attributes.js';
-import { BASE_CHAINS, ICMP_PROTOCOLS, PORT_PROTOCOLS, SETS, TABLE } from './base-layout.js';
+import { ICMP_PROTOCOLS, PORT_PROTOCOLS, SETS } from './base-layout.js';
 import { Block } from './blocks.js';
+import type { Dialect, MemberSet } from './dialect.js';
 import { host32 } from './expressions.js';
 import {
-  appendRules, deleteChain, deleteSet, deleteTable, equalChains, flushChain, newChain, newSet, newTable, type ChainImage, type SetImage,
+  appendRules, deleteChain, deleteSet, deleteTable, equalChains, flushChain, newChain, newSet, newTable, type ChainImage, type SetImage, type TableName,
 } from './image.js';
-import { DISPATCH_SETS, filterPiece, hairpinElements, interfaceKey, nextTablePiece, tablePiece, type FilterPiece, type TablePiece } from './pieces.js';
+import { interfaceKey } from './interface-key.js';
+import { DISPATCH_SETS, filterPiece, nextTablePiece, tablePiece, type FilterPiece, type TablePiece } from './pieces.js';
 import { elementChanges } from './table-elements.js';
 import { keepsConnections, targetLabels, type Target, type TargetFilter } from '../../compile/target.js';
 import {
@@ -60,6 +62,7 @@ export interface Plan {
 }
 
 export interface PlanOptions {
+  readonly dialect: Dialect;
   readonly logGroup: number;
   /** Ids always in force: the not-applicable id. */
   readonly always: readonly number[];
@@ -79,38 +82,38 @@ export function rebuild(target: Target, options: PlanOptions, suspect: ReadonlyS
   const built = planner.plan();
   const writer = new AttributeWriter();
   // Creating first makes the deletion succeed when there is no table.
-  newTable(writer, TABLE);
-  deleteTable(writer, TABLE);
+  newTable(writer, options.dialect.name);
+  deleteTable(writer, options.dialect.name);
   return { ...built, segments: [{ kind: 'raw', bytes: writer.finish() }, ...built.segments] };
 }
 
 /** After a sweep of these ids: probation ends for them, and retired ones go. Ids that are neither are left alone. */
-export function settle(actual: Actual, swept: ReadonlySet<number>): Plan {
+export function settle(actual: Actual, swept: ReadonlySet<number>, { dialect: { name: table } }: PlanOptions): Plan {
   const back = [...actual.probation].filter((id) => swept.has(id));
   const gone = [...actual.retired].filter((id) => swept.has(id));
   const segments: Segment[] = [];
   const writer = new AttributeWriter();
   const elements = gone.map((id) => ({ key: host32(id) }));
-  removeElements(writer, TABLE, SETS.ids, elements);
-  removeElements(writer, TABLE, SETS.stateless, elements.filter((_, index) => actual.labels.get(gone[index] ?? 0)?.stateless === true));
+  removeElements(writer, table, SETS.ids, elements);
+  removeElements(writer, table, SETS.stateless, elements.filter((_, index) => actual.labels.get(gone[index] ?? 0)?.stateless === true));
   const logged = gone.flatMap((id) => actual.labels.get(id) ?? []).filter((label) => label.log);
   const keys = logged.map(({ id }) => ({ key: host32(id) }));
-  removeElements(writer, TABLE, SETS.verdicts, keys);
-  removeElements(writer, TABLE, SETS.packetVerdicts, keys);
+  removeElements(writer, table, SETS.verdicts, keys);
+  removeElements(writer, table, SETS.packetVerdicts, keys);
   const chains = logged.map(logChain);
   for (const chain of chains) {
-    flushChain(writer, TABLE, chain);
-    deleteChain(writer, TABLE, chain);
+    flushChain(writer, table, chain);
+    deleteChain(writer, table, chain);
   }
   const tail = new AttributeWriter();
   for (const { chains: rules, sets } of actual.idle.values()) {
-    for (const chain of rules.keys()) flushChain(writer, TABLE, chain);
-    for (const chain of [...rules.keys()].reverse()) deleteChain(tail, TABLE, chain);
-    for (const set of sets.keys()) deleteSet(tail, TABLE, set);
+    for (const chain of rules.keys()) flushChain(writer, table, chain);
+    for (const chain of [...rules.keys()].reverse()) deleteChain(tail, table, chain);
+    for (const set of sets.keys()) deleteSet(tail, table, set);
   }
   if (writer.length > 0) segments.push({ kind: 'raw', bytes: writer.finish() });
   if (tail.length > 0) segments.push({ kind: 'raw', bytes: tail.finish() });
-  if (back.length > 0) segments.push(liveBlock(back).segment('add', TABLE, SETS.live.name));
+  if (back.length > 0) segments.push(liveBlock(back).segment('add', table, SETS.live.name));
   const labels = new Map(actual.labels);
   for (const id of gone) labels.delete(id);
   return {
@@ -137,6 +140,7 @@ class Planner {
   private readonly tail = new AttributeWriter();
   private readonly data: Segment[] = [];
   private readonly summary = { chains: 0, sets: 0, elements: 0, lost: 0 };
+  private readonly table: TableName;
   private setId = 0;
   /** What becomes idle with this batch. */
   private readonly idle = new Map<string, TablePiece>();
@@ -145,7 +149,9 @@ class Planner {
     private readonly actual: Actual,
     private readonly target: Target,
     private readonly options: PlanOptions,
-  ) {}
+  ) {
+    this.table = options.dialect.name;
+  }
 
   plan(): Plan {
     const { actual, target } = this;
@@ -157,6 +163,7 @@ class Planner {
     if (!actual.present) this.base();
     this.tables(tables);
     if (!sameEntries(actual.filters, filters)) this.filters(filters);
+    this.members();
     if (this.sameLabels()) {
       // What lost something was live: it waits for the sweep, and all else stays as it is.
       const { labels, retired } = actual;
@@ -197,10 +204,10 @@ class Planner {
     const tables = new Map<string, TablePiece>();
     for (const [key, compiled] of this.target.tables) {
       const known = this.actual.tables.get(key) ?? this.actual.idle.get(key);
-      if (known === undefined) tables.set(key, tablePiece(key, compiled));
+      if (known === undefined) tables.set(key, tablePiece(this.options.dialect, key, compiled));
       else if (known.compiled === compiled) tables.set(key, known);
       // Moving hosts between classes changes no chain.
-      else tables.set(key, hostDelta(known.compiled, compiled) === undefined ? nextTablePiece(key, known, compiled) : { ...known, compiled });
+      else tables.set(key, hostDelta(known.compiled, compiled) === undefined ? nextTablePiece(this.options.dialect, key, known, compiled) : { ...known, compiled });
     }
     return tables;
   }
@@ -216,9 +223,9 @@ class Planner {
   }
 
   private base(): void {
-    newTable(this.head, TABLE);
-    for (const set of Object.values(SETS)) this.addSet(set);
-    for (const chain of BASE_CHAINS) this.addChain(chain);
+    newTable(this.head, this.table);
+    for (const set of this.options.dialect.sets) this.addSet(set);
+    for (const chain of this.options.dialect.chains) this.addChain(chain);
     for (const [set, protocols] of [[SETS.portProtocols, PORT_PROTOCOLS], [SETS.icmpProtocols, ICMP_PROTOCOLS]] as const) {
       const block = new Block(1, 0);
       for (const protocol of protocols) {
@@ -228,20 +235,20 @@ class Planner {
       this.block('add', set, block, true);
     }
     for (const [set, verdicts] of [[SETS.verdicts, CODE_VERDICTS], [SETS.packetVerdicts, PACKET_CODE_VERDICTS]] as const) {
-      addVerdicts(this.verdicts, TABLE, set, [...verdicts].map(([code, verdict]) => ({ key: host32(code), verdict })));
+      addVerdicts(this.verdicts, this.table, set, [...verdicts].map(([code, verdict]) => ({ key: host32(code), verdict })));
     }
   }
 
   private tables(tables: ReadonlyMap<string, TablePiece>): void {
     for (const [key, piece] of this.actual.tables) if (!tables.has(key)) this.idle.set(key, piece);
-    for (const [key, piece] of this.actual.idle) if (!tables.has(key)) this.table(piece, undefined);
+    for (const [key, piece] of this.actual.idle) if (!tables.has(key)) this.changeTable(piece, undefined);
     for (const [key, piece] of tables) {
       const known = this.actual.tables.get(key) ?? this.actual.idle.get(key);
-      if (known !== piece) this.table(known, piece);
+      if (known !== piece) this.changeTable(known, piece);
     }
   }
 
-  private table(before: TablePiece | undefined, after: TablePiece | undefined): void {
+  private changeTable(before: TablePiece | undefined, after: TablePiece | undefined): void {
     const kept = after?.sets ?? new Map<string, SetImage>();
     const had = before?.sets ?? new Map<string, SetImage>();
     for (const set of kept.values()) if (!had.has(set.name)) this.addSet(set);
@@ -259,7 +266,7 @@ class Planner {
 
   private block(op: 'add' | 'delete', set: SetImage, block: Block, wanted: boolean): void {
     if (!wanted || block.count === 0) return;
-    this.data.push(block.segment(op, TABLE, set.name));
+    this.data.push(block.segment(op, this.table, set.name));
     this.summary.elements += block.count;
   }
 
@@ -274,31 +281,31 @@ class Planner {
   }
 
   private addChain(chain: ChainImage): void {
-    newChain(this.head, TABLE, chain);
-    appendRules(this.chainRules, TABLE, chain);
+    newChain(this.head, this.table, chain);
+    appendRules(this.chainRules, this.table, chain);
     this.summary.chains += 1;
   }
 
   private changeChain(chain: ChainImage): void {
-    flushChain(this.chainRules, TABLE, chain.name);
-    appendRules(this.chainRules, TABLE, chain);
+    flushChain(this.chainRules, this.table, chain.name);
+    appendRules(this.chainRules, this.table, chain);
     this.summary.chains += 1;
   }
 
   private removeChain(name: string): void {
-    flushChain(this.chainRules, TABLE, name);
-    deleteChain(this.tail, TABLE, name);
+    flushChain(this.chainRules, this.table, name);
+    deleteChain(this.tail, this.table, name);
     this.summary.chains += 1;
   }
 
   private addSet(set: SetImage): void {
     this.setId += 1;
-    newSet(this.head, TABLE, set, this.setId);
+    newSet(this.head, this.table, set, this.setId);
     this.summary.sets += 1;
   }
 
   private removeSet(set: SetImage): void {
-    deleteSet(this.tail, TABLE, set.name);
+    deleteSet(this.tail, this.table, set.name);
     this.summary.sets += 1;
   }
 
@@ -309,10 +316,6 @@ class Planner {
     for (const name of filters.keys()) if (!before.has(name)) putName(members.add, name);
     this.block('delete', SETS.vnics, members.remove, true);
     this.block('add', SETS.vnics, members.add, true);
-    // Where the other side has it too it stays.
-    const only = (pieces: ReadonlyMap<string, FilterPiece>, others: ReadonlyMap<string, FilterPiece>): Block => hairpinElements([...pieces].filter(([name]) => others.get(name)?.hairpin !== true));
-    this.block('delete', SETS.hairpins, only(before, filters), true);
-    this.block('add', SETS.hairpins, only(filters, before), true);
     for (const [name, piece] of before) {
       if (filters.get(name) !== piece) this.chains(piece.chains, filters.get(name)?.chains);
     }
@@ -324,11 +327,22 @@ class Planner {
     }
   }
 
+  private members(): void {
+    const before = this.actual.target;
+    if (this.actual.present && before.filters === this.target.filters && before.bridges === this.target.bridges) return;
+    for (const { set, members, put } of this.options.dialect.memberSets) {
+      const had = this.actual.present ? members(before) : new Set<string>();
+      const wanted = members(this.target);
+      this.block('delete', set, memberBlock(set, [...had].filter((member) => !wanted.has(member)), put), true);
+      this.block('add', set, memberBlock(set, [...wanted].filter((member) => !had.has(member)), put), true);
+    }
+  }
+
   private verdictChanges(set: SetImage, before: ReadonlyMap<string, VerdictElement>, after: ReadonlyMap<string, VerdictElement>): void {
     const remove = [...before].filter(([key, element]) => !sameVerdict(element.verdict, after.get(key)?.verdict)).map(([, element]) => element);
     const add = [...after].filter(([key, element]) => !sameVerdict(element.verdict, before.get(key)?.verdict)).map(([, element]) => element);
-    removeElements(this.verdicts, TABLE, set, remove);
-    addVerdicts(this.verdicts, TABLE, set, add);
+    removeElements(this.verdicts, this.table, set, remove);
+    addVerdicts(this.verdicts, this.table, set, add);
     this.summary.elements += remove.length + add.length;
   }
 
@@ -350,12 +364,12 @@ class Planner {
       const old = before === undefined ? undefined : logVerdicts(before);
       for (const mode of ['connection', 'packet'] as const) noteChange(logs[mode], id, old?.[mode], now?.[mode]);
     }
-    addCommented(this.verdicts, TABLE, SETS.ids, fresh);
+    addCommented(this.verdicts, this.table, SETS.ids, fresh);
     this.block('delete', SETS.stateless, stateless.remove, true);
     this.block('add', SETS.stateless, stateless.add, true);
     for (const [mode, set] of [['connection', SETS.verdicts], ['packet', SETS.packetVerdicts]] as const) {
-      removeElements(this.verdicts, TABLE, set, logs[mode].remove);
-      addVerdicts(this.verdicts, TABLE, set, logs[mode].add);
+      removeElements(this.verdicts, this.table, set, logs[mode].remove);
+      addVerdicts(this.verdicts, this.table, set, logs[mode].add);
       this.summary.elements += logs[mode].remove.length + logs[mode].add.length;
     }
     this.summary.elements += fresh.length;
@@ -363,8 +377,8 @@ class Planner {
   }
 
   private logChain(before: LabelInfo | undefined, after: LabelInfo): void {
-    const old = before?.log === true ? logChainImage(before, this.options.logGroup) : undefined;
-    const fresh = after.log ? logChainImage(after, this.options.logGroup) : undefined;
+    const old = before?.log === true ? logChainImage(this.options.dialect, before, this.options.logGroup) : undefined;
+    const fresh = after.log ? logChainImage(this.options.dialect, after, this.options.logGroup) : undefined;
     if (fresh !== undefined && old === undefined) this.addChain(fresh);
     else if (fresh !== undefined && old !== undefined && !equalChains(old, fresh)) this.changeChain(fresh);
     else if (fresh === undefined && old !== undefined) this.removeChain(old.name);
@@ -381,6 +395,15 @@ class Planner {
     // A rule that comes to accept what it refused has no connections to lose.
     return new Set([...lostLabels(actual.target, target)].filter((id) => actual.live.has(id)));
   }
+}
+
+export function memberBlock(set: SetImage, members: Iterable<string>, put: MemberSet['put']): Block {
+  const block = new Block(set.keyLength, 0);
+  for (const member of members) {
+    block.add();
+    put(block, member);
+  }
+  return block;
 }
 
 function without(ids: ReadonlySet<number>, gone: ReadonlySet<number>): Set<number> {

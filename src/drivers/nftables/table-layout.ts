@@ -21,11 +21,12 @@
  */
 import { CLASS_NONE_6, type CompiledSide, type CompiledTable, type Side } from '../../compile/compiled.js';
 import { ACTION_REGISTER, CHAIN, LABEL, LABEL_REGISTER, SETS } from './base-layout.js';
+import type { Dialect } from './dialect.js';
 import {
-  big32, byte, counter, ct, drop, equal, goTo, immediate, inSet, lookup, mask, meta, payload, setCt, verdictMap, type Expression,
+  big32, counter, ct, drop, goTo, immediate, inSet, lookup, mask, meta, payload, setCt, verdictMap, type Expression,
 } from './expressions.js';
 import { rule, type ChainImage, type RuleImage, type SetImage } from './image.js';
-import { CT, FAMILY, META, PAYLOAD } from './kernel.js';
+import { CT, META, PAYLOAD } from './kernel.js';
 import { BLOCK_BITS } from './region-split.js';
 import { GUARD_PROFILE, LEVEL, peersMatter, usedSets, type Family, type TableSets } from './table-sets.js';
 
@@ -43,17 +44,18 @@ export function asksForTypes(compiled: CompiledTable): boolean {
 }
 
 /** Chains in an order in which every chain comes after those it goes to. */
-export function tableChains(prefix: string, sets: TableSets, compiled: CompiledTable): ChainImage[] {
+export function tableChains(dialect: Dialect, prefix: string, sets: TableSets, compiled: CompiledTable): ChainImage[] {
   const hasIcmp = asksForTypes(compiled);
   const used = new Set(usedSets(sets, compiled).map((set) => set.name));
   return (['in', 'out'] as const).flatMap((side) =>
-    (['connection', 'packet'] as const).flatMap((mode) => new Stage(prefix, sets, used, compiled, side, mode).chains(hasIcmp)));
+    (['connection', 'packet'] as const).flatMap((mode) => new Stage(dialect, prefix, sets, used, compiled, side, mode).chains(hasIcmp)));
 }
 
 class Stage {
   private readonly compiledSide: CompiledSide;
 
   constructor(
+    private readonly dialect: Dialect,
     private readonly prefix: string,
     private readonly sets: TableSets,
     private readonly used: ReadonlySet<string>,
@@ -71,7 +73,7 @@ class Stage {
     const branch = (protocols: SetImage, variant: Variant): void => {
       const chain = { name: `${name}_${variant}`, rules: this.classify(variant) };
       chains.push(chain);
-      entry.push(rule(variant === 'icmp' ? 'type and code' : 'ports', meta(META.l4proto, 0), inSet(protocols.name, 0), goTo(chain.name)));
+      entry.push(rule(variant === 'icmp' ? 'type and code' : 'ports', this.protocol(0), inSet(protocols.name, 0), goTo(chain.name)));
     };
     // Where no rule asks for a type, ICMP needs no chain of its own.
     if (hasIcmp) branch(SETS.icmpProtocols, 'icmp');
@@ -85,7 +87,7 @@ class Stage {
     if (this.compiledSide.guarded.size === 0) return [];
     return ([4, 6] as const).flatMap((family) =>
       [this.sets.hosts[family], this.sets.intervals[family]].filter((map) => this.used.has(map.name)).map((map) => rule(
-        'undeclared address of a set', ...isFamily(family), this.backdrop(), this.address(family, 'local', ADDRESS), lookup(map.name, ADDRESS, 0),
+        'undeclared address of a set', ...this.dialect.isFamily(family, ADDRESS), this.backdrop(), this.address(family, 'local', ADDRESS), lookup(map.name, ADDRESS, 0),
         NO_SOURCE_PORT, immediate(4, big32(GUARD_PROFILE[this.side])), lookup(this.sets.pairs.name, 1, 5), goTo(CHAIN.guard),
       )));
   }
@@ -106,7 +108,7 @@ class Stage {
       const families: readonly (0 | Family)[] = standard.default4 === standard.default6 ? [0] : [4, 6];
       for (const family of families) {
         rules.push(...this.decideSplit(
-          'rule table, all other peers', variant, false, 1, ...(family === 0 ? [] : isFamily(family)),
+          'rule table, all other peers', variant, false, 1, ...(family === 0 ? [] : this.dialect.isFamily(family, ADDRESS)),
           immediate(1, sixteen(big32(family === 6 ? standard.default6 : standard.default4))),
         ));
       }
@@ -125,7 +127,7 @@ class Stage {
     // Blocks are a short cut, and every rule costs the kernel when it validates: hosts are the usual peers.
     return this.peers(family).flatMap((map) => this.decideSplit(
       `rule table, peers by ${map.interval ? 'prefix' : 'host'}`, variant, !map.interval, key,
-      ...isFamily(family, key + 3), this.address(family, 'peer', key), lookup(map.name, key, 0),
+      ...this.dialect.isFamily(family, key + 3), this.address(family, 'peer', key), lookup(map.name, key, 0),
     ));
   }
 
@@ -139,11 +141,11 @@ class Stage {
     for (const map of this.peers(family)) {
       rules.push(this.decide(
         `rule table, peers by ${map.interval ? 'prefix' : 'host'}${what}`, variant, 1,
-        ...isFamily(family), this.backdrop(), this.address(family, 'peer', ADDRESS), lookup(map.name, ADDRESS, 0), ...pair,
+        ...this.dialect.isFamily(family, ADDRESS), this.backdrop(), this.address(family, 'peer', ADDRESS), lookup(map.name, ADDRESS, 0), ...pair,
       ));
     }
     const none = family === 6 && standard?.default4 !== standard?.default6 ? CLASS_NONE_6 : 0;
-    rules.push(this.decide(`rule table, other peers${what}`, variant, 1, ...isFamily(family), immediate(1, sixteen(big32(none))), ...pair));
+    rules.push(this.decide(`rule table, other peers${what}`, variant, 1, ...this.dialect.isFamily(family, ADDRESS), immediate(1, sixteen(big32(none))), ...pair));
     return rules;
   }
 
@@ -208,7 +210,12 @@ class Stage {
   }
 
   private service(variant: Variant, key: number): readonly Expression[] {
-    return [meta(META.l4proto, key + 1), this.port(variant, key + 2)];
+    return [this.protocol(key + 1), this.port(variant, key + 2)];
+  }
+
+  /** That of the connection: an ICMP error belongs to one of another protocol. */
+  private protocol(target: number): Expression {
+    return this.mode === 'connection' ? this.dialect.connectionProtocol(target) : meta(META.l4proto, target);
   }
 
   /** From {pair, protocol, port, any} in K..K+3 to the verdict. */
@@ -234,8 +241,4 @@ function sixteen(word: Uint8Array): Uint8Array {
   const data = new Uint8Array(16);
   data.set(word);
   return data;
-}
-
-function isFamily(family: Family, register = ADDRESS): readonly Expression[] {
-  return [meta(META.nfproto, register), equal(register, byte(family === 4 ? FAMILY.ipv4 : FAMILY.ipv6))];
 }

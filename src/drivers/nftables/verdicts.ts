@@ -2,11 +2,10 @@
 import type { LabelInfo } from '../../compile/compiled.js';
 import type { AttributeWriter } from './attributes.js';
 import { CHAIN } from './base-layout.js';
-import {
-  big32, ct, counter, drop, goTo, host32, limit, log, mask, notEqual, returns, verdictElementData, type Expression,
-} from './expressions.js';
+import type { Dialect } from './dialect.js';
+import { counter, drop, goTo, limit, log, returns, verdictElementData, type Expression } from './expressions.js';
 import { rule, userComment, type ChainImage, type SetImage, type TableName } from './image.js';
-import { CT, CT_STATE, FLAG, MESSAGE, VERDICT } from './kernel.js';
+import { FLAG, MESSAGE, VERDICT } from './kernel.js';
 
 export interface Verdict {
   readonly code: number;
@@ -71,11 +70,9 @@ export function parseLogPrefix(prefix: string): LogPrefix | undefined {
   return match?.[1] === undefined ? undefined : { labelId: Number.parseInt(match[1], 16) };
 }
 
-export function logChainImage(label: LabelInfo, group: number): ChainImage {
+export function logChainImage(dialect: Dialect, label: LabelInfo, group: number): ChainImage {
   // An accepted connection is logged once, at its first packet; what is refused, packet by packet.
-  const first: readonly Expression[] = label.action === 'accept'
-    ? [ct(CT.state, 0), mask(0, host32(CT_STATE.new | CT_STATE.untracked)), notEqual(0, big32(0))]
-    : [];
+  const first: readonly Expression[] = label.action === 'accept' ? dialect.firstPacket : [];
   const end = finalVerdict(label);
   return {
     name: logChain(label),

@@ -10,7 +10,7 @@ let options;
 let reader;
 
 const verbs = {
-  start: () => reader.start((batch) => packets.push(...batch.map((packet) => ({ ...packet, payload: [...packet.payload] })))),
+  start: () => reader.start((batch) => packets.push(...batch.map((packet) => ({ ...packet, payload: [...packet.payload], link: [...packet.link] })))),
   packets: () => packets.splice(0),
   lost: () => reader.lost(),
   stop: () => reader.stop(),

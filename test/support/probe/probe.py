@@ -1,7 +1,8 @@
 """Injects first packets into a test world and says what the network did with each.
 
 stdin, first line: {"ttl", "endpoints": [{"name", "netns", "kind": "link"|"host", "interface", "mac", "gateway"}]}
-then one request a line: {"id", "settleMs", "again", "packets": [{"from", "family", "protocol", "source", "destination", ...}]}
+then one request a line: {"id", "settleMs", "again", "packets": [{"from", "family", "protocol", "source", "destination", "nextHop", ...}]}
+      nextHop: MAC address that the frame goes to; default: the gateway's
       again: these packets were in the request before, too; what became of them since counts
 stdout, one line a request: {"id", "results": [{"delivered": [names], "replies": [{"kind", "at"}], "error"}]}
 
@@ -34,11 +35,13 @@ class LinkEndpoint:
             self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
             self._socket.bind((config["interface"], 3))
         self._socket.setblocking(False)
-        self._ethernet = bytes.fromhex(config["gateway"].replace(":", "") + config["mac"].replace(":", ""))
+        self._gateway = config["gateway"]
+        self._mac = config["mac"]
         self.sockets = [self._socket]
 
     def send(self, packet, data):
-        self._socket.send(self._ethernet + struct.pack("!H", 0x0800 if packet["family"] == 4 else 0x86DD) + data)
+        macs = packet.get("nextHop", self._gateway) + self._mac
+        self._socket.send(bytes.fromhex(macs.replace(":", "")) + struct.pack("!H", 0x0800 if packet["family"] == 4 else 0x86DD) + data)
 
     def receive(self, _):
         while True:

@@ -4,7 +4,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import type { OraclePacket } from '../../oracle/packet.js';
-import { HOST, OUTSIDE, type Endpoint } from '../../oracle/plan.js';
+import { endpointOf, HOST, neighbourOf, OUTSIDE, type Endpoint } from '../../oracle/plan.js';
 import { PROBE_TTL, type World } from '../netns.js';
 import { PATIENCE } from '../patience.js';
 import { LineProcess } from './line-process.js';
@@ -56,7 +56,11 @@ export async function startProbe(world: World): Promise<Probe> {
     ],
   });
   const send = async (packets: readonly ProbePacket[], settleMs: number, again: boolean): Promise<ProbeResult[]> => {
-    const answer = await helper.request<{ results: ProbeResult[] }>({ packets, settleMs: settleMs * PATIENCE, again });
+    const addressed = packets.map((packet) => {
+      const workload = world.workloads.find(({ name }) => name === packet.from);
+      return workload === undefined ? packet : { ...packet, nextHop: neighbourOf(world.plan, workload, endpointOf(world.plan, packet.destination)) };
+    });
+    const answer = await helper.request<{ results: ProbeResult[] }>({ packets: addressed, settleMs: settleMs * PATIENCE, again });
     return answer.results;
   };
   return {

@@ -64,7 +64,7 @@ describe('loadConfig', () => {
       'ids.bundle': 'https://rules.example/a.tar.gz', 'ids.bundleChecksum': '', 'ids.bundleInterval': 3600, 'ids.bundleCa': '/ca.pem', 'ids.allowFailedSignatures': 3,
       'ids.alertWindow': 0, 'ids.sinks': [{ type: 'file', path: '/alerts' }], 'ids.pcap.enabled': true, 'ids.pcap.bytes': 1048576,
       'ids.response': [{ action: 'quarantine', duration: 60, severities: [1] }], 'ids.quarantine.allow': [{ addresses: ['10.0.0.1'] }], stateDir: '/state',
-      'log.level': 'debug', nflogGroup: 7, 'dns.minTTL': 60, 'dns.holdReplies': false, 'dns.servers': ['10.96.0.10', 'fd00:96::/64'], 'dns.nflogGroup': 8, 'conntrack.receiveBuffer': 1048576, resyncSeconds: 0,
+      'log.level': 'debug', nflogGroup: 7, 'dns.minTTL': 60, 'dns.holdReplies': false, 'dns.servers': ['10.96.0.10', 'fd00:96::/64'], 'dns.nflogGroup': 8, 'bridge.nflogGroup': 9, 'conntrack.receiveBuffer': 1048576, resyncSeconds: 0,
     };
     expect(configKeys().map((key) => key.path.join('.')).toSorted()).toEqual(Object.keys(samples).toSorted());
     for (const { path: at, flag, variable } of configKeys()) {

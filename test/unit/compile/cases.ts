@@ -3,6 +3,7 @@ import { addressKey } from '../../../src/compile/addresses.js';
 import type { CompiledTable, LabelInfo, Side } from '../../../src/compile/compiled.js';
 import type { Compilation } from '../../../src/compile/compiler.js';
 import { evaluate } from '../../../src/compile/evaluate.js';
+import { INET } from '../../../src/drivers/nftables/inet-layout.js';
 import { tablePiece } from '../../../src/drivers/nftables/pieces.js';
 import { buildWorld, type World } from '../../../src/compile/world.js';
 import { canonicalMember } from '../../../src/model/address.js';
@@ -98,6 +99,6 @@ export function anyPackets(random: Random, policy: ExpectedPolicy, count: number
 
 /** Names of kernel sets, and chains by their rules' hashes. */
 export function layout(compiled: CompiledTable): unknown {
-  const { sets, chains } = tablePiece('table', compiled);
+  const { sets, chains } = tablePiece(INET, 'table', compiled);
   return { sets: [...sets.keys()], chains: [...chains.values()].map(({ name, rules }) => [name, rules.map(({ comment }) => comment)]) };
 }

@@ -48,7 +48,7 @@ function build(format: AuditFormat = 'nsx') {
 
 const SYN = Uint8Array.from(Buffer.from('4500003c1c4640004006b1e6c0000203c0000204c1db00500000000100000000a002721000000000', 'hex'));
 const packet = (prefix: string, change: Partial<NflogPacket> = {}): NflogPacket => ({
-  prefix, indev: 0, outdev: 7, hook: 2, timestampMs: TIME, length: 60, ethertype: 0x0800, payload: SYN, ...change,
+  prefix, indev: 0, outdev: 7, hook: 2, timestampMs: TIME, length: 60, ethertype: 0x0800, payload: SYN, link: new Uint8Array(0), ...change,
 });
 const ended = (change: Partial<EndedFlow>): EndedFlow => ({
   ruleIdOut: 0x0000ffff, ruleIdIn: LABEL, protocol: 6, source: '10.0.0.1', destination: '10.0.0.2', sourcePort: 1, destinationPort: 22, tcpState: 7,

@@ -1,0 +1,80 @@
+/** Puts together what a host without a switch needs: the kernel's tables, who answers what bridges refuse, and the copies of DNS replies. */
+import { BridgeDriver } from '../drivers/nftables/bridge-driver.js';
+import { REFUSED_SNAP_LENGTH } from '../drivers/nftables/bridge-layout.js';
+import { DnsDriver } from '../drivers/nftables/dns-driver.js';
+import { NftablesDriver } from '../drivers/nftables/driver.js';
+import { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
+import type { Filter } from '../model/filter.js';
+import type { FlowTable, Link, NativeBinding, NftSocket } from '../native/binding.js';
+import type { Clock } from '../platform/clock.js';
+import type { Logger } from '../platform/logger.js';
+import { readTextFile } from '../platform/read-file.js';
+import type { Config } from './config.js';
+import { KernelReplies } from './kernel-replies.js';
+import { NftablesEnforcement } from './nftables-enforcement.js';
+import { RefusedFrames } from './refused-frames.js';
+import type { ReplyReader, ReplyWatch } from './reply-watch.js';
+import type { DatapathState } from './status.js';
+
+export interface NftablesParts {
+  readonly enforcement: NftablesEnforcement;
+  readonly watch: ReplyWatch;
+  readonly replies: ReplyReader;
+  readonly state: () => Promise<DatapathState>;
+  /** Ends what was started; everything stays enforced. */
+  readonly stop: () => void;
+}
+
+export interface NftablesWiring {
+  readonly config: Config;
+  readonly native: NativeBinding;
+  readonly nft: NftSocket;
+  readonly flows: FlowTable;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** The IDS engine runs and answers. */
+  readonly inspecting: () => boolean;
+  /** Called when another apply is due. */
+  readonly onDue: () => void;
+  /** Interfaces of the host, by name. */
+  readonly links: () => ReadonlyMap<string, Link>;
+  /** In force. */
+  readonly filters: () => readonly Filter[];
+}
+
+/** There while br_netfilter is loaded. */
+const BRIDGE_NETFILTER = '/proc/sys/net/bridge/bridge-nf-call-iptables';
+
+export function wireNftables(wiring: NftablesWiring): NftablesParts {
+  const { config, native, nft: socket, flows, clock, log } = wiring;
+  const answers = buildAnswers(wiring);
+  const { nflogGroup: logGroup } = config;
+  // Whoever watches for changes of others must not take ours for theirs.
+  const onCommit = (generation: number): void => enforcement.committedElsewhere(generation);
+  const enforcement: NftablesEnforcement = new NftablesEnforcement({
+    driver: new NftablesDriver({ socket, log: log.child('nftables'), logGroup, onCommit }),
+    bridge: new BridgeDriver({ socket, log: log.child('bridge'), clock, logGroup, answerGroup: config.bridge.nflogGroup, onCommit }),
+    netdev: new NetdevDriver({ socket, log: log.child('netdev') }),
+    answers, flows, clock, log: log.child('datapath'), logGroup, sensor: config.ids.enabled ? config.ids.sensor : '',
+    inspecting: wiring.inspecting, onDue: wiring.onDue,
+  });
+  return {
+    enforcement,
+    watch: new DnsDriver({ socket, log: log.child('dns'), logGroup: config.dns.nflogGroup, onCommit }),
+    replies: new KernelReplies(new native.NflogReader({ group: config.dns.nflogGroup, copyRange: 65_535 }), new native.PacketSender()),
+    state: () => Promise.resolve(enforcement.state(readTextFile(BRIDGE_NETFILTER) !== undefined)),
+    stop: () => answers.stop(),
+  };
+}
+
+function buildAnswers({ config, native, log, links, filters }: NftablesWiring): RefusedFrames {
+  const linkOf = (index: number): Link | undefined => [...links().values()].find((link) => link.index === index);
+  return new RefusedFrames({
+    reader: new native.NflogReader({ group: config.bridge.nflogGroup, copyRange: REFUSED_SNAP_LENGTH, atOnce: true }), sender: new native.PacketSender(),
+    ownerOf: (index) => {
+      const name = linkOf(index)?.name;
+      return filters().find((filter) => filter.interface === name);
+    },
+    bridgeOf: (index) => linkOf(index)?.master ?? 0, log: log.child('bridge'),
+  });
+}
