@@ -9,10 +9,6 @@ import { FlowService } from '../connections/flow-service.js';
 import { NOT_APPLICABLE_ID } from '../compile/label-ids.js';
 import { OvsPorts } from '../discovery/ovs-ports.js';
 import { AuditLog } from '../drivers/audit/audit-log.js';
-import { IdsDriver } from '../drivers/ids/ids.js';
-import { AlertPackets } from '../drivers/ids/alert-packets.js';
-import { ChildProcessRunner } from '../drivers/ids/process-runner.js';
-import { ProcProcessTable } from '../drivers/ids/process-table.js';
 import { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import { PolicyEngine } from '../compile/policy/policy-engine.js';
 import type { RuleNumbers } from '../compile/policy/policy-table.js';
@@ -28,10 +24,6 @@ import type { ServiceNotifier } from '../platform/sd-notify.js';
 import { ReconcileLoop } from '../reconcile/loop.js';
 import { FileSource } from '../sources/file/file-source.js';
 import { LocalStore } from '../sources/file/local-store.js';
-import { TrackedAlerts } from './alert-context.js';
-import { Alerting } from './alerting.js';
-import { AlertResponse } from './alert-response.js';
-import { buildSinks, selectorOf } from './alert-sinks.js';
 import type { Config } from './config.js';
 import { Datapath } from './datapath.js';
 import { DesiredState, DISCOVERY_SOURCE, type NamedSource } from './desired.js';
@@ -43,10 +35,10 @@ import { FilterQueries } from './filter-queries.js';
 import { HeldObjects } from './held-objects.js';
 import { HeldReplies } from './held-replies.js';
 import { hostAddresses, HostAddresses } from './host-addresses.js';
-import { idsDevices, inspectionPorts } from './ids-devices.js';
+import { inspectionPorts } from './ids-devices.js';
+import { wireIds, type IdsParts } from './ids-wiring.js';
 import { auditLookups, loggedIds, logReported } from './lookups.js';
 import { collectMetrics } from './metrics-collector.js';
-import { Inspected } from './mirrors.js';
 import { NameLearning } from './name-learning.js';
 import { wireNftables, type NftablesParts } from './nftables-wiring.js';
 import { wireOvs, type OvsParts } from './ovs-wiring.js';
@@ -58,8 +50,6 @@ import { Quarantines } from './quarantines.js';
 import { StoredRuleNumbers } from './rule-numbers.js';
 import { AgentService } from './service.js';
 import { StatusReporter } from './status.js';
-import { SignatureChoice } from './signature-choice.js';
-import { TapPair } from './tap.js';
 
 export interface AgentEnvironment {
   readonly native: NativeBinding;
@@ -92,14 +82,8 @@ export class Agent {
   private readonly datapath: Datapath;
   private readonly loop: ReconcileLoop;
   private readonly audit: AuditLog;
-  private readonly ids: IdsDriver | undefined;
-  private readonly alerting: Alerting;
   private readonly quarantines: Quarantines;
-  /** Of the managed engine. */
-  private readonly signatures: SignatureChoice | undefined;
-  private readonly taps: readonly TapPair[];
-  /** The IDS engine runs and answers. Of one that is not ours nobody knows better. */
-  private inspecting: boolean;
+  private readonly inspection: IdsParts;
   private readonly api: ApiServer;
   private readonly metrics: Metrics;
   private readonly metricsServer: MetricsServer | undefined;
@@ -118,7 +102,6 @@ export class Agent {
   constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
     const { native, clock, log } = environment;
     const failOpen = config.failurePolicy === 'open';
-    this.inspecting = config.ids.enabled && config.ids.engine === 'external';
     this.nft = new native.NftSocket();
     this.links = new native.LinkSocket();
     this.ovs = config.datapath === 'ovs' ? this.buildOvs() : undefined;
@@ -191,24 +174,21 @@ export class Agent {
       lookups: auditLookups(this.datapath), now: () => clock.now(), log: log.child('audit'), onSuppressed: (lines) => this.metrics.auditSuppressed.inc(lines),
     });
     const index = new PolicyIndex(() => this.datapath.realized?.compilation);
-    this.alerting = this.buildAlerting(index);
-    this.ids = config.ids.enabled ? this.buildIds() : undefined;
-    const { ids } = this;
-    this.signatures = ids === undefined || config.ids.engine === 'external' ? undefined : new SignatureChoice({ select: (selection) => ids.signatures.select(selection), log: log.child('ids') });
-    this.taps = idsDevices(config).map(({ datapath, engine: sensor, inPath }) => new TapPair({
-      links: this.links, tap: datapath, sensor, log: log.child('tap'), writeSysctl: (path, value) => writeFile(path, value),
-      ...(inPath ? { finishFrames: (name: string) => native.finishFrames(name) } : {}),
-    }));
+    this.inspection = wireIds({
+      config, environment, links: this.links, datapath: this.datapath, flows: this.flowTable, audit: this.audit, quarantines: this.quarantines, metrics: this.metrics, index,
+      onDue: () => this.loop.markDirty('ids engine'),
+    });
+    const { ids, alerting } = this.inspection;
 
     const status = new StatusReporter({
-      node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, enforcement, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids: this.ids, alerting: this.alerting, quarantines: this.quarantines, clock,
+      node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, enforcement, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids, alerting, quarantines: this.quarantines, clock,
       datapathState: () => parts.state(),
     });
     const objects = new OwnObjects({ store, sources: this.sources, reread: () => own.sync(this.stopping.signal) });
     const flows = new FlowService(this.flowTable, () => this.datapath.labels, (table, ruleId) => index.references.get(policyKey(table, ruleId)));
     const filters = new FilterQueries({ enforcement, flows: this.flowTable, refreshLinks: () => this.datapath.refreshLinks(), failOpen });
     const service = new AgentService({
-      datapath: this.datapath, loop: this.loop, sources: this.sources, enforcement, ids: this.ids, alerting: this.alerting, quarantines: this.quarantines, names: this.names, status, failOpen, own: objects, flows, filters,
+      datapath: this.datapath, loop: this.loop, sources: this.sources, enforcement, ids, alerting, quarantines: this.quarantines, names: this.names, status, failOpen, own: objects, flows, filters,
       policies: new PolicyQueries({
         engine: this.policies, realized: () => this.datapath.realized, ruleStats: () => filters.ruleStats(), knownNumber: (key) => this.ruleNumbers.known(key),
       }),
@@ -225,7 +205,7 @@ export class Agent {
       api: service, socketPath: config.api.socket, group: config.api.group, log: log.child('api'),
       peerCredentials: (fd) => native.peerCredentials(fd), allow: peerAccess(config.api.group),
     });
-    collectMetrics({ metrics: this.metrics, datapath: this.datapath, enforcement, flows: this.flowTable, sources: this.sources, status, ids: this.ids, alerting: this.alerting, quarantines: this.quarantines, names: this.names, clock });
+    collectMetrics({ metrics: this.metrics, datapath: this.datapath, enforcement, flows: this.flowTable, sources: this.sources, status, ids, alerting, quarantines: this.quarantines, names: this.names, clock });
     this.metricsServer = this.buildMetricsServer(status);
   }
 
@@ -242,7 +222,7 @@ export class Agent {
     await this.accounting();
     await this.audit.start();
     this.nflog.start((packets) => this.audit.onPackets(packets));
-    for (const tap of this.taps) await tap.ensure();
+    await this.inspection.prepare();
     this.ovs?.start(signal);
     await Promise.all(this.sources.map(({ source }) => source.start(signal)));
     for (const { name, source } of this.sources) source.onChange(() => this.loop.markDirty(`source ${name}`));
@@ -254,8 +234,7 @@ export class Agent {
     this.links.monitor(() => this.linksChanged());
     this.hostAddresses.start(signal);
     this.drift.start(signal);
-    await this.alerting.start(signal);
-    await this.ids?.start(signal);
+    await this.inspection.start(signal);
     log.info('agent.ready', { generation: this.datapath.realized?.generation });
     notifier.ready();
   }
@@ -264,8 +243,7 @@ export class Agent {
   async stop(): Promise<void> {
     this.environment.notifier.stopping();
     await this.names.stop();
-    await this.ids?.stop();
-    await this.alerting.stop();
+    await this.inspection.stop();
     this.quarantines.stop();
     this.stopping.abort();
     await this.loop.stopped();
@@ -282,7 +260,7 @@ export class Agent {
 
   reopenLogs(): void {
     this.audit.reopen();
-    this.alerting.reopen();
+    this.inspection.alerting.reopen();
   }
 
   /** A kernel that refuses for now is retried by the loop: the agent stays up and says so in its status. */
@@ -305,7 +283,7 @@ export class Agent {
       const { changed } = await this.datapath.apply(reason);
       end({ outcome: 'ok' });
       const { realized } = this.datapath;
-      if (realized !== undefined) this.signatures?.follow(realized.world.idpsPolicies);
+      if (realized !== undefined) this.inspection.follow(realized.world.idpsPolicies);
       if (changed) this.flowTable.watchEnds(loggedIds(this.datapath), (ended) => this.audit.onEnded(ended));
     } catch (error) {
       end({ outcome: 'failed' });
@@ -323,16 +301,7 @@ export class Agent {
     this.hostAddresses.look();
     this.datapath.linksChanged();
     this.loop.markDirty('links');
-    void this.sensorChanged();
-  }
-
-  private async sensorChanged(): Promise<void> {
-    try {
-      for (const tap of this.taps) await tap.ensure();
-      await this.alerting.interfacesChanged();
-    } catch (error) {
-      this.environment.log.warn('tap.failed', { error: describeError(error) });
-    }
+    this.inspection.linksChanged();
   }
 
   /**
@@ -351,7 +320,7 @@ export class Agent {
 
   private async cleanup(): Promise<string[]> {
     const removed = await this.datapath.cleanup();
-    for (const [index, { datapath, engine }] of idsDevices(this.config).entries()) if ((await this.taps[index]?.remove()) === true) removed.push(`interfaces ${datapath} and ${engine}`);
+    removed.push(...(await this.inspection.cleanup()));
     this.environment.log.warn('agent.cleanup', { removed });
     // What was removed must not come back: the agent ends after the answer is out.
     this.drift.stop();
@@ -366,7 +335,7 @@ export class Agent {
     const { config, environment: { native, clock, log } } = this;
     return wireOvs({
       config, native, links: this.links, netdev: new NetdevDriver({ socket: this.nft, log: log.child('netdev') }), clock, log: log.child('ovs'),
-      onDue: (reason) => this.loop.markDirty(reason), inspecting: () => this.inspecting, onLogged: (packet) => logReported(this.audit, this.datapath, packet),
+      onDue: (reason) => this.loop.markDirty(reason), inspecting: () => this.inspection.inspecting, onLogged: (packet) => logReported(this.audit, this.datapath, packet),
       onRepaired: () => this.metrics.driftRepairs.inc({}),
       discovery: () => this.ports?.problems ?? [],
     });
@@ -385,30 +354,8 @@ export class Agent {
   private buildNftables(): NftablesParts {
     const { config, environment: { native, clock, log } } = this;
     return wireNftables({
-      config, native, nft: this.nft, flows: this.flowTable, clock, log, inspecting: () => this.inspecting, onDue: () => this.loop.markDirty('sweep'),
+      config, native, nft: this.nft, flows: this.flowTable, clock, log, inspecting: () => this.inspection.inspecting, onDue: () => this.loop.markDirty('sweep'),
       links: () => this.datapath.links, filters: () => this.datapath.realized?.world.filters ?? [],
-    });
-  }
-
-  private buildIds(): IdsDriver {
-    const { config, environment } = this;
-    return new IdsDriver({
-      engine: config.ids.engine, program: config.ids.program, sensor: config.ids.sensor,
-      ...(config.ids.mode === 'ips' ? { inline: { sensor: config.ids.inlineSensor, peer: config.ids.returnSensor } } : {}), signatures: config.ids.signatures,
-      extraRuleFiles: [join(environment.installDir, 'deploy/signatures/dfw-test.rules')],
-      stateDirectory: join(config.stateDir, 'ids'), eveFile: config.ids.eveFile === '' ? join(config.stateDir, 'ids', 'eve.json') : config.ids.eveFile,
-      signatureStore: join(config.stateDir, 'signatures'), allowedFailures: config.ids.allowFailedSignatures,
-      ...(config.ids.bundle === '' ? {} : { bundle: { source: config.ids.bundle, checksum: config.ids.bundleChecksum, intervalSeconds: config.ids.bundleInterval, ca: config.ids.bundleCa } }),
-      homeNetworks: config.ids.homeNetworks, alertWindowMs: config.ids.alertWindow * 1000, ...(config.ids.commandSocket === '' ? {} : { externalCommandSocket: config.ids.commandSocket }),
-    }, {
-      runner: new ChildProcessRunner(environment.searchPath), processes: new ProcProcessTable(environment.sendSignal), clock: environment.clock, log: environment.log.child('ids'),
-      onInspecting: (inspecting) => {
-        this.inspecting = inspecting;
-        if (inspecting) this.signatures?.begin();
-        this.loop.markDirty('ids engine');
-      },
-      contexts: this.alerting.contexts, onAlert: (alert, kind) => this.alerting.onAlert(alert, kind),
-      onCounted: (severity, action, count) => this.alerting.onCounted(severity, action, count),
     });
   }
 
@@ -420,33 +367,6 @@ export class Agent {
       allow: allowancesOf(config.ids.quarantine.allow), number: (key) => this.ruleNumbers.number(key), world: () => this.datapath.realized?.world,
       failOpen: config.failurePolicy === 'open', clock, log: log.child('quarantine'),
       onEvent: (event) => this.audit.onQuarantine(event), onChange: () => this.loop.markDirty('quarantine'),
-    });
-  }
-
-  private buildAlerting(index: PolicyIndex): Alerting {
-    const { config, environment: { native, clock, log, version } } = this;
-    const { sensor, inlineSensor, mode, pcap, sinks, response, enabled } = config.ids;
-    const sensors = mode === 'ips' ? [sensor, inlineSensor] : [sensor];
-    const inspected = new Inspected(idsDevices(config).map(({ datapath }) => datapath), () => this.datapath.realized?.mirrors);
-    return new Alerting({
-      contexts: new TrackedAlerts({
-        world: () => this.datapath.realized?.world, labels: () => this.datapath.labels, inspected: () => inspected.set, policyOf: (table, ruleId) => index.references.get(policyKey(table, ruleId)),
-        flows: this.flowTable, clock,
-      }),
-      sinks: buildSinks(enabled ? sinks : [], {
-        node: config.node, processId: this.environment.processId, audit: this.audit, sendDatagram: (path, text) => native.sdNotify(path, text), clock, log: log.child('alerts'),
-      }),
-      response: new AlertResponse(
-        response.map(({ signatureIds, severities, duration, except }) => ({
-          durationMs: duration * 1000, ...(signatureIds === undefined ? {} : { signatureIds }), ...(severities === undefined ? {} : { severities }),
-          ...(except === undefined ? {} : { except: selectorOf(except) }),
-        })), this.quarantines, log.child('response'),
-      ),
-      packets: enabled && pcap.enabled
-        ? new AlertPackets({ sensors: sensors.map((name) => ({ interface: name, ring: new native.PacketRing({ bytes: pcap.bytes }) })), application: `dfw-agent ${version}`, log: log.child('pcap') })
-        : undefined,
-      metrics: this.metrics,
-      interfaces: async () => new Map((await this.links.list()).map((link): [string, number] => [link.name, link.index])),
     });
   }
 
