@@ -6,8 +6,8 @@
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")", "native"],
       "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_DEPRECATED", "NAPI_DISABLE_CPP_EXCEPTIONS", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
       "cflags_cc!": ["-std=gnu++20", "-std=gnu++17"],
-      "cflags_cc": ["-std=c++17", "-fno-exceptions", "-Wall", "-Wextra", "-Wno-missing-field-initializers", "-O2", "-fstack-protector-strong", "<!@(pkg-config --cflags libmnl libnftnl libnetfilter_conntrack libnetfilter_log)"],
-      "libraries": ["<!@(pkg-config --libs libmnl libnftnl libnetfilter_conntrack libnetfilter_log)"]
+      "cflags_cc": ["-std=c++17", "-fno-exceptions", "-Wall", "-Wextra", "-Wno-missing-field-initializers", "-O2", "-fstack-protector-strong", "<!@(pkg-config --cflags libmnl libnftnl libnetfilter_conntrack libnetfilter_log libpcap)"],
+      "libraries": ["<!@(pkg-config --libs libmnl libnftnl libnetfilter_conntrack libnetfilter_log libpcap)"]
     }
   ]
 }

@@ -70,7 +70,7 @@ void FlowEnds::deliver(Napi::Env env) {
     if (!open_) return;
     ended.swap(waiting_);
   }
-  if (static_cast<napi_env>(env) == nullptr || listener_.IsEmpty()) return;
+  if (!canRunJavaScript(env) || listener_.IsEmpty()) return;
   Napi::HandleScope scope(env);
   Napi::Array list = Napi::Array::New(env, ended.size());
   for (size_t i = 0; i < ended.size(); ++i) list.Set(static_cast<uint32_t>(i), toObject(env, ended[i]));

@@ -69,6 +69,7 @@ class FlowJob : public Napi::AsyncWorker {
   void Execute() override { failed_ = work_(result_); }
   void OnOK() override {
     Napi::HandleScope scope(Env());
+    if (!canRunJavaScript(Env())) return;  // nobody is left to take results
     if (failed_) deferred_.Reject(nativeError(Env(), failed_).Value());
     else deferred_.Resolve(convert_(Env(), result_));
   }

@@ -1,8 +1,7 @@
 #include "flow_session.h"
 
-#include <cstring>
-
 #include "flow_napi.h"
+#include "js_bytes.h"
 
 namespace dfw {
 
@@ -59,12 +58,12 @@ bool FlowSession::deliver(std::vector<char>&& chunk) {
 }
 
 void FlowSession::onChunk(Napi::Env env, std::vector<char>* chunk) {
-  if (static_cast<napi_env>(env) == nullptr) {  // the queue is emptied while the environment ends
-    delete chunk;
+  const std::unique_ptr<std::vector<char>> owned(chunk);
+  if (!canRunJavaScript(env)) {
+    abandon();
     return;
   }
-  waiting_.push_back(std::move(*chunk));
-  delete chunk;
+  waiting_.push_back(std::move(*owned));
   pump(env);
 }
 
@@ -73,9 +72,12 @@ void FlowSession::pump(Napi::Env env) {
     Napi::HandleScope scope(env);
     // Memory of the engine's own, and a copy: garbage of external memory waits for a full collection (70 MB at 1M flows), this
     // is freed by the frequent small ones.
-    auto bytes = Napi::Uint8Array::New(env, waiting_.front().size());
-    std::memcpy(bytes.Data(), waiting_.front().data(), waiting_.front().size());
+    const Napi::Uint8Array bytes = bytesToJs(env, waiting_.front().data(), waiting_.front().size());
     waiting_.pop_front();
+    if (bytes.IsEmpty()) {
+      abandon();
+      return;
+    }
     busy_ = true;
     const Napi::Value answer = onChunk_.Call({bytes});
     if (env.IsExceptionPending()) {
@@ -96,6 +98,11 @@ void FlowSession::pump(Napi::Env env) {
     const auto refused = Napi::Function::New(env, [self](const Napi::CallbackInfo& info) { self->fail(info[0]); });
     answer.As<Napi::Object>().Get("then").As<Napi::Function>().Call(answer, {done, refused});
   }
+}
+
+void FlowSession::abandon() {
+  waiting_.clear();
+  cancel();
 }
 
 void FlowSession::acknowledge() {
@@ -120,7 +127,7 @@ void FlowSession::fail(Napi::Value reason) {
 
 void FlowSession::settle(Napi::Env env) {
   finished_ = true;
-  if (static_cast<napi_env>(env) == nullptr) return;
+  if (!canRunJavaScript(env)) return;
   Napi::HandleScope scope(env);
   if (failedInJs_) deferred_.Reject(reason_.Value().As<Napi::Object>().Get("reason"));
   else if (result_) deferred_.Reject(nativeError(env, result_).Value());

@@ -30,6 +30,8 @@ class FlowSession : public std::enable_shared_from_this<FlowSession> {
   /** Hands over what waits, one chunk after the other: the next when the listener has settled the one before. */
   void pump(Napi::Env env);
   void acknowledge();
+  /** The environment ends (or has no memory): the rest is dropped, so that the thread can end. */
+  void abandon();
   void fail(Napi::Value reason);
   void settle(Napi::Env env);
 

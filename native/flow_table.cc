@@ -185,6 +185,8 @@ class FlowTable : public Napi::ObjectWrap<FlowTable> {
           std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
           auto ids = Napi::Uint32Array::New(env, count);
           auto connections = Napi::BigUint64Array::New(env, count), packets = Napi::BigUint64Array::New(env, count), bytes = Napi::BigUint64Array::New(env, count);
+          // The environment ends (js_bytes.h).
+          if (ids.IsEmpty() || connections.IsEmpty() || packets.IsEmpty() || bytes.IsEmpty()) return env.Undefined();
           size_t i = 0;
           for (const auto& [id, total] : sorted) {
             ids[i] = id;

@@ -1,8 +1,10 @@
 // The small system calls of src/native/binding.ts: taps, peer credentials, the service manager's notification socket.
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/ethtool.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <napi.h>
 #include <stddef.h>
 #include <string.h>
@@ -93,6 +95,20 @@ Napi::Value peerCredentials(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// ETHTOOL_STXCSUM off takes segmentation along: the kernel then finishes frames before the device gets them.
+Napi::Value finishFrames(const Napi::CallbackInfo& info) {
+  const std::string name = info[0].IsString() ? info[0].As<Napi::String>().Utf8Value() : std::string();
+  if (name.empty() || name.size() >= IFNAMSIZ) return fail(info.Env(), {EINVAL, "finishFrames", "name has 1 to 15 bytes"});
+  const UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return fail(info.Env(), {errno, "socket", "AF_INET"});
+  ethtool_value value{ETHTOOL_STXCSUM, 0};
+  ifreq request{};
+  memcpy(request.ifr_name, name.c_str(), name.size());
+  request.ifr_data = reinterpret_cast<char*>(&value);
+  if (ioctl(fd.get(), SIOCETHTOOL, &request) < 0) return fail(info.Env(), {errno, "ioctl(SIOCETHTOOL)", name});
+  return info.Env().Undefined();
+}
+
 Napi::Value sdNotify(const Napi::CallbackInfo& info) {
   if (!info[0].IsString() || !info[1].IsString()) return fail(info.Env(), {EINVAL, "sdNotify", "socketPath and state are strings"});
   const std::string path = info[0].As<Napi::String>().Utf8Value();
@@ -118,6 +134,7 @@ void init(Napi::Env env, Napi::Object exports) {
   env.AddCleanupHook([](Taps* owned) { delete owned; }, taps);
   exports.Set("openTap", Napi::Function::New(env, openTap, "openTap", taps));
   exports.Set("closeTap", Napi::Function::New(env, closeTap, "closeTap", taps));
+  exports.Set("finishFrames", Napi::Function::New(env, finishFrames, "finishFrames"));
   exports.Set("peerCredentials", Napi::Function::New(env, peerCredentials, "peerCredentials"));
   exports.Set("sdNotify", Napi::Function::New(env, sdNotify, "sdNotify"));
 }

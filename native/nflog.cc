@@ -252,6 +252,7 @@ class NflogReader : public Napi::ObjectWrap<NflogReader> {
     size_t total = 0;
     for (const LoggedPacket& packet : packets) total += packet.payload.size() + packet.link.size();
     Napi::ArrayBuffer bytes = Napi::ArrayBuffer::New(env, total);
+    if (bytes.IsEmpty()) return;  // the environment ends, or there is no memory (js_bytes.h)
     Napi::Array list = Napi::Array::New(env, packets.size());
     size_t offset = 0;
     for (size_t i = 0; i < packets.size(); ++i) {

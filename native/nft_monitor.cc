@@ -3,6 +3,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <napi.h>
 
+#include "js_bytes.h"
 #include "netlink_events.h"
 #include "registry.h"
 
@@ -14,8 +15,8 @@ constexpr int kReceiveBuffer = 32 << 20;
 
 void deliver(Napi::Env env, NetlinkEvents& events, ByteBuffer messages, bool lost) {
   if (messages.size() > 0) {
-    Napi::Uint8Array bytes = Napi::Uint8Array::New(env, messages.size());
-    memcpy(bytes.Data(), messages.data(), messages.size());
+    const Napi::Uint8Array bytes = bytesToJs(env, messages.data(), messages.size());
+    if (bytes.IsEmpty()) return;
     events.call(env, {bytes});
   }
   if (lost) events.call(env, {env.Null()});

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "arguments.h"
+#include "js_bytes.h"
 #include "nft_batch.h"
 #include "nft_elements.h"
 #include "registry.h"
@@ -88,12 +89,6 @@ class GenerationJob : public Job {
   uint32_t generation_ = 0;
 };
 
-Napi::Uint8Array copyBytes(Napi::Env env, const ByteBuffer& bytes, size_t size) {
-  Napi::Uint8Array array = Napi::Uint8Array::New(env, size);
-  if (size > 0) memcpy(array.Data(), bytes.data(), size);
-  return array;
-}
-
 // The kernel marks interrupted dumps of tables, chains, rules and sets, but not of elements: hence the generation.
 NetlinkSocket::Dump generationDump(SharedSocket& shared, const char* call) {
   NetlinkSocket::Dump dump;
@@ -121,7 +116,7 @@ class DumpJob : public Job {
     };
     return socket_->socket.dump(reinterpret_cast<nlmsghdr*>(request_.data()), dump);
   }
-  Napi::Value result(Napi::Env env) override { return copyBytes(env, answer_, answer_.size()); }
+  Napi::Value result(Napi::Env env) override { return bytesToJs(env, answer_.data(), answer_.size()); }
 
  private:
   std::shared_ptr<SharedSocket> socket_;
@@ -154,12 +149,12 @@ class DumpElementsJob : public Job {
   Napi::Value result(Napi::Env env) override {
     Napi::Object result = Napi::Object::New(env);
     result.Set("count", Napi::Number::New(env, static_cast<double>(elements_.count)));
-    result.Set("keys", copyBytes(env, elements_.keys, elements_.keys.size()));
-    result.Set("data", copyBytes(env, elements_.data, elements_.verdicts ? 0 : elements_.data.size()));
-    result.Set("flags", copyBytes(env, elements_.flags, elements_.flags.size()));
+    result.Set("keys", bytesToJs(env, elements_.keys.data(), elements_.keys.size()));
+    result.Set("data", bytesToJs(env, elements_.data.data(), elements_.verdicts ? 0 : elements_.data.size()));
+    result.Set("flags", bytesToJs(env, elements_.flags.data(), elements_.flags.size()));
     if (elements_.wantCounters) {
       Napi::BigUint64Array counters = Napi::BigUint64Array::New(env, elements_.count * 2);
-      if (elements_.count > 0) memcpy(counters.Data(), elements_.counters.data(), elements_.counters.size());
+      if (elements_.count > 0 && !counters.IsEmpty()) memcpy(counters.Data(), elements_.counters.data(), elements_.counters.size());
       result.Set("counters", counters);
     }
     return result;

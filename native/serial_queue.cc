@@ -72,8 +72,13 @@ void SerialQueue::complete(napi_env rawEnv, napi_status status, void* data) {
   queue->startNext(env);
   if (entry->failure) {
     entry->deferred.Reject(nativeError(env, entry->failure).Value());
+    return;
+  }
+  const Napi::Value result = entry->job->result(env);
+  if (env.IsExceptionPending()) {
+    entry->deferred.Reject(env.GetAndClearPendingException().Value());
   } else {
-    entry->deferred.Resolve(entry->job->result(env));
+    entry->deferred.Resolve(result);
   }
 }
 

@@ -14,7 +14,7 @@ class Job {
   virtual ~Job() = default;
   // On a worker thread: no Node-API calls.
   virtual Failure run() = 0;
-  // On the JavaScript thread, after a run() without failure.
+  // On the JavaScript thread, after a run() without failure. What it throws rejects the promise.
   virtual Napi::Value result(Napi::Env env) = 0;
 };
 

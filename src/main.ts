@@ -84,6 +84,7 @@ async function daemon(argv: readonly string[], first: Config, version: string): 
     for (;;) {
       agent = new Agent(config, {
         native, clock: systemClock, log, notifier, version, installDir: INSTALL_DIR, searchPath: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin',
+        processId: process.pid,
         sendSignal: (pid, signal) => process.kill(pid, signal),
         setLogLevel: (level) => log.setLevel(level),
       });

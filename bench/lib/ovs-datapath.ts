@@ -29,11 +29,11 @@ export class OvsDatapath {
     const log = QUIET;
     const clock = systemClock;
     this.bridge = new BridgeConnection({
-      path: `${directory}/${BRIDGE}.mgmt`, bridge: BRIDGE, controller: CONTROLLER, place: ALONE, clock, log, onDue: () => undefined, onPacket: () => undefined,
+      path: `${directory}/${BRIDGE}.mgmt`, bridge: BRIDGE, controller: CONTROLLER, place: ALONE, clock, log, onDue: () => undefined, onGone: () => undefined, onPacket: () => undefined,
     });
     this.control = new UnixctlClient({ directory, program: 'ovs-vswitchd', clock });
     this.driver = new OvsDriver({
-      session: () => this.bridge.session(), clock, log, bridge: BRIDGE, controller: CONTROLLER,
+      session: () => this.bridge.session(), clock, log, bridge: BRIDGE, controller: CONTROLLER, tracksSctp: () => false,
       nextRound: async () => void (await this.control.call('revalidator/wait', [])),
     });
   }
@@ -67,7 +67,7 @@ export class OvsDatapath {
     const filters = new Map(world.filters.map((filter) => [filter.interface, {
       number: filter.number, interface: filter.interface, table: compilation.filterTables.get(filter.name), failOpen: false, reachesItself: filter.workload.kind === 'Pod',
     }]));
-    const frames = new Map(world.filters.map(({ interface: name, mac }): [string, FrameFilter] => [name, { mac, addresses: [], layer2: [], mirrors: { in: [], out: [] }, redirects: {} }]));
+    const frames = new Map(world.filters.map(({ interface: name, mac }): [string, FrameFilter] => [name, { mac, addresses: [], layer2: [], mirrors: { in: [], out: [] }, redirects: { in: [], out: [] } }]));
     return { filters, frames, tables: compilation.tables, taps: new Set(), returns: new Set() };
   }
 

@@ -4,8 +4,9 @@
  * "namespace/pod[/vnic]" or a VM name.
  */
 import type {
-  AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FqdnAddressView, FilterView, FlowStream, FlowView, HealthView,
-  ObjectView, RulesView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
+  AddressSetsView, AlertSelection, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FilterView, FlowStream, FlowView,
+  FqdnAddressView, HealthView, IdsStatusView, ObjectView, QuarantineView, RulesView, SignatureChangeView, SignatureFaultView, SignatureFilter, SignaturesView,
+  StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
 } from '../model/views.js';
 import type { WorkloadReference } from '../model/objects.js';
 
@@ -16,7 +17,11 @@ export type ManifestInput = { readonly document: unknown } | { readonly rulesTex
 
 /** `own`: as apply or delete would do it, which refuse what belongs to another source; else whoever holds the objects. */
 export interface DiffRequest { documents: ManifestInput[]; delete: boolean; own: boolean }
+export interface ReloadIdsResult { reloaded: boolean; detail: string; faults: SignatureFaultView[] }
 export interface EndpointRequest { namespace: string; name: string }
+
+/** `by`: the account that asks, as it says itself. */
+export interface AddQuarantineRequest { workload: WorkloadReference; durationMs: number; reason: string; by: string }
 
 export interface AgentApi {
   getFilters(): Promise<FilterView[]>;
@@ -44,9 +49,25 @@ export interface AgentApi {
   getTrafficControl(): Promise<TrafficControlView[]>;
   /** By name, then address. `domain`: a name, with * for anything; absent: all. */
   getFqdnCache(domain?: string): Promise<FqdnAddressView[]>;
-  getAlerts(request: { workload?: string; sinceMs?: number; minSeverity?: number; limit?: number }): Promise<AlertsView>;
-  followAlerts(request: { workload?: string }, signal: AbortSignal): AsyncIterable<AlertView>;
-  reloadIds(): Promise<{ reloaded: boolean; detail: string }>;
+  /** Newest first. */
+  getAlerts(request: AlertSelection & { sinceMs?: number; limit?: number }): Promise<AlertsView>;
+  /** Alerts as they come, and again, with their count, at the end of their window. */
+  followAlerts(request: AlertSelection, signal: AbortSignal): AsyncIterable<AlertView>;
+  /** A pcapng file (header first) of the packets around an alert. E_NOT_FOUND: no such alert, or its packets are gone; E_INVALID: packets are not kept. */
+  getAlertPackets(id: string): AsyncIterable<Uint8Array>;
+  listQuarantines(): Promise<QuarantineView[]>;
+  /** Resolves when it is enforced. */
+  addQuarantine(request: AddQuarantineRequest): Promise<QuarantineView>;
+  releaseQuarantine(request: { name: string; by: string }): Promise<QuarantineView>;
+  /** Tests the directory of signatures, and puts it in force when it passes. */
+  reloadIds(): Promise<ReloadIdsResult>;
+  idsStatus(): Promise<IdsStatusView>;
+  /** Those of the set in force; a filter that is absent lets all through. */
+  getSignatures(filter: SignatureFilter): Promise<SignaturesView>;
+  /** Fetches the bundle of signatures now. */
+  updateSignatures(): Promise<SignatureChangeView>;
+  /** Puts the version of the bundle before in force. */
+  rollbackSignatures(): Promise<SignatureChangeView>;
   /** pcap file bytes (header first) until the signal fires, `count` packets or `seconds` have passed. */
   capture(request: { filter: string; count?: number; seconds?: number; snaplen?: number; expression?: string }, signal: AbortSignal): AsyncIterable<Uint8Array>;
   status(): Promise<StatusView>;

@@ -4,10 +4,10 @@ import { Client, credentials } from '@grpc/grpc-js';
 import type { ClientReadableStream } from '@grpc/grpc-js';
 import { AgentError } from '../model/errors.js';
 import type {
-  AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FqdnAddressView, FilterView, FlowStream, HealthView, ObjectView,
-  RulesView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
+  AddressSetsView, AlertSelection, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FqdnAddressView, FilterView, FlowStream, HealthView, IdsStatusView, ObjectView,
+  QuarantineView, RulesView, SignatureChangeView, SignatureFilter, SignaturesView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
 } from '../model/views.js';
-import type { AgentApi, AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput } from './agent-api.js';
+import type { AddQuarantineRequest, AgentApi, AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput, ReloadIdsResult } from './agent-api.js';
 import { methods } from './methods.js';
 import type { CaptureRequest, FlowEvent, FlowsPart, GetAlertsRequest, ObjectName, StreamMethod, UnaryMethod } from './methods.js';
 import { FLOW_WINDOW_BYTES, loadSchema, MESSAGE_LIMIT_BYTES } from './schema.js';
@@ -124,11 +124,35 @@ export class AgentClient implements RemoteAgentApi {
   getAlerts(request: GetAlertsRequest): Promise<AlertsView> {
     return this.#call(methods.getAlerts, request);
   }
-  followAlerts(request: { workload?: string }, signal: AbortSignal): AsyncIterable<AlertView> {
+  followAlerts(request: AlertSelection, signal: AbortSignal): AsyncIterable<AlertView> {
     return this.#stream(methods.followAlerts, request, signal);
   }
-  reloadIds(): Promise<{ reloaded: boolean; detail: string }> {
+  async *getAlertPackets(id: string): AsyncGenerator<Uint8Array> {
+    for await (const { data } of this.#stream(methods.getAlertPackets, { id }, this.#signal ?? new AbortController().signal)) yield data;
+  }
+  listQuarantines(): Promise<QuarantineView[]> {
+    return this.#call(methods.listQuarantines, {});
+  }
+  addQuarantine(request: AddQuarantineRequest): Promise<QuarantineView> {
+    return this.#call(methods.addQuarantine, request);
+  }
+  releaseQuarantine(request: { name: string; by: string }): Promise<QuarantineView> {
+    return this.#call(methods.releaseQuarantine, request);
+  }
+  reloadIds(): Promise<ReloadIdsResult> {
     return this.#call(methods.reloadIds, {});
+  }
+  idsStatus(): Promise<IdsStatusView> {
+    return this.#call(methods.idsStatus, {});
+  }
+  getSignatures(filter: SignatureFilter): Promise<SignaturesView> {
+    return this.#call(methods.getSignatures, filter);
+  }
+  updateSignatures(): Promise<SignatureChangeView> {
+    return this.#call(methods.updateSignatures, {});
+  }
+  rollbackSignatures(): Promise<SignatureChangeView> {
+    return this.#call(methods.rollbackSignatures, {});
   }
   async *capture(request: CaptureRequest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     for await (const { data } of this.#stream(methods.capture, request, signal)) yield data;

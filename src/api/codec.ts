@@ -125,6 +125,16 @@ export const counts: Field<Record<string, number>> = {
   },
 };
 
+/** Texts by name, in a message of their own: an empty map is not an absent one. */
+export const textMap: Field<Record<string, string>> = {
+  presence: 'required',
+  encode: (value) => ({ labels: Object.entries(value).map(([name, held]) => ({ name, value: held })) }),
+  decode(wire, path) {
+    const pairs = list(namedText).decode(isRecord(wire) ? wire['labels'] : undefined, path);
+    return Object.fromEntries(pairs.map(({ name, value }) => [name, value]));
+  },
+};
+
 /** Any JSON value as text; a value JSON cannot hold (undefined) is sent as absent and comes back undefined. */
 export const json: Field<unknown> = {
   presence: 'required',
@@ -179,3 +189,4 @@ function isComplete<T extends object>(decoded: Record<string, unknown>, fields: 
 }
 
 const namedCount: Field<{ name: string; count: number }> = message<{ name: string; count: number }>({ name: text, count: number });
+const namedText: Field<{ name: string; value: string }> = message<{ name: string; value: string }>({ name: text, value: text });

@@ -1,9 +1,9 @@
 /** Every method of the API: its name in agent.proto, what it takes and what it gives. Server and client share this table. */
-import type { AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput } from './agent-api.js';
-import type { FlowCounts, FlowView, TraceRequest } from '../model/views.js';
+import type { AddQuarantineRequest, AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput, ReloadIdsResult } from './agent-api.js';
+import type { AlertSelection, FlowCounts, FlowView, SignatureFilter, TraceRequest } from '../model/views.js';
 import { AgentError } from '../model/errors.js';
 import { bytes, flag, json, list, message, number, oneOf, optional, text } from './codec.js';
-import type { Field } from './codec.js';
+import type { Field, Fields } from './codec.js';
 import * as view from './views-codec.js';
 
 /** One request, one answer. */
@@ -22,7 +22,7 @@ export type Empty = Record<never, never>;
 export type FlowsPart = { readonly counts: FlowCounts } | { readonly data: Uint8Array };
 export interface FlowEvent { event: 'new' | 'end'; flow: FlowView }
 export interface ObjectName { kind: string; namespace?: string; name: string }
-export interface GetAlertsRequest { workload?: string; sinceMs?: number; minSeverity?: number; limit?: number }
+export interface GetAlertsRequest extends AlertSelection { sinceMs?: number; limit?: number }
 export interface CaptureRequest { filter: string; count?: number; seconds?: number; snaplen?: number; expression?: string }
 
 const empty = message<Empty>({});
@@ -68,6 +68,10 @@ function wrapped<K extends string, T>(key: K, item: Field<T>): Field<T[]> {
   };
 }
 
+const alertSelection: Fields<AlertSelection> = {
+  workload: optional(text), minSeverity: optional(number), signatureId: optional(number), category: optional(text),
+};
+
 export const methods = {
   getFilters: unary('GetFilters', empty, wrapped('filters', view.filter)),
   getRules: unary('GetRules', message<{ filter: string; stats: boolean }>({ filter: text, stats: flag }), view.rules),
@@ -96,10 +100,20 @@ export const methods = {
   getTrafficControl: unary('GetTrafficControl', empty, wrapped('trafficControls', view.trafficControl)),
   getFqdnCache: unary('GetFqdnCache', message<{ domain?: string }>({ domain: optional(text) }), wrapped('entries', view.fqdnAddress)),
   getAlerts: unary('GetAlerts', message<GetAlertsRequest>({
-    workload: optional(text), sinceMs: optional(number), minSeverity: optional(number), limit: optional(number),
+    ...alertSelection, sinceMs: optional(number), limit: optional(number),
   }), view.alerts),
-  followAlerts: stream('FollowAlerts', message<{ workload?: string }>({ workload: optional(text) }), view.alert),
-  reloadIds: unary('ReloadIds', empty, message<{ reloaded: boolean; detail: string }>({ reloaded: flag, detail: text })),
+  followAlerts: stream('FollowAlerts', message<AlertSelection>(alertSelection), view.alert),
+  getAlertPackets: stream('GetAlertPackets', message<{ id: string }>({ id: text }), message<{ data: Uint8Array }>({ data: bytes })),
+  listQuarantines: unary('ListQuarantines', empty, wrapped('quarantines', view.quarantine)),
+  addQuarantine: unary('AddQuarantine', message<AddQuarantineRequest>({ workload: view.workload, durationMs: number, reason: text, by: text }), view.quarantine),
+  releaseQuarantine: unary('ReleaseQuarantine', message<{ name: string; by: string }>({ name: text, by: text }), view.quarantine),
+  reloadIds: unary('ReloadIds', empty, message<ReloadIdsResult>({ reloaded: flag, detail: text, faults: list(view.signatureFault) })),
+  idsStatus: unary('GetIdsStatus', empty, view.idsStatus),
+  getSignatures: unary('GetSignatures', message<SignatureFilter>({
+    sid: optional(number), severity: optional(number), category: optional(text), enabled: optional(flag),
+  }), view.signatures),
+  updateSignatures: unary('UpdateSignatures', empty, view.signatureChange),
+  rollbackSignatures: unary('RollbackSignatures', empty, view.signatureChange),
   capture: stream('Capture', message<CaptureRequest>({
     filter: text, count: optional(number), seconds: optional(number), snaplen: optional(number), expression: optional(text),
   }), message<{ data: Uint8Array }>({ data: bytes })),

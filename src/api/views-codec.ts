@@ -2,11 +2,14 @@
 import type { PolicyReference } from '../model/rule.js';
 import type { WorkloadReference } from '../model/objects.js';
 import type {
-  AddressSetsView, AddressSetView, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointRuleView, EndpointsView, EndpointView, FaultView, FilterStatView, FqdnAddressView, FilterView, FlowCounts, FlowEndpoint,
-  FlowView, HealthView, ObjectView, PolicyRuleStatusView, PolicyStatusView, RuleChangeView, RuleDifferenceView, RulesetView, RulesView, RuleStatsView, RuleView, SetChangeView, SetDifferenceView, SideView, SourceStatusView, StatusView, SyncView,
+  AddressSetsView, AddressSetView, AlertConnectionView, AlertDnsView, AlertHttpView, AlertPeerView, AlertsView, AlertTlsView, AlertView, BundleView, ChangeView,
+  ConnCountView, DiffView, EndpointRuleView, EndpointsView, EndpointView, FaultView, FilterStatView, FilterView, FlowCounts, FlowEndpoint, FlowView, FqdnAddressView,
+  HealthView, IdsStatusView, ObjectView, PolicyRuleStatusView, PolicyStatusView, QuarantineView, RuleChangeView, RuleDifferenceView, RulesetView, RuleStatsView,
+  RulesView, RuleView, SetChangeView, SetDifferenceView, SideView, SignatureChangeView, SignatureFaultView, SignaturesView, SignatureView, SourceStatusView,
+  StatusView, SyncView,
   TraceStep, TraceView, TrafficControlView,
 } from '../model/views.js';
-import { counts, flag, json, list, message, number, oneOf, optional, text, textList, yes } from './codec.js';
+import { counts, flag, json, list, message, number, oneOf, optional, text, textList, textMap, yes } from './codec.js';
 
 export const workload = message<WorkloadReference>({
   kind: oneOf('Pod', 'VirtualMachine', 'Node'), namespace: optional(text), name: text,
@@ -97,11 +100,41 @@ export const trafficControl = message<TrafficControlView>({
 
 export const fqdnAddress = message<FqdnAddressView>({ fqdn: text, address: text, expiration: text });
 
+const alertConnection = message<AlertConnectionView>({ source: endpoint, destination: endpoint, state: text });
+const alertPeer = message<AlertPeerView>({ workload, filter: text });
+const alertHttp = message<AlertHttpView>({ host: optional(text), url: optional(text), method: optional(text), userAgent: optional(text), status: optional(number) });
+const alertTls = message<AlertTlsView>({ sni: optional(text), subject: optional(text), version: optional(text) });
+const alertDns = message<AlertDnsView>({ query: optional(text), type: optional(text) });
 export const alert = message<AlertView>({
   id: text, timestamp: text, signatureId: number, signature: text, category: text, severity: number, action: text, protocol: text,
   source: endpoint, destination: endpoint, workload: optional(workload), filter: optional(text), ruleId: optional(number), flowId: optional(text),
+  count: optional(number), last: optional(text), direction: optional(oneWay), labels: optional(textMap), namespaceLabels: optional(textMap),
+  ruleset: optional(text), policy: optional(policy), connection: optional(alertConnection), peer: optional(alertPeer), communityId: optional(text),
+  appProtocol: optional(text), http: optional(alertHttp), tls: optional(alertTls), dns: optional(alertDns),
 });
 export const alerts = message<AlertsView>({ alerts: list(alert) });
+
+export const quarantine = message<QuarantineView>({
+  name: text, workload, filters: list(text), since: text, until: text, by: text, reason: text, alertId: optional(text),
+});
+
+export const signatureFault = message<SignatureFaultView>({ file: text, line: number, sid: optional(number), reason: text });
+export const signatureChange = message<SignatureChangeView>({ outcome: oneOf('changed', 'unchanged', 'failed'), detail: text, version: optional(text), faults: list(signatureFault) });
+const signature = message<SignatureView>({
+  sid: number, rev: number, action: text, severity: number, category: text, message: text, file: text, enabled: flag,
+});
+export const signatures = message<SignaturesView>({ signatures: list(signature) });
+const bundleFetch = message<NonNullable<BundleView['lastFetch']>>({ at: text, result: oneOf('updated', 'unchanged', 'refused', 'failed'), detail: text });
+const bundle = message<BundleView>({
+  source: text, version: optional(text), sha256: optional(text), previous: optional(text), lastFetch: optional(bundleFetch), nextFetch: optional(text),
+});
+export const idsStatus = message<IdsStatusView>({
+  engine: message<IdsStatusView['engine']>({ kind: oneOf('suricata', 'external'), state: text, reason: text, since: text, pid: optional(number), restarts: number }),
+  signatures: optional(message<NonNullable<IdsStatusView['signatures']>>({ loaded: number, failed: number, skipped: number, directory: text, testedAt: text })),
+  bundle: optional(bundle),
+  refused: optional(message<NonNullable<IdsStatusView['refused']>>({ at: text, what: text, reason: text, faults: list(signatureFault) })),
+  packets: number, dropped: number, memory: number, memcapHits: number,
+});
 
 const sourceStatus = message<SourceStatusView>({ type: text, synced: flag, revision: number, errors: list(fault) });
 const degraded = message<{ reason: string; since: string }>({ reason: text, since: text });

@@ -10,6 +10,7 @@ import { NOT_APPLICABLE_ID } from '../compile/label-ids.js';
 import { OvsPorts } from '../discovery/ovs-ports.js';
 import { AuditLog } from '../drivers/audit/audit-log.js';
 import { IdsDriver } from '../drivers/ids/ids.js';
+import { AlertPackets } from '../drivers/ids/alert-packets.js';
 import { ChildProcessRunner } from '../drivers/ids/process-runner.js';
 import { ProcProcessTable } from '../drivers/ids/process-table.js';
 import { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
@@ -27,6 +28,10 @@ import type { ServiceNotifier } from '../platform/sd-notify.js';
 import { ReconcileLoop } from '../reconcile/loop.js';
 import { FileSource } from '../sources/file/file-source.js';
 import { LocalStore } from '../sources/file/local-store.js';
+import { TrackedAlerts } from './alert-context.js';
+import { Alerting } from './alerting.js';
+import { AlertResponse } from './alert-response.js';
+import { buildSinks, selectorOf } from './alert-sinks.js';
 import type { Config } from './config.js';
 import { Datapath } from './datapath.js';
 import { DesiredState, DISCOVERY_SOURCE, type NamedSource } from './desired.js';
@@ -38,7 +43,8 @@ import { FilterQueries } from './filter-queries.js';
 import { HeldObjects } from './held-objects.js';
 import { HeldReplies } from './held-replies.js';
 import { hostAddresses, HostAddresses } from './host-addresses.js';
-import { auditLookups, loggedIds, logReported, TrackedFlows } from './lookups.js';
+import { idsDevices, inspectionPorts } from './ids-devices.js';
+import { auditLookups, loggedIds, logReported } from './lookups.js';
 import { collectMetrics } from './metrics-collector.js';
 import { NameLearning } from './name-learning.js';
 import { wireNftables, type NftablesParts } from './nftables-wiring.js';
@@ -46,6 +52,8 @@ import { wireOvs, type OvsParts } from './ovs-wiring.js';
 import { OWN_SOURCE, OwnObjects } from './own-objects.js';
 import { PolicyIndex, policyKey } from './policy-index.js';
 import { PolicyQueries } from './policy-queries.js';
+import { allowancesOf } from './quarantine-allowances.js';
+import { Quarantines } from './quarantines.js';
 import { StoredRuleNumbers } from './rule-numbers.js';
 import { AgentService } from './service.js';
 import { StatusReporter } from './status.js';
@@ -58,6 +66,7 @@ export interface AgentEnvironment {
   readonly notifier: ServiceNotifier;
   readonly setLogLevel: (level: string) => string;
   readonly version: string;
+  readonly processId: number;
   /** kill(2). */
   readonly sendSignal: (pid: number, signal: 'SIGTERM' | 'SIGKILL') => void;
   /** PATH for the IDS engine. */
@@ -82,7 +91,11 @@ export class Agent {
   private readonly loop: ReconcileLoop;
   private readonly audit: AuditLog;
   private readonly ids: IdsDriver | undefined;
-  private readonly tap: TapPair | undefined;
+  private readonly alerting: Alerting;
+  private readonly quarantines: Quarantines;
+  private readonly taps: readonly TapPair[];
+  /** The IDS engine runs and answers. Of one that is not ours nobody knows better. */
+  private inspecting: boolean;
   private readonly api: ApiServer;
   private readonly metrics: Metrics;
   private readonly metricsServer: MetricsServer | undefined;
@@ -101,6 +114,7 @@ export class Agent {
   constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
     const { native, clock, log } = environment;
     const failOpen = config.failurePolicy === 'open';
+    this.inspecting = config.ids.enabled && config.ids.engine === 'external';
     this.nft = new native.NftSocket();
     this.links = new native.LinkSocket();
     this.ovs = config.datapath === 'ovs' ? this.buildOvs() : undefined;
@@ -150,10 +164,11 @@ export class Agent {
       numbers, ...(config.cluster === '' ? {} : { cluster: config.cluster }), namesOf: (pattern) => this.names.addressesOf(pattern),
     });
     this.policies = engine(this.ruleNumbers);
+    this.quarantines = this.buildQuarantines();
     this.datapath = new Datapath({
       desired: new DesiredState(this.sources), policies: this.policies, ruleNumbers: this.ruleNumbers, held: this.held, hostAddresses: () => this.hostAddresses.current,
       numbers: this.numbers, enforcement, names: this.names, links: this.links, clock, log: log.child('datapath'),
-      failOpen, onDue: () => this.loop.markDirty('due'),
+      failOpen, inspection: inspectionPorts(config), quarantine: (filter, alone) => this.quarantines.tables(filter, alone), onDue: () => this.loop.markDirty('due'),
     });
     this.loop = new ReconcileLoop({
       clock, log: log.child('reconcile'), settleMs: SETTLE_MS, idleMs: IDLE_MS,
@@ -171,28 +186,31 @@ export class Agent {
     this.audit = new AuditLog({ path: config.audit.path, format: config.audit.format }, {
       lookups: auditLookups(this.datapath), now: () => clock.now(), log: log.child('audit'), onSuppressed: (lines) => this.metrics.auditSuppressed.inc(lines),
     });
+    const index = new PolicyIndex(() => this.datapath.realized?.compilation);
+    this.alerting = this.buildAlerting(index);
     this.ids = config.ids.enabled ? this.buildIds() : undefined;
-    this.tap = config.ids.enabled
-      ? new TapPair({ links: this.links, tap: config.ids.tap, sensor: config.ids.sensor, log: log.child('tap'), writeSysctl: (path, value) => writeFile(path, value) })
-      : undefined;
+    this.taps = idsDevices(config).map(({ datapath, engine: sensor, inPath }) => new TapPair({
+      links: this.links, tap: datapath, sensor, log: log.child('tap'), writeSysctl: (path, value) => writeFile(path, value),
+      ...(inPath ? { finishFrames: (name: string) => native.finishFrames(name) } : {}),
+    }));
 
     const status = new StatusReporter({
-      node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, enforcement, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids: this.ids, clock,
+      node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, enforcement, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids: this.ids, alerting: this.alerting, quarantines: this.quarantines, clock,
       datapathState: () => parts.state(),
     });
     const objects = new OwnObjects({ store, sources: this.sources, reread: () => own.sync(this.stopping.signal) });
-    const index = new PolicyIndex(() => this.datapath.realized?.compilation);
     const flows = new FlowService(this.flowTable, () => this.datapath.labels, (table, ruleId) => index.references.get(policyKey(table, ruleId)));
     const filters = new FilterQueries({ enforcement, flows: this.flowTable, refreshLinks: () => this.datapath.refreshLinks(), failOpen });
     const service = new AgentService({
-      datapath: this.datapath, loop: this.loop, sources: this.sources, enforcement, ids: this.ids, names: this.names, status, failOpen, own: objects, flows, filters,
+      datapath: this.datapath, loop: this.loop, sources: this.sources, enforcement, ids: this.ids, alerting: this.alerting, quarantines: this.quarantines, names: this.names, status, failOpen, own: objects, flows, filters,
       policies: new PolicyQueries({
         engine: this.policies, realized: () => this.datapath.realized, ruleStats: () => filters.ruleStats(), knownNumber: (key) => this.ruleNumbers.known(key),
       }),
       differences: new Differences({
         sources: this.sources, own: objects, datapath: this.datapath, policies: this.policies, engine, ruleNumbers: this.ruleNumbers, numbers: this.numbers,
-        hostAddresses: () => this.hostAddresses.current, flows, flowTable: this.flowTable, failOpen,
+        hostAddresses: () => this.hostAddresses.current, flows, flowTable: this.flowTable, failOpen, quarantine: (filter, alone) => this.quarantines.tables(filter, alone),
       }),
+      captures: { open: (options) => new native.PacketCapture(options), clock },
       setLogLevel: environment.setLogLevel,
       cleanup: () => this.cleanup(),
       version: { version: environment.version, node: config.node, kernel: release() },
@@ -201,7 +219,7 @@ export class Agent {
       api: service, socketPath: config.api.socket, group: config.api.group, log: log.child('api'),
       peerCredentials: (fd) => native.peerCredentials(fd), allow: peerAccess(config.api.group),
     });
-    collectMetrics({ metrics: this.metrics, datapath: this.datapath, enforcement, flows: this.flowTable, sources: this.sources, status, ids: this.ids, names: this.names, clock });
+    collectMetrics({ metrics: this.metrics, datapath: this.datapath, enforcement, flows: this.flowTable, sources: this.sources, status, ids: this.ids, alerting: this.alerting, quarantines: this.quarantines, names: this.names, clock });
     this.metricsServer = this.buildMetricsServer(status);
   }
 
@@ -214,10 +232,11 @@ export class Agent {
     this.ruleNumbers.load();
     this.policies.restore(this.held.load());
     this.names.load();
+    this.quarantines.load();
     await this.accounting();
     await this.audit.start();
     this.nflog.start((packets) => this.audit.onPackets(packets));
-    await this.tap?.ensure();
+    for (const tap of this.taps) await tap.ensure();
     this.ovs?.start(signal);
     await Promise.all(this.sources.map(({ source }) => source.start(signal)));
     for (const { name, source } of this.sources) source.onChange(() => this.loop.markDirty(`source ${name}`));
@@ -229,6 +248,7 @@ export class Agent {
     this.links.monitor(() => this.linksChanged());
     this.hostAddresses.start(signal);
     this.drift.start(signal);
+    await this.alerting.start(signal);
     await this.ids?.start(signal);
     log.info('agent.ready', { generation: this.datapath.realized?.generation });
     notifier.ready();
@@ -239,6 +259,8 @@ export class Agent {
     this.environment.notifier.stopping();
     await this.names.stop();
     await this.ids?.stop();
+    await this.alerting.stop();
+    this.quarantines.stop();
     this.stopping.abort();
     await this.loop.stopped();
     await this.api.stop();
@@ -254,6 +276,7 @@ export class Agent {
 
   reopenLogs(): void {
     this.audit.reopen();
+    this.alerting.reopen();
   }
 
   /** A kernel that refuses for now is retried by the loop: the agent stays up and says so in its status. */
@@ -292,7 +315,16 @@ export class Agent {
     this.hostAddresses.look();
     this.datapath.linksChanged();
     this.loop.markDirty('links');
-    this.tap?.ensure().catch((error: unknown) => this.environment.log.warn('tap.failed', { error: describeError(error) }));
+    void this.sensorChanged();
+  }
+
+  private async sensorChanged(): Promise<void> {
+    try {
+      for (const tap of this.taps) await tap.ensure();
+      await this.alerting.interfacesChanged();
+    } catch (error) {
+      this.environment.log.warn('tap.failed', { error: describeError(error) });
+    }
   }
 
   /**
@@ -311,7 +343,7 @@ export class Agent {
 
   private async cleanup(): Promise<string[]> {
     const removed = await this.datapath.cleanup();
-    if ((await this.tap?.remove()) === true) removed.push(`interfaces ${this.config.ids.tap} and ${this.config.ids.sensor}`);
+    for (const [index, { datapath, engine }] of idsDevices(this.config).entries()) if ((await this.taps[index]?.remove()) === true) removed.push(`interfaces ${datapath} and ${engine}`);
     this.environment.log.warn('agent.cleanup', { removed });
     // What was removed must not come back: the agent ends after the answer is out.
     this.drift.stop();
@@ -326,7 +358,7 @@ export class Agent {
     const { config, environment: { native, clock, log } } = this;
     return wireOvs({
       config, native, links: this.links, netdev: new NetdevDriver({ socket: this.nft, log: log.child('netdev') }), clock, log: log.child('ovs'),
-      onDue: (reason) => this.loop.markDirty(reason), onLogged: (packet) => logReported(this.audit, this.datapath, packet),
+      onDue: (reason) => this.loop.markDirty(reason), inspecting: () => this.inspecting, onLogged: (packet) => logReported(this.audit, this.datapath, packet),
       onRepaired: () => this.metrics.driftRepairs.inc({}),
       discovery: () => this.ports?.problems ?? [],
     });
@@ -345,7 +377,7 @@ export class Agent {
   private buildNftables(): NftablesParts {
     const { config, environment: { native, clock, log } } = this;
     return wireNftables({
-      config, native, nft: this.nft, flows: this.flowTable, clock, log, onDue: () => this.loop.markDirty('sweep'),
+      config, native, nft: this.nft, flows: this.flowTable, clock, log, inspecting: () => this.inspecting, onDue: () => this.loop.markDirty('sweep'),
       links: () => this.datapath.links, filters: () => this.datapath.realized?.world.filters ?? [],
     });
   }
@@ -353,17 +385,58 @@ export class Agent {
   private buildIds(): IdsDriver {
     const { config, environment } = this;
     return new IdsDriver({
-      engine: config.ids.engine, program: config.ids.program, sensor: config.ids.sensor, signatures: config.ids.signatures,
+      engine: config.ids.engine, program: config.ids.program, sensor: config.ids.sensor,
+      ...(config.ids.mode === 'ips' ? { inline: { sensor: config.ids.inlineSensor, peer: config.ids.returnSensor } } : {}), signatures: config.ids.signatures,
       extraRuleFiles: [join(environment.installDir, 'deploy/signatures/dfw-test.rules')],
       stateDirectory: join(config.stateDir, 'ids'), eveFile: config.ids.eveFile === '' ? join(config.stateDir, 'ids', 'eve.json') : config.ids.eveFile,
-      homeNetworks: config.ids.homeNetworks, ...(config.ids.commandSocket === '' ? {} : { externalCommandSocket: config.ids.commandSocket }),
+      signatureStore: join(config.stateDir, 'signatures'), allowedFailures: config.ids.allowFailedSignatures,
+      ...(config.ids.bundle === '' ? {} : { bundle: { source: config.ids.bundle, checksum: config.ids.bundleChecksum, intervalSeconds: config.ids.bundleInterval, ca: config.ids.bundleCa } }),
+      homeNetworks: config.ids.homeNetworks, alertWindowMs: config.ids.alertWindow * 1000, ...(config.ids.commandSocket === '' ? {} : { externalCommandSocket: config.ids.commandSocket }),
     }, {
       runner: new ChildProcessRunner(environment.searchPath), processes: new ProcProcessTable(environment.sendSignal), clock: environment.clock, log: environment.log.child('ids'),
-      lookup: new TrackedFlows(this.datapath, this.flowTable, environment.clock),
-      onAlert: (alert) => {
-        this.audit.onAlert(alert);
-        this.metrics.idsAlerts.inc({ severity: String(alert.severity) });
+      onInspecting: (inspecting) => {
+        this.inspecting = inspecting;
+        this.loop.markDirty('ids engine');
       },
+      contexts: this.alerting.contexts, onAlert: (alert, kind) => this.alerting.onAlert(alert, kind),
+      onCounted: (severity, action, count) => this.alerting.onCounted(severity, action, count),
+    });
+  }
+
+  private buildQuarantines(): Quarantines {
+    const { config, environment: { clock, log } } = this;
+    const file = join(config.stateDir, 'quarantines.json');
+    return new Quarantines({
+      store: { read: () => readTextFile(file), write: (text) => writeFileAtomic(file, text) },
+      allow: allowancesOf(config.ids.quarantine.allow), number: (key) => this.ruleNumbers.number(key), world: () => this.datapath.realized?.world,
+      failOpen: config.failurePolicy === 'open', clock, log: log.child('quarantine'),
+      onEvent: (event) => this.audit.onQuarantine(event), onChange: () => this.loop.markDirty('quarantine'),
+    });
+  }
+
+  private buildAlerting(index: PolicyIndex): Alerting {
+    const { config, environment: { native, clock, log, version } } = this;
+    const { sensor, inlineSensor, mode, pcap, sinks, response, enabled } = config.ids;
+    const sensors = mode === 'ips' ? [sensor, inlineSensor] : [sensor];
+    return new Alerting({
+      contexts: new TrackedAlerts({
+        world: () => this.datapath.realized?.world, labels: () => this.datapath.labels, policyOf: (table, ruleId) => index.references.get(policyKey(table, ruleId)),
+        flows: this.flowTable, clock,
+      }),
+      sinks: buildSinks(enabled ? sinks : [], {
+        node: config.node, processId: this.environment.processId, audit: this.audit, sendDatagram: (path, text) => native.sdNotify(path, text), clock, log: log.child('alerts'),
+      }),
+      response: new AlertResponse(
+        response.map(({ signatureIds, severities, duration, except }) => ({
+          durationMs: duration * 1000, ...(signatureIds === undefined ? {} : { signatureIds }), ...(severities === undefined ? {} : { severities }),
+          ...(except === undefined ? {} : { except: selectorOf(except) }),
+        })), this.quarantines, log.child('response'),
+      ),
+      packets: enabled && pcap.enabled
+        ? new AlertPackets({ sensors: sensors.map((name) => ({ interface: name, ring: new native.PacketRing({ bytes: pcap.bytes }) })), application: `dfw-agent ${version}`, log: log.child('pcap') })
+        : undefined,
+      metrics: this.metrics,
+      interfaces: async () => new Map((await this.links.list()).map((link): [string, number] => [link.name, link.index])),
     });
   }
 

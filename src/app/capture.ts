@@ -1,6 +1,7 @@
-/** Packets of one interface as a pcap file (https://www.tcpdump.org/manpages/pcap-savefile.5.html), read through libpcap. */
-import { createRequire } from 'node:module';
-import { AgentError, describeError } from '../model/errors.js';
+/** Packets of one interface as a pcap file (https://www.tcpdump.org/manpages/pcap-savefile.5.html). */
+import { AgentError } from '../model/errors.js';
+import type { PacketCapture, PacketCaptureOptions } from '../native/binding.js';
+import type { Clock } from '../platform/clock.js';
 
 export interface CaptureRequest {
   readonly interface: string;
@@ -9,90 +10,109 @@ export interface CaptureRequest {
   readonly snaplen?: number;
   readonly expression?: string;
 }
-
-interface PcapSession {
-  readonly link_type: string;
-  on(event: 'packet', listener: (packet: { readonly header: Buffer; readonly buf: Buffer }) => void): void;
-  close(): void;
-}
-interface PcapModule {
-  createSession(device: string, options: { filter?: string; promiscuous?: boolean; buffer_timeout?: number; snap_length?: number }): PcapSession;
+export interface CaptureEffects {
+  readonly open: (options: PacketCaptureOptions) => PacketCapture;
+  readonly clock: Clock;
 }
 
 const SNAPLEN = 262_144;
-/** Packets waiting for a slow reader; more are left out. */
-const QUEUE_LIMIT = 10_000;
+/** Bytes that wait for a slow reader; packets that come meanwhile are left out. */
+const WAITING_LIMIT = 32 * 2 ** 20;
+/** How often to look whether the interface is still there: its end is no packet. */
+const ATTACHED_MS = 500;
+const RECORD_HEADER = 16;
 
-/** Header first, then one chunk or more; ends at `count`, after `seconds`, or when the signal fires. Rejects with E_USAGE for a bad expression. */
-export async function* capture(request: CaptureRequest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+/**
+ * Header first, then one chunk or more of whole packets; ends at `count`, after `seconds`, or when the signal fires (also before the
+ * first packet). Rejects with E_USAGE for a bad expression, with E_NOT_FOUND when the interface does not exist, or goes: what came
+ * before that has been handed out. Nothing is open any more when it has ended, or the reader returns early.
+ */
+export async function* capture(request: CaptureRequest, { open, clock }: CaptureEffects, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   const snaplen = request.snaplen ?? SNAPLEN;
-  const session = open(request, snaplen);
-  const queue: Uint8Array[] = [];
-  let seen = 0;
-  let done = false;
+  const source = opened(request, () => open({ interface: request.interface, snaplen, ...(request.expression === undefined ? {} : { filter: request.expression }) }));
+  const chunks: Uint8Array[] = [];
+  let waiting = 0;
+  let left = request.count ?? Infinity;
+  let done = signal.aborted;
   let wake = (): void => undefined;
   const finish = (): void => {
     done = true;
     wake();
   };
-  const timer = request.seconds === undefined ? undefined : setTimeout(finish, request.seconds * 1000);
-  signal.addEventListener('abort', finish, { once: true });
-  session.on('packet', ({ header, buf }) => {
-    if (done || queue.length >= QUEUE_LIMIT) return;
-    queue.push(record(header, buf));
-    seen += 1;
-    if (request.count !== undefined && seen >= request.count) done = true;
+  const take = (records: Uint8Array, packets: number): void => {
+    if (done || waiting > WAITING_LIMIT) return;
+    const kept = packets > left ? firstRecords(records, left) : records;
+    left -= packets;
+    chunks.push(kept);
+    waiting += kept.length;
+    if (left <= 0) done = true;
     wake();
-  });
+  };
+  let gone = false;
+  let stopLooking = (): void => undefined;
+  const look = (): void => {
+    gone = !source.attached();
+    if (gone) finish();
+    else stopLooking = clock.after(ATTACHED_MS, look);
+  };
+  let stopTimer = (): void => undefined;
+  signal.addEventListener('abort', finish, { once: true });
   try {
-    yield fileHeader(snaplen);
-    while (!done || queue.length > 0) {
-      if (queue.length > 0) yield Buffer.concat(queue.splice(0));
-      else {
+    const linkType = await source.start(take).catch((error: unknown) => {
+      throw refusal(request, error);
+    });
+    if (request.seconds !== undefined) stopTimer = clock.after(request.seconds * 1000, finish);
+    look();
+    yield fileHeader(snaplen, linkType);
+    while (!done || chunks.length > 0) {
+      const chunk = chunks.shift();
+      if (chunk === undefined) {
         await new Promise<void>((resolve) => {
           wake = resolve;
         });
+        continue;
       }
+      waiting -= chunk.length;
+      yield chunk;
     }
+    if (gone && left > 0 && !signal.aborted) throw new AgentError('E_NOT_FOUND', 'the interface is gone: the capture ends here', { object: request.interface, retryable: true });
   } finally {
-    clearTimeout(timer);
-    session.close();
+    stopTimer();
+    stopLooking();
+    signal.removeEventListener('abort', finish);
+    source.stop();
   }
 }
 
-function open(request: CaptureRequest, snaplen: number): PcapSession {
-  const load = createRequire(import.meta.url);
-  const loaded: unknown = load('pcap');
-  if (!isPcap(loaded)) throw new AgentError('E_NATIVE', 'the pcap module is not what it should be: run scripts/setup');
-  const pcap = loaded;
+function opened(request: CaptureRequest, open: () => PacketCapture): PacketCapture {
   try {
-    return pcap.createSession(request.interface, {
-      ...(request.expression === undefined ? {} : { filter: request.expression }), promiscuous: false, buffer_timeout: 10, snap_length: snaplen,
-    });
+    return open();
   } catch (error) {
-    throw new AgentError('E_USAGE', `cannot capture: ${describeError(error)}`, { object: request.interface, cause: error });
+    throw refusal(request, error, 'E_USAGE');
   }
 }
 
-function isPcap(module: unknown): module is PcapModule {
-  return typeof module === 'object' && module !== null && 'createSession' in module && typeof module.createSession === 'function';
+function refusal(request: CaptureRequest, error: unknown, code?: 'E_USAGE'): AgentError {
+  const { syscall, code: name, message } = error as Partial<{ syscall: string; code: string; message: string }>;
+  const usage = code !== undefined || syscall === 'pcap_compile';
+  const kind = usage ? 'E_USAGE' : name === 'ENODEV' ? 'E_NOT_FOUND' : 'E_KERNEL';
+  return new AgentError(kind, `cannot capture: ${message ?? String(error)}`, { object: request.interface, retryable: !usage, cause: error });
 }
 
-function fileHeader(snaplen: number): Uint8Array {
+function fileHeader(snaplen: number, linkType: number): Uint8Array {
   const header = new DataView(new ArrayBuffer(24));
   header.setUint32(0, 0xa1b2c3d4, true);
   header.setUint16(4, 2, true);
   header.setUint16(6, 4, true);
   header.setUint32(16, snaplen, true);
-  header.setUint32(20, 1, true); // LINKTYPE_ETHERNET
+  header.setUint32(20, linkType, true);
   return new Uint8Array(header.buffer);
 }
 
-/** `header`: seconds, microseconds, captured length, length; four host-order words, as the module hands them out. */
-function record(header: Buffer, packet: Buffer): Uint8Array {
-  const captured = header.readUInt32LE(8);
-  const bytes = new Uint8Array(16 + captured);
-  bytes.set(header.subarray(0, 16));
-  bytes.set(packet.subarray(0, captured), 16);
-  return bytes;
+/** Each record's header: seconds, microseconds, captured length, length. The file header's byte order is little-endian, as the hosts' is. */
+function firstRecords(records: Uint8Array, count: number): Uint8Array {
+  const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
+  let end = 0;
+  for (let record = 0; record < count && end < records.length; record += 1) end += RECORD_HEADER + view.getUint32(end + 8, true);
+  return records.subarray(0, end);
 }

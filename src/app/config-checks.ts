@@ -1,11 +1,13 @@
 import { Ajv } from 'ajv';
 import type { ErrorObject } from 'ajv';
 import { TABLES } from '../drivers/ovs/pipeline/placement.js';
+import { canonicalMember } from '../model/address.js';
+import { describeError } from '../model/errors.js';
 import { nearest } from '../model/nearest.js';
 import { quote } from '../model/quote.js';
 import { CONFIG_FORMATS } from './config-formats.js';
 import { CONFIG_SCHEMA } from './config-schema.js';
-import type { Config } from './config-schema.js';
+import type { Config, SelectorConfig } from './config-schema.js';
 
 export interface ConfigProblem {
   /** "sources[0].path", or "" when it is about the whole. */
@@ -60,7 +62,9 @@ function formatReason(name: string): string {
 function allowedValues(error: ErrorObject): readonly string[] {
   const values: unknown = error.params['allowedValues'];
   if (Array.isArray(values)) return values.map(String);
-  return (CONFIG_SCHEMA.properties?.['sources']?.items?.oneOf ?? []).flatMap((branch) => branch.properties?.['type']?.const ?? []);
+  // A list whose elements tell by their type what they are.
+  const list = error.instancePath.startsWith('/ids/sinks') ? CONFIG_SCHEMA.properties?.['ids']?.properties?.['sinks'] : CONFIG_SCHEMA.properties?.['sources'];
+  return (list?.items?.oneOf ?? []).flatMap((branch) => branch.properties?.['type']?.const ?? []);
 }
 
 /** "/sources/0/path" -> "sources[0].path" */
@@ -92,7 +96,58 @@ function acrossKeys(config: Config): Omit<ConfigProblem, 'origin'>[] {
   }
   if (config.dns.nflogGroup === config.nflogGroup) problems.push({ path: 'dns.nflogGroup', reason: 'must not be the group nflogGroup names' });
   if ([config.nflogGroup, config.dns.nflogGroup].includes(config.bridge.nflogGroup)) problems.push({ path: 'bridge.nflogGroup', reason: 'must not be the group nflogGroup or dns.nflogGroup names' });
-  if (config.ids.mode === 'ips') problems.push({ path: 'ids.mode', reason: 'ips is not in this version; it inspects copies (ids)' });
-  if (config.ids.tap === config.ids.sensor) problems.push({ path: 'ids.sensor', reason: 'must not be the device ids.tap names' });
+  if (config.ids.mode === 'ips' && config.datapath !== 'ovs') problems.push({ path: 'ids.mode', reason: 'ips needs datapath ovs in this version; nftables hands out copies (ids)' });
+  problems.push(...alertProblems(config));
+  if (config.ids.bundle !== '' && config.ids.engine === 'external') problems.push({ path: 'ids.bundle', reason: 'needs ids.engine suricata: an external engine has signatures of its own' });
+  if (config.ids.bundle === '' && config.ids.bundleChecksum !== '') problems.push({ path: 'ids.bundleChecksum', reason: 'is the checksum of nothing without ids.bundle' });
+  const devices = ['tap', 'sensor', 'inlineTap', 'inlineSensor', 'returnTap', 'returnSensor'] as const;
+  for (const [index, key] of devices.entries()) {
+    const twin = devices.slice(0, index).find((other) => config.ids[other] === config.ids[key]);
+    if (twin !== undefined) problems.push({ path: `ids.${key}`, reason: `must not be the device ids.${twin} names` });
+  }
   return problems;
+}
+
+function alertProblems({ ids, audit }: Config): Omit<ConfigProblem, 'origin'>[] {
+  const problems: Omit<ConfigProblem, 'origin'>[] = [];
+  const names = ids.sinks.map(({ name, type }) => name ?? type);
+  ids.sinks.forEach((sink, index) => {
+    const at = `ids.sinks[${index}]`;
+    const twin = names.indexOf(names[index] ?? '');
+    if (twin < index) problems.push({ path: `${at}.name`, reason: `is also the name of ids.sinks[${twin}]: give one of them another` });
+    if (sink.type === 'syslog' && sink.tls !== undefined && !sink.address.startsWith('tls:')) problems.push({ path: `${at}.tls`, reason: 'needs an address that begins with tls:' });
+    if (sink.type === 'http' && sink.tls !== undefined && !sink.url.startsWith('https:')) problems.push({ path: `${at}.tls`, reason: 'needs a URL that begins with https:' });
+    if (sink.type === 'file' && sink.path === audit.path) problems.push({ path: `${at}.path`, reason: 'is the audit log: use {type: audit}' });
+    if ((sink.type === 'syslog' || sink.type === 'http') && (sink.tls?.cert === undefined) !== (sink.tls?.key === undefined)) problems.push({ path: `${at}.tls`, reason: 'needs cert and key, or neither' });
+    problems.push(...selectorProblems(sink.selector, `${at}.selector`));
+  });
+  ids.response.forEach(({ signatureIds, severities, except }, index) => {
+    const at = `ids.response[${index}]`;
+    if (signatureIds === undefined && severities === undefined) problems.push({ path: at, reason: 'needs signatureIds or severities: it would be for every alert' });
+    problems.push(...selectorProblems(except, `${at}.except`));
+  });
+  ids.quarantine.allow.forEach(({ addresses, protocol, ports }, index) => {
+    addresses.forEach((address, place) => {
+      const reason = memberProblem(address);
+      if (reason !== undefined) problems.push({ path: `ids.quarantine.allow[${index}].addresses[${place}]`, reason });
+    });
+    if (ports !== undefined && protocol !== 'tcp' && protocol !== 'udp') problems.push({ path: `ids.quarantine.allow[${index}].ports`, reason: 'needs protocol tcp or udp' });
+  });
+  return problems;
+}
+
+function memberProblem(address: string): string | undefined {
+  try {
+    canonicalMember(address);
+    return undefined;
+  } catch (error) {
+    return describeError(error);
+  }
+}
+
+function selectorProblems(selector: SelectorConfig | undefined, path: string): Omit<ConfigProblem, 'origin'>[] {
+  return (selector?.matchExpressions ?? []).flatMap(({ operator, values = [] }, index) => {
+    const wanted = operator === 'In' || operator === 'NotIn';
+    return wanted === values.length > 0 ? [] : [{ path: `${path}.matchExpressions[${index}].values`, reason: wanted ? `${operator} needs values` : `${operator} takes none` }];
+  });
 }

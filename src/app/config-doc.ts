@@ -46,19 +46,16 @@ function valuesOf(schema: ConfigSchema): string {
 
 function yamlOf(keys: readonly ConfigKey[]): string[] {
   const lines: string[] = [];
-  let group: string | undefined;
+  let groups: readonly string[] = [];
   for (const { path, schema } of keys) {
-    const [first = '', second] = path;
+    const parents = path.slice(0, -1);
+    const indent = '  '.repeat(parents.length);
     const value = JSON.stringify(schema.default);
-    if (value === undefined) {
-      lines.push(`# ${first}: the host name`);
-    } else if (second === undefined) {
-      lines.push(`${first}: ${value}`);
-    } else {
-      if (group !== first) lines.push(`${first}:`);
-      lines.push(`  ${second}: ${value}`);
-    }
-    group = second === undefined ? undefined : first;
+    let shared = 0;
+    while (shared < parents.length && groups[shared] === parents[shared]) shared += 1;
+    for (let depth = shared; depth < parents.length; depth += 1) lines.push(`${'  '.repeat(depth)}${parents[depth] ?? ''}:`);
+    lines.push(value === undefined ? `# ${path.join('.')}: the host name` : `${indent}${path.at(-1) ?? ''}: ${value}`);
+    groups = parents;
   }
   return lines;
 }

@@ -20,6 +20,13 @@ export const CONFIG_FORMATS: Readonly<Record<ConfigFormat, Format>> = {
   network: { accepts: isNetwork, reason: 'must be an address or a prefix' },
   program: { accepts: (text) => /^(\/[^\0]+|[^/\s\0]+)$/.test(text), reason: 'must be the name of a program or an absolute path' },
   'optional-path': { accepts: (text) => text === '' || CONFIG_FORMATS['absolute-path'].accepts(text), reason: 'must be an absolute path, or empty for none' },
+  'syslog-target': { accepts: (text) => parseSyslogTarget(text) !== undefined, reason: 'must be unix:PATH, or udp:, tcp: or tls: and HOST:PORT (IPv6 in brackets)' },
+  'sink-name': { accepts: (text) => /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(text), reason: 'must be letters, digits and . _ -, at most 63' },
+  'host-name': { accepts: (text) => text.length <= 253 && /^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$/.test(text), reason: 'must be a host name' },
+  bundle: { accepts: (text) => CONFIG_FORMATS['optional-path'].accepts(text) || isHttpUrl(text), reason: 'must be an absolute path, an http:// or https:// URL, or empty for none' },
+  'bundle-checksum': {
+    accepts: (text) => CONFIG_FORMATS.bundle.accepts(text) || /^[0-9A-Fa-f]{64}$/.test(text), reason: 'must be 64 hexadecimal digits, an absolute path, an http:// or https:// URL, or empty for none',
+  },
 };
 
 /** "127.0.0.1:9476", "[::1]:9476" or "localhost:9476" in its two parts; undefined when it is none of them. */
@@ -28,6 +35,16 @@ export function parseListen(text: string): { readonly host: string; readonly por
   const host = parts?.[1] ?? parts?.[2];
   const port = Number(parts?.[3]);
   return host === undefined || port > 65535 ? undefined : { host, port };
+}
+
+export type SyslogTarget = { readonly type: 'unix'; readonly path: string } | { readonly type: 'udp' | 'tcp' | 'tls'; readonly host: string; readonly port: number };
+
+/** "unix:/dev/log", "udp:192.0.2.1:514", "tcp:[2001:db8::1]:601", "tls:log.example:6514"; undefined when it is none of them. */
+export function parseSyslogTarget(text: string): SyslogTarget | undefined {
+  if (/^unix:\/[^\0]{1,106}$/.test(text)) return { type: 'unix', path: text.slice('unix:'.length) };
+  const type = (['udp', 'tcp', 'tls'] as const).find((name) => text.startsWith(`${name}:`));
+  const address = type === undefined ? undefined : parseListen(text.slice(type.length + 1));
+  return type === undefined || address === undefined || address.port === 0 ? undefined : { type, ...address };
 }
 
 function isHttpUrl(text: string): boolean {

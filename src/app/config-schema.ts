@@ -10,6 +10,39 @@ export interface EtcdSourceConfig {
   readonly prefix?: string;
   readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string };
 }
+interface SinkCommon {
+  /** Unique; absent = its type. */
+  readonly name?: string;
+  readonly severity?: number;
+  readonly selector?: SelectorConfig;
+}
+export interface SelectorConfig {
+  readonly matchLabels?: Readonly<Record<string, string>>;
+  readonly matchExpressions?: readonly { readonly key: string; readonly operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist'; readonly values?: readonly string[] }[];
+}
+export interface TlsConfig { readonly ca?: string; readonly cert?: string; readonly key?: string; readonly serverName?: string }
+export type AlertSinkConfig = SinkCommon & (
+  | { readonly type: 'audit' }
+  | { readonly type: 'file'; readonly path: string }
+  | { readonly type: 'syslog'; readonly address: string; readonly facility?: SyslogFacilityConfig; readonly tls?: TlsConfig }
+  | { readonly type: 'http'; readonly url: string; readonly batch?: number; readonly headers?: Readonly<Record<string, string>>; readonly tls?: TlsConfig }
+);
+export type SyslogFacilityConfig = 'auth' | 'authpriv' | 'daemon' | 'local0' | 'local1' | 'local2' | 'local3' | 'local4' | 'local5' | 'local6' | 'local7' | 'user';
+export interface ResponseConfig {
+  readonly action: 'quarantine';
+  /** Seconds. */
+  readonly duration: number;
+  /** Absent = any. */
+  readonly signatureIds?: readonly number[];
+  readonly severities?: readonly number[];
+  /** Workloads that are never touched. */
+  readonly except?: SelectorConfig;
+}
+export interface QuarantineAllowConfig {
+  readonly addresses: readonly string[];
+  readonly protocol?: 'tcp' | 'udp' | 'icmp';
+  readonly ports?: readonly number[];
+}
 export type SourceConfig = FileSourceConfig | KubernetesSourceConfig | EtcdSourceConfig;
 
 export interface Config {
@@ -17,7 +50,8 @@ export interface Config {
   /** '' = unset. */
   readonly cluster: string;
   readonly datapath: 'nftables' | 'ovs';
-  readonly ovs: { readonly bridge: string; readonly database: string; readonly discoverPorts: boolean; readonly firstTable: number; /** 0 = the bridge is the agent's. */ readonly nextTable: number };
+  readonly ovs: { readonly bridge: string; readonly database: string; readonly discoverPorts: boolean;
+    readonly endRestoreWait: boolean; readonly firstTable: number; /** 0 = the bridge is the agent's. */ readonly nextTable: number };
   readonly sources: readonly SourceConfig[];
   readonly failurePolicy: 'closed' | 'open';
   readonly api: { readonly socket: string; readonly group: string };
@@ -32,11 +66,30 @@ export interface Config {
     /** Executable of the managed engine: a path, or a name looked up in PATH. */
     readonly program: string;
     readonly mode: 'ids' | 'ips';
+    readonly inlineTap: string;
+    readonly inlineSensor: string;
+    readonly returnTap: string;
+    readonly returnSensor: string;
     readonly signatures: string;
+    /** Absolute path or URL; '' for none. */
+    readonly bundle: string;
+    /** sha256, path or URL; '' for none. */
+    readonly bundleChecksum: string;
+    /** Seconds; 0 for only when asked. */
+    readonly bundleInterval: number;
+    /** '' for the well-known authorities. */
+    readonly bundleCa: string;
+    readonly allowFailedSignatures: number;
     readonly eveFile: string;
     readonly homeNetworks: readonly string[];
     /** Command socket of an external engine; '' for none. */
     readonly commandSocket: string;
+    /** Seconds; 0 = every alert is given out. */
+    readonly alertWindow: number;
+    readonly sinks: readonly AlertSinkConfig[];
+    readonly pcap: { readonly enabled: boolean; readonly bytes: number };
+    readonly response: readonly ResponseConfig[];
+    readonly quarantine: { readonly allow: readonly QuarantineAllowConfig[] };
   };
   readonly stateDir: string;
   readonly log: { readonly level: LogLevel };
@@ -69,13 +122,13 @@ export interface ConfigSchema {
   readonly minItems?: number;
   readonly items?: ConfigSchema;
   readonly required?: readonly string[];
-  readonly additionalProperties?: false;
+  readonly additionalProperties?: false | ConfigSchema;
   readonly properties?: Readonly<Record<string, ConfigSchema>>;
   readonly discriminator?: { readonly propertyName: string };
   readonly oneOf?: readonly ConfigSchema[];
 }
 /** Text formats; config-formats.ts says what each means. */
-export type ConfigFormat = 'absolute-path' | 'interface-name' | 'listen-address' | 'http-url' | 'ovsdb-target' | 'node-name' | 'user-name' | 'network' | 'program' | 'optional-path';
+export type ConfigFormat = 'absolute-path' | 'interface-name' | 'listen-address' | 'http-url' | 'ovsdb-target' | 'node-name' | 'user-name' | 'network' | 'program' | 'optional-path' | 'syslog-target' | 'sink-name' | 'host-name' | 'bundle' | 'bundle-checksum';
 
 const object = (properties: Readonly<Record<string, ConfigSchema>>): ConfigSchema => ({ type: 'object', default: {}, additionalProperties: false, properties });
 const text = (format: ConfigFormat, description: string, value?: string): ConfigSchema => ({
@@ -117,6 +170,72 @@ const SOURCES: ConfigSchema = {
   },
 };
 
+const LABELS: ConfigSchema = { type: 'object', additionalProperties: { type: 'string' } };
+const TEXTS: ConfigSchema = { type: 'array', items: { type: 'string' } };
+const SELECTOR: ConfigSchema = {
+  type: 'object', additionalProperties: false, properties: {
+    matchLabels: LABELS,
+    matchExpressions: {
+      type: 'array', items: {
+        type: 'object', additionalProperties: false, required: ['key', 'operator'],
+        properties: { key: { type: 'string', minLength: 1 }, operator: { type: 'string', enum: ['In', 'NotIn', 'Exists', 'DoesNotExist'] }, values: TEXTS },
+      },
+    },
+  },
+};
+const TLS: ConfigSchema = {
+  type: 'object', additionalProperties: false, properties: {
+    ca: text('absolute-path', 'Certificate authority; the system\'s when omitted.'), cert: text('absolute-path', 'Client certificate.'),
+    key: text('absolute-path', 'Its key.'), serverName: text('host-name', 'Name in the server\'s certificate.'),
+  },
+};
+const FACILITIES: readonly SyslogFacilityConfig[] = ['auth', 'authpriv', 'daemon', 'user', 'local0', 'local1', 'local2', 'local3', 'local4', 'local5', 'local6', 'local7'];
+const sinkOfType = (type: AlertSinkConfig['type'], required: readonly string[], properties: Readonly<Record<string, ConfigSchema>>): ConfigSchema => ({
+  type: 'object', additionalProperties: false, required: ['type', ...required], properties: {
+    type: { type: 'string', const: type }, name: text('sink-name', 'Unique.'), severity: { type: 'integer', minimum: 1, maximum: 255 }, selector: SELECTOR, ...properties,
+  },
+});
+const SINKS: ConfigSchema = {
+  type: 'array',
+  description: 'Where alerts go (docs/ids-alerts.md), each with optional `name`, `severity` (this and worse) and `selector` (labels of the workload). `{type: audit}` (the audit log), `{type: file, path: FILE}`, '
+    + '`{type: syslog, address: unix:PATH or udp:, tcp:, tls:HOST:PORT, facility: local0, tls: {ca, cert, key, serverName}}`, `{type: http, url: URL, batch: 100, headers: {}, tls: {}}`.',
+  default: [{ type: 'audit' }],
+  items: {
+    type: 'object', discriminator: { propertyName: 'type' }, required: ['type'],
+    oneOf: [
+      sinkOfType('audit', [], {}),
+      sinkOfType('file', ['path'], { path: text('absolute-path', 'JSON lines; opened again on USR1.') }),
+      sinkOfType('syslog', ['address'], { address: text('syslog-target', 'Server.'), facility: { type: 'string', enum: FACILITIES }, tls: TLS }),
+      sinkOfType('http', ['url'], { url: text('http-url', 'Receiver.'), batch: { type: 'integer', minimum: 1, maximum: 1000 }, headers: LABELS, tls: TLS }),
+    ],
+  },
+};
+const RESPONSE: ConfigSchema = {
+  type: 'array',
+  description: 'What the agent does about alerts by itself; the first that fits counts, none by default. `{signatureIds: [N], severities: [1], action: quarantine, duration: SECONDS, except: {matchLabels: {}}}`: '
+    + 'signatureIds and severities select (both when both are given, one is needed), `except` spares workloads by label (docs/ids-alerts.md).',
+  default: [],
+  items: {
+    type: 'object', additionalProperties: false, required: ['action', 'duration'],
+    properties: {
+      action: { type: 'string', enum: ['quarantine'] }, duration: { type: 'integer', minimum: 1, maximum: 31_536_000 },
+      signatureIds: { type: 'array', minItems: 1, items: { type: 'integer', minimum: 1, maximum: 4_294_967_295 } },
+      severities: { type: 'array', minItems: 1, items: { type: 'integer', minimum: 1, maximum: 255 } }, except: SELECTOR,
+    },
+  },
+};
+const ALLOW: ConfigSchema = {
+  type: 'array',
+  description: 'With whom a quarantined workload may still talk, where its rules admit it: `{addresses: [ADDRESS or PREFIX], protocol: tcp, udp or icmp, ports: [N]}`; both directions, ports are the server\'s.',
+  default: [],
+  items: {
+    type: 'object', additionalProperties: false, required: ['addresses'], properties: {
+      addresses: { type: 'array', minItems: 1, items: { type: 'string', format: 'network' } }, protocol: { type: 'string', enum: ['tcp', 'udp', 'icmp'] },
+      ports: { type: 'array', minItems: 1, items: { type: 'integer', minimum: 1, maximum: 65535 } },
+    },
+  },
+};
+
 /** `node` has no default here: loadConfig fills in the host's name. */
 export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalProperties: false, properties: {
   node: text('node-name', 'Name of this host, as Node objects and logs call it. Default: the host name.'),
@@ -126,6 +245,7 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
     bridge: text('interface-name', 'Bridge of the Open vSwitch datapath.', 'br-int'),
     database: text('ovsdb-target', 'OVSDB server.', 'unix:/run/openvswitch/db.sock'),
     discoverPorts: { type: 'boolean', default: true, description: 'Bind filters to ports of the bridge by what others wrote on them: pods of Antrea, ovn-kubernetes and Kube-OVN, virtual machines of libvirt and OpenStack (docs/open-vswitch.md). false: only by Attachment objects.' },
+    endRestoreWait: { type: 'boolean', default: false, description: 'A switch that starts with other_config:flow-restore-wait is told to go on once the agent\'s flows are complete (docs/open-vswitch.md). false: whoever made it wait does that.' },
     firstTable: integer(0, 200, 0, 'Number of the first of the agent\'s tables, beside flows of others. They send packets there.'),
     nextTable: integer(0, 254, 0, 'Table of others where packets go on that may pass; 0: the bridge is the agent\'s, which forwards (docs/open-vswitch.md).'),
   }),
@@ -146,13 +266,30 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
     sensor: text('interface-name', 'Its other end, which the engine reads.', 'suricata-tap0'),
     engine: oneOf(['suricata', 'external'], 'suricata', 'suricata: the agent runs it. external: something else does (dfw-suricata.service), and the agent reads its eve.json.'),
     program: text('program', 'Executable of the managed engine.', 'suricata'),
-    mode: oneOf(['ids', 'ips'], 'ids', 'Inspect copies, or stand in the path.'),
+    mode: oneOf(['ids', 'ips'], 'ids', 'ids: the engine gets copies. ips: it can also stand in the path, for IDPSPolicy objects of mode prevent (docs/ids.md).'),
+    inlineTap: text('interface-name', 'Device by which traffic leaves for the engine in its path (mode ips).', 'dfw-ips0'),
+    inlineSensor: text('interface-name', 'Its other end, which the engine reads.', 'suricata-ips0'),
+    returnTap: text('interface-name', 'Device by which traffic comes back from the engine (mode ips).', 'dfw-ips1'),
+    returnSensor: text('interface-name', 'Its other end, to which the engine sends.', 'suricata-ips1'),
     signatures: text('absolute-path', 'Directory of *.rules files of the engine.', '/etc/dfw-agent/signatures'),
+    bundle: text('bundle', 'A tar.gz or zip archive with *.rules files, besides the directory: absolute path, or http(s) URL; empty: none (docs/ids.md).', ''),
+    bundleChecksum: text('bundle-checksum', 'sha256 of the bundle: 64 hexadecimal digits, or path or URL of a file that holds them (as sha256sum writes it); empty: not checked.', ''),
+    bundleInterval: integer(0, 2592000, 21600, 'Seconds between two fetches of the bundle, give or take a tenth; 0: only by `agentctl ids update`. A local file is also taken when it changes.'),
+    bundleCa: text('optional-path', 'PEM file of the certificate authorities of the bundle\'s server; empty: the well-known ones.', ''),
+    allowFailedSignatures: integer(0, 1000000, 0, 'So many signatures may be refused by the engine in a set that comes into force without them; with more of them nothing changes.'),
     eveFile: text('absolute-path', 'The engine\'s event log, written by the engine and read by the agent.', '/var/log/dfw-agent/suricata/eve.json'),
     homeNetworks: {
       type: 'array', items: { type: 'string', format: 'network' }, default: [], description: 'HOME_NET of the managed engine; empty: any address, so that traffic between two workloads is inspected both ways.',
     },
     commandSocket: text('optional-path', 'Command socket of an external engine, for `agentctl ids reload`; empty: none.', ''),
+    alertWindow: integer(0, 86400, 60, 'Seconds in which alike alerts (signature, workload, direction, peer, port) are given out once and counted; 0: all are given out.'),
+    sinks: SINKS,
+    pcap: object({
+      enabled: { type: 'boolean', default: false, description: 'Keep the newest packets of the sensor in memory, for `agentctl getalerts --pcap`.' },
+      bytes: integer(1048576, 4294967296, 33554432, 'Memory for them; in mode ips as much again for what passes the engine.'),
+    }),
+    response: RESPONSE,
+    quarantine: object({ allow: ALLOW }),
   }),
   stateDir: text('absolute-path', 'What must survive a restart: rule ids, filter numbers, attachments made with agentctl.', '/var/lib/dfw-agent'),
   log: object({ level: oneOf(['error', 'warn', 'info', 'debug'], 'info', 'Least severe level that is logged.') }),

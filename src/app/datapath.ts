@@ -1,7 +1,8 @@
 /** One apply: desired objects -> world -> compiled tables -> kernel. The only writer of the datapath. */
-import { Compiler, type Compilation, type RealmOf } from '../compile/compiler.js';
+import { Compiler, type Compilation, type QuarantineTables, type RealmOf } from '../compile/compiler.js';
 import type { LabelInfo } from '../compile/compiled.js';
 import type { PolicyEngine } from '../compile/policy/policy-engine.js';
+import type { InspectionPorts } from '../compile/inspection.js';
 import { WorldState, type Problem, type World } from '../compile/world.js';
 import type { Target, TargetFilter } from '../compile/target.js';
 import type { Filter } from '../model/filter.js';
@@ -30,6 +31,9 @@ export interface DatapathOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly failOpen: boolean;
+  readonly quarantine: QuarantineTables;
+  /** Where the engine of this host is; undefined: it has none. */
+  readonly inspection: InspectionPorts | undefined;
   /** Called when another apply is due. */
   readonly onDue: () => void;
 }
@@ -46,7 +50,7 @@ export class Datapath {
   private knownLinks: ReadonlyMap<string, Link> = new Map();
 
   constructor(private readonly options: DatapathOptions) {
-    this.world = new WorldState(options.numbers);
+    this.world = new WorldState(options.numbers, options.inspection);
   }
 
   get realized(): Realized | undefined {
@@ -82,7 +86,7 @@ export class Datapath {
     await options.held.save(options.policies.held());
     const links = this.linksStale ? await this.refreshLinks() : this.knownLinks;
     this.realms = options.enforcement.realms(world.filters, links);
-    const compilation = this.compiler.compile(world, (filter) => options.policies.tables(filter), this.realms);
+    const compilation = this.compiler.compile(world, (filter) => options.policies.tables(filter), options.quarantine, this.realms);
     const target: Target = {
       tables: compilation.tables,
       filters: new Map(world.filters.map((filter): [string, TargetFilter] => [

@@ -2,13 +2,14 @@
  * What would be in force if these were the desired objects: a throw-away evaluation beside the one that is in force, with the same
  * parts. It costs what the first apply of all objects costs, in portions, and the memory of it while it lasts.
  */
+import type { QuarantineTables } from '../compile/compiler.js';
 import { EffectiveTables, type EffectiveTable } from '../compile/effective.js';
 import { isInventory } from '../compile/policy/population.js';
 import type { PolicyEngine } from '../compile/policy/policy-engine.js';
 import { WorldState, type FilterNumbers, type ObjectChange, type Problem, type World } from '../compile/world.js';
 import type { DesiredObject, RuleTableObject } from '../model/objects.js';
 import { POLICY_KINDS } from '../model/policy-objects.js';
-import { Turns } from './turns.js';
+import { Turns } from '../platform/turns.js';
 
 export interface EvaluationInput {
   readonly objects: ReadonlyMap<string, DesiredObject>;
@@ -20,6 +21,8 @@ export interface EvaluationInput {
   readonly engine: PolicyEngine;
   readonly numbers: FilterNumbers;
   readonly hostAddresses: readonly string[];
+  /** Is in force whatever is desired. */
+  readonly quarantine?: QuarantineTables;
 }
 
 export interface Evaluation {
@@ -32,7 +35,7 @@ export interface Evaluation {
 /** Objects that are taken in at once; filters come one by one: the first ones fill the address sets. */
 const CHUNK = 200;
 
-export async function evaluateObjects({ objects, restored, restoredTables, engine, numbers, hostAddresses }: EvaluationInput): Promise<Evaluation> {
+export async function evaluateObjects({ objects, restored, restoredTables, engine, numbers, hostAddresses, quarantine }: EvaluationInput): Promise<Evaluation> {
   const turns = new Turns();
   const state = new WorldState(numbers);
   engine.setHostAddresses(hostAddresses);
@@ -54,10 +57,12 @@ export async function evaluateObjects({ objects, restored, restoredTables, engin
     await turns.breathe();
   }
   engine.update(stages.rest, world.filters);
-  return { world, ...choose(world, engine, restoredTables) };
+  return { world, ...choose(world, engine, restoredTables, quarantine ?? (() => [])) };
 }
 
-function choose(world: World, engine: PolicyEngine, restoredTables: readonly EffectiveTable[]): Pick<Evaluation, 'tables' | 'problems'> {
+function choose(
+  world: World, engine: PolicyEngine, restoredTables: readonly EffectiveTable[], quarantine: QuarantineTables,
+): Pick<Evaluation, 'tables' | 'problems'> {
   const effective = new EffectiveTables();
   effective.restore(restoredTables);
   const used = new Map<string, RuleTableObject>(world.filters.flatMap((filter) => filter.tables.map((table): [string, RuleTableObject] => [table.metadata.name, table])));
@@ -66,7 +71,9 @@ function choose(world: World, engine: PolicyEngine, restoredTables: readonly Eff
   for (const filter of world.filters) {
     const first = filter.tables.flatMap((table) => own.tables.get(table.metadata.name) ?? []);
     const chosen = engine.tables(filter.name);
-    if (first.length > 0 || chosen !== undefined) tables.set(filter.name, [...first, ...(chosen ?? [])]);
+    const alone = first.length === 0 && chosen === undefined;
+    const list = [...quarantine(filter, alone), ...first, ...(chosen ?? [])];
+    if (!alone || list.length > 0) tables.set(filter.name, list);
   }
   return { tables, problems: [...world.problems, ...engine.problems, ...own.problems] };
 }

@@ -6,7 +6,7 @@ import { losses } from '../compile/losses.js';
 import type { Filter } from '../model/filter.js';
 import type { FlowView } from '../model/views.js';
 import type { FlowQuery, FlowRecord } from '../native/binding.js';
-import { Turns } from './turns.js';
+import { Turns } from '../platform/turns.js';
 
 export interface FilterChange {
   readonly filter: Filter;

@@ -1,6 +1,6 @@
 /** `agentctl diff`: what applying or deleting documents would change on this host. Touches nothing. */
 import type { DiffRequest, ManifestInput } from '../api/agent-api.js';
-import { Compiler } from '../compile/compiler.js';
+import { Compiler, type QuarantineTables } from '../compile/compiler.js';
 import type { CompiledTable } from '../compile/compiled.js';
 import type { EffectiveTable } from '../compile/effective.js';
 import type { PolicyEngine } from '../compile/policy/policy-engine.js';
@@ -22,7 +22,7 @@ import type { StoredFilterNumbers } from './filter-numbers.js';
 import { changeOf, OWN_SOURCE, type OwnObjects } from './own-objects.js';
 import type { Realized } from './realized.js';
 import type { StoredRuleNumbers } from './rule-numbers.js';
-import { Turns } from './turns.js';
+import { Turns } from '../platform/turns.js';
 
 export interface DifferenceOptions {
   readonly sources: readonly NamedSource[];
@@ -37,6 +37,7 @@ export interface DifferenceOptions {
   readonly flows: FlowService;
   readonly flowTable: FlowTable;
   readonly failOpen: boolean;
+  readonly quarantine: QuarantineTables;
 }
 
 /** What the documents make of the desired objects. */
@@ -75,7 +76,7 @@ export class Differences {
     const before = tablesInForce(realized);
     const after = await evaluateObjects({
       objects: proposal.objects, restored: this.inForceOf(proposal.keys), restoredTables: [...new Set([...before.values()].flat())].filter(({ section }) => section === undefined),
-      engine: options.engine(options.ruleNumbers.provisional()), numbers: options.numbers.provisional(), hostAddresses: options.hostAddresses(),
+      engine: options.engine(options.ruleNumbers.provisional()), numbers: options.numbers.provisional(), hostAddresses: options.hostAddresses(), quarantine: options.quarantine,
     });
     const names = after.world.filters.map(({ name }) => name);
     const { changed, ...tables } = compareTables(names, before, after.tables);
@@ -191,7 +192,7 @@ function keyOf(tables: readonly EffectiveTable[]): string {
 function compileOnce(compiler: Compiler, { world, tables }: Evaluation, key: string, realmOf: (filter: Filter) => string): CompiledTable {
   // Their own rule tables are already in the list.
   const filters = world.filters.filter((filter) => tables.has(filter.name) && realmOf(filter) + keyOf(tables.get(filter.name) ?? []) === key).map((filter) => ({ ...filter, tables: [] }));
-  const found = compiler.compile({ ...world, filters }, (name) => tables.get(name), realmOf).tables.get(key);
+  const found = compiler.compile({ ...world, filters }, (name) => tables.get(name), undefined, realmOf).tables.get(key);
   if (found === undefined) throw new AgentError('E_INTERNAL', 'a table list was not compiled', { object: key });
   return found;
 }

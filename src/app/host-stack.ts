@@ -9,8 +9,8 @@ import type { Link, LinkSocket } from '../native/binding.js';
 
 export interface HostStackOptions {
   readonly netdev: NetdevDriver;
-  /** Interface whose frames only the IDS engine reads; '' = none. */
-  readonly sensor: string;
+  /** Interfaces whose frames only the IDS engine reads. */
+  readonly sensors: readonly string[];
   readonly links: LinkSocket;
   readonly logGroup: number;
 }
@@ -27,8 +27,8 @@ export class HostStack {
    */
   async keep(interfaces: readonly Link[], datapathType: string | undefined): Promise<boolean> {
     if (datapathType === undefined) return false;
-    const { netdev, links, sensor, logGroup } = this.options;
-    const own = sensor === '' ? [] : (await links.list()).filter(({ name }) => name === sensor);
+    const { netdev, links, sensors, logGroup } = this.options;
+    const own = sensors.length === 0 ? [] : (await links.list()).filter(({ name }) => sensors.includes(name));
     const kept = [...(datapathType === 'netdev' ? interfaces : []), ...own].map(({ name, index }) => ({ interface: name, interfaceIndex: index }));
     const text = JSON.stringify(kept);
     if (text === this.inForce) return false;

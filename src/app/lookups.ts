@@ -1,17 +1,11 @@
-/** How the audit log and the IDS find out whose packet or connection something is. */
-import { NOT_APPLICABLE_ID } from '../compile/label-ids.js';
+/** How the audit log finds out whose packet or connection something is. */
 import type { LabelInfo } from '../compile/compiled.js';
 import { parseLayer2LogPrefix } from '../drivers/nftables/netdev-layout.js';
 import { parseLogPrefix } from '../drivers/nftables/verdicts.js';
 import { layer2Id } from '../drivers/ovs/pipeline/layer2-flows.js';
 import type { LoggedPacket } from '../drivers/ovs/reports.js';
 import type { AuditLog, AuditLookups, LoggedRule } from '../drivers/audit/audit-log.js';
-import type { AlertContext, FlowLookup } from '../drivers/ids/alerts.js';
-import type { ConnectionTuple } from '../drivers/ids/eve-alert.js';
 import type { Filter } from '../model/filter.js';
-import { protocolToText } from '../model/protocols.js';
-import type { FlowRecord, FlowTable } from '../native/binding.js';
-import type { Clock } from '../platform/clock.js';
 import type { Datapath } from './datapath.js';
 
 export function auditLookups(datapath: Datapath): AuditLookups {
@@ -86,46 +80,4 @@ function layer2Rule(datapath: Datapath, id: number, to: string | undefined): Log
 /** Label ids of the rules that log admitted connections, whose ends are logged too. */
 export function loggedIds(datapath: Datapath): Uint32Array {
   return Uint32Array.from([...datapath.labels.values()].filter((label) => label.log && label.action === 'accept').map((label) => label.id));
-}
-
-/** Finds an alert's connection among the flows; the workload also when the connection is gone. */
-export class TrackedFlows implements FlowLookup {
-  constructor(private readonly datapath: Datapath, private readonly flows: FlowTable, private readonly clock: Clock) {}
-
-  async find(tuple: ConnectionTuple): Promise<AlertContext | undefined> {
-    const filters = this.datapath.realized?.world.filters ?? [];
-    const owner = (address: string): Filter | undefined => filters.find((filter) => filter.addresses.includes(address));
-    const destination = owner(tuple.destination.address);
-    const filter = destination ?? owner(tuple.source.address);
-    if (filter === undefined) return undefined;
-    const context: AlertContext = { filter: filter.name, workload: filter.workload };
-    const local = destination === undefined ? tuple.source.address : tuple.destination.address;
-    const record = await this.record(local, tuple);
-    if (record === undefined) return context;
-    // The rule of the side where the filter stands: it is the destination's unless it is the source's.
-    const inbound = filter.addresses.includes(record.destination);
-    const word = inbound ? record.ruleIdIn : record.ruleIdOut;
-    const label = word === NOT_APPLICABLE_ID ? undefined : this.datapath.labels.get(word);
-    return { ...context, flowId: `${record.id.toString(16).padStart(8, '0')}00000000`, ...(label === undefined ? {} : { ruleId: label.ruleId }) };
-  }
-
-  private async record(local: string, tuple: ConnectionTuple): Promise<FlowRecord | undefined> {
-    for (let attempt = 1; ; attempt += 1) {
-      const records = await this.flows.query({ addresses: [local] });
-      const found = records.find((entry) => protocolToText(entry.protocol) === tuple.protocol && (
-        sameEnds(entry.source, entry.sourcePort, entry.destination, entry.destinationPort, tuple)
-        || sameEnds(entry.destination, entry.destinationPort, entry.source, entry.sourcePort, tuple)));
-      const pause = RETRY_MS[attempt - 1];
-      if (found !== undefined || pause === undefined) return found;
-      await new Promise<void>((resolve) => this.clock.after(pause, resolve));
-    }
-  }
-}
-
-/** An alert may come before the event of its connection, and before a switch's connections are looked at again (each second). */
-const RETRY_MS: readonly number[] = [60, 60, 120, 240, 480, 600];
-
-function sameEnds(source: string, sourcePort: number, destination: string, destinationPort: number, tuple: ConnectionTuple): boolean {
-  return source === tuple.source.address && destination === tuple.destination.address
-    && (tuple.source.port === 0 || (sourcePort === tuple.source.port && destinationPort === tuple.destination.port));
 }

@@ -1,4 +1,6 @@
 /** Brings the Prometheus figures up to date at every scrape. */
+import type { Alerting } from './alerting.js';
+import type { Quarantines } from './quarantines.js';
 import type { IdsDriver } from '../drivers/ids/ids.js';
 import type { FlowTable } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
@@ -18,6 +20,8 @@ export interface CollectorParts {
   readonly sources: readonly NamedSource[];
   readonly status: StatusReporter;
   readonly ids: IdsDriver | undefined;
+  readonly alerting: Alerting;
+  readonly quarantines: Quarantines;
   readonly names: NameLearning;
   readonly clock: Clock;
 }
@@ -29,6 +33,11 @@ export function collectMetrics(parts: CollectorParts): void {
   metrics.onScrape(() => collectState(parts));
   metrics.onScrape(() => collectRuleHits(parts));
   metrics.onScrape(() => collectMirrors(parts));
+  metrics.onScrape(() => {
+    metrics.quarantines.set(parts.quarantines.size);
+    parts.alerting.collect(parts.ids?.status());
+  });
+  metrics.onScrape(() => collectSignatures(parts));
 }
 
 async function collectState({ metrics, datapath, flows, sources, status, names, clock }: CollectorParts): Promise<void> {
@@ -71,4 +80,18 @@ async function collectMirrors({ metrics, datapath, enforcement }: CollectorParts
     metrics.setTotal(metrics.mirrorPackets, { policy: name }, Number(packets));
     metrics.setTotal(metrics.mirrorDropped, { policy: name }, datapath.links.get(device?.name ?? '')?.txDropped ?? 0);
   }
+}
+
+function collectSignatures({ metrics, ids }: CollectorParts): void {
+  const status = ids?.status();
+  if (status?.signatures === undefined) return;
+  const { set, bundle, fetches } = status.signatures;
+  // The engine's own counts where it runs; those of the test before.
+  const loaded = status.engine?.rules?.loaded ?? set?.loaded ?? 0;
+  metrics.idsSignatures.set({ state: 'loaded' }, loaded);
+  metrics.idsSignatures.set({ state: 'failed' }, (set?.failed ?? 0) + (status.engine?.rules?.failed ?? 0));
+  metrics.idsSignatures.set({ state: 'skipped' }, status.engine?.rules?.skipped ?? set?.skipped ?? 0);
+  metrics.idsSignaturesVersion.reset();
+  if (bundle?.version !== undefined) metrics.idsSignaturesVersion.set({ version: bundle.version }, 1);
+  for (const [result, total] of fetches) metrics.setTotal(metrics.idsBundleFetches, { result }, total);
 }

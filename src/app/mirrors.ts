@@ -11,19 +11,24 @@ import type { Link } from '../native/binding.js';
 export interface ResolvedMirror {
   readonly control: TrafficControlObject;
   readonly filters: readonly Filter[];
-  /** Why copies do not flow; undefined when they do. */
+  /** Why copies do not flow, or traffic is not redirected: undefined when it does. */
   readonly pending: string | undefined;
+  /** What is pending holds the traffic up: nothing passes uninspected. */
+  readonly blocked: boolean;
   readonly device: Link | undefined;
 }
 
-/** `pending`: why copies cannot flow on this datapath; undefined when they can. */
+/** `pending`: why copies cannot flow on this datapath; undefined when they can. `inspecting`: the engine is there; copies are made in any case. */
 export function resolveMirrors(
-  world: World, links: ReadonlyMap<string, Link>, pending: (control: TrafficControlObject, device: Link | undefined) => string | undefined,
+  world: World, links: ReadonlyMap<string, Link>, inspecting: boolean, pending: (control: TrafficControlObject, device: Link | undefined) => string | undefined,
 ): ResolvedMirror[] {
   return world.trafficControls.map((control) => {
     const filters = world.filters.filter((filter) => selects(control, filter, world));
     const device = links.get(control.target.name);
-    return { control, filters, device, pending: pending(control, device) };
+    const inPath = control.inspection?.mode === 'prevent';
+    const why = pending(control, device) ?? (inPath && !inspecting ? 'the engine does not inspect now' : undefined);
+    const blocked = inPath && why !== undefined && control.inspection.onFailure === 'block';
+    return { control, filters, device, pending: why === undefined || !inPath ? why : `${why}; traffic ${blocked ? 'is dropped' : 'passes uninspected'}`, blocked };
   });
 }
 
@@ -31,9 +36,35 @@ export function sidesOf(control: TrafficControlObject): readonly ('in' | 'out')[
   return control.direction === 'Both' ? ['in', 'out'] : control.direction === 'Ingress' ? ['in'] : ['out'];
 }
 
-function selects(control: TrafficControlObject, filter: Filter, world: World): boolean {
-  if (filter.workload.kind !== 'Pod') return false;
-  const { podSelector, namespaceSelector } = control.appliedTo;
+/**
+ * The mirrors of one side of a filter, one for each device: it gets one copy of a packet, however many ask for it. The first by name stands for
+ * all, with what any of them matches.
+ */
+export function copiesOf(active: readonly ResolvedMirror[], filter: Filter, side: 'in' | 'out'): readonly TrafficControlObject[] {
+  const byDevice = new Map<string, TrafficControlObject>();
+  const mine = active.map(({ control, filters }) => ({ control, filters }))
+    .filter(({ control, filters }) => control.action === 'Mirror' && filters.includes(filter) && sidesOf(control).includes(side))
+    .sort((a, b) => compareText(a.control.metadata.name, b.control.metadata.name));
+  for (const { control } of mine) {
+    const first = byDevice.get(control.target.name);
+    if (first === undefined) byDevice.set(control.target.name, control);
+    else if (first.match !== undefined) {
+      const { match, ...rest } = first;
+      byDevice.set(control.target.name, control.match === undefined ? rest : { ...rest, match: [...match, ...control.match] });
+    }
+  }
+  return [...byDevice.values()];
+}
+
+export function matchOf({ match }: TrafficControlObject): Pick<TrafficControlObject, 'match'> {
+  return match === undefined ? {} : { match };
+}
+
+function selects({ appliedTo }: TrafficControlObject, filter: Filter, world: World): boolean {
+  const { podSelector, namespaceSelector, vmSelector, nodeSelector } = appliedTo;
+  const { kind } = filter.workload;
+  if (kind === 'VirtualMachine') return vmSelector !== undefined && selectorMatches(vmSelector, filter.labels);
+  if (kind === 'Node') return nodeSelector !== undefined && selectorMatches(nodeSelector, filter.labels);
   // Nothing selected is nothing, as in Antrea; an empty selector is everything.
   if (podSelector === undefined && namespaceSelector === undefined) return false;
   const namespace = filter.workload.namespace ?? 'default';
@@ -52,15 +83,16 @@ export function netdevFilters(
   return world.filters.flatMap((filter): NetdevFilter[] => {
     const link = links.get(filter.interface);
     if (link === undefined) return [];
-    const targets = mirrors.flatMap((mirror): MirrorTarget[] => {
-      const { device, control } = mirror;
+    const active = mirrors.filter(({ pending }) => pending === undefined);
+    const targets = (side: 'in' | 'out'): MirrorTarget[] => copiesOf(active, filter, side).flatMap((control): MirrorTarget[] => {
+      const device = links.get(control.target.name);
       // Copying a device to itself would never end.
-      if (device === undefined || mirror.pending !== undefined || device.index === link.index || !mirror.filters.includes(filter)) return [];
-      return [{ name: control.metadata.name, deviceIndex: device.index, sides: sidesOf(control) }];
+      return device === undefined || device.index === link.index ? [] : [{ name: control.metadata.name, deviceIndex: device.index, ...matchOf(control) }];
     });
+    const blocked = mirrors.flatMap((mirror) => (mirror.blocked && mirror.filters.includes(filter) ? sidesOf(mirror.control).map((side) => ({ side, ...matchOf(mirror.control) })) : []));
     return [{
-      number: filter.number, interface: filter.interface, interfaceIndex: link.index,
-      mirrors: targets.sort((a, b) => compareText(a.name, b.name)), layer2: layer2Bindings(tables(filter)),
+      number: filter.number, interface: filter.interface, interfaceIndex: link.index, blocked,
+      mirrors: { in: targets('in'), out: targets('out') }, layer2: layer2Bindings(tables(filter)),
     }];
   });
 }

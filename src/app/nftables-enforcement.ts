@@ -6,7 +6,7 @@ import type { Problem } from '../compile/world.js';
 import { NOT_APPLICABLE_ID } from '../compile/label-ids.js';
 import type { BridgeDriver } from '../drivers/nftables/bridge-driver.js';
 import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
-import { netdevImage, type NetdevImage } from '../drivers/nftables/netdev-layout.js';
+import { mirrorChain, netdevImage, type NetdevImage } from '../drivers/nftables/netdev-layout.js';
 import { filterChain } from '../drivers/nftables/pieces.js';
 import type { NftablesDriver, Sweep } from '../drivers/nftables/driver.js';
 import type { Filter } from '../model/filter.js';
@@ -32,6 +32,8 @@ export interface NftablesEnforcementOptions {
   readonly logGroup: number;
   /** Interface whose frames only the IDS engine reads; '' = none. */
   readonly sensor: string;
+  /** The IDS engine runs and answers. */
+  readonly inspecting: () => boolean;
   /** Called when another apply is due: after a sweep, or to try again what an interface that vanished prevented. */
   readonly onDue: () => void;
 }
@@ -163,8 +165,9 @@ export class NftablesEnforcement implements Enforcement {
 
   async mirrored(control: string, filters: readonly Filter[]): Promise<TrafficCounter> {
     const counters = await this.options.netdev.counters();
-    return sumTraffic(filters.flatMap(({ number }) => ['in', 'out'].flatMap((side) =>
-      (counters.get(`mirror_${number}_${side}`) ?? []).filter(({ comment }) => comment.includes(`mirror ${control} of `)))));
+    const chains = new Set(filters.flatMap(({ number }) => (['in', 'out'] as const).map((side) => mirrorChain(number, side))));
+    return sumTraffic([...counters].filter(([chain]) => chains.has(chain.split('_').slice(0, 3).join('_')))
+      .flatMap(([, list]) => list.filter(({ comment }) => comment.includes(`mirror ${control} of `))));
   }
 
   async cleanup(): Promise<string[]> {
@@ -218,7 +221,7 @@ export class NftablesEnforcement implements Enforcement {
 
   private async applyFrames({ world, compilation, links }: Wanted): Promise<{ changed: boolean; mirrors: readonly ResolvedMirror[]; problems: Problem[] }> {
     const { options } = this;
-    const mirrors = resolveMirrors(world, links, pendingReason);
+    const mirrors = resolveMirrors(world, links, options.inspecting(), pendingReason);
     const tables = (filter: Filter): readonly EffectiveTable[] => compilation.sources.get(compilation.filterTables.get(filter.name) ?? '') ?? [];
     const filters = netdevFilters(world, tables, mirrors, links);
     const sensor = links.get(options.sensor);
@@ -251,6 +254,7 @@ async function inTurn<A, B>(first: () => Promise<A>, second: () => Promise<B>): 
 }
 
 function pendingReason(control: TrafficControlObject, device: Link | undefined): string | undefined {
+  if (control.inspection?.mode === 'prevent') return 'the nftables datapath hands out copies only';
   if (control.action !== 'Mirror') return `action ${control.action} is not supported by the nftables datapath`;
   const { type, name } = control.target;
   if (type !== 'device' && type !== 'internal') return `a tunnel (${type}) is not supported by the nftables datapath`;

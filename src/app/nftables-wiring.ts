@@ -32,6 +32,8 @@ export interface NftablesWiring {
   readonly flows: FlowTable;
   readonly clock: Clock;
   readonly log: Logger;
+  /** The IDS engine runs and answers. */
+  readonly inspecting: () => boolean;
   /** Called when another apply is due. */
   readonly onDue: () => void;
   /** Interfaces of the host, by name. */
@@ -53,7 +55,7 @@ export function wireNftables(wiring: NftablesWiring): NftablesParts {
     driver: new NftablesDriver({ socket, log: log.child('nftables'), logGroup, onCommit }),
     bridge: new BridgeDriver({ socket, log: log.child('bridge'), clock, logGroup, answerGroup: config.bridge.nflogGroup, onCommit }),
     netdev: new NetdevDriver({ socket, log: log.child('netdev') }),
-    answers, flows, clock, log: log.child('datapath'), logGroup, sensor: config.ids.enabled ? config.ids.sensor : '', onDue: wiring.onDue,
+    answers, flows, clock, log: log.child('datapath'), logGroup, sensor: config.ids.enabled ? config.ids.sensor : '', inspecting: wiring.inspecting, onDue: wiring.onDue,
   });
   return {
     enforcement,

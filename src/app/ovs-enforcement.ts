@@ -8,13 +8,14 @@ import { describeError } from '../model/errors.js';
 import type { Link } from '../native/binding.js';
 import type { OwnPort, OwnPorts } from '../drivers/ovs/own-ports.js';
 import type { OvsDriver } from '../drivers/ovs/driver.js';
+import type { RestoreWait } from '../drivers/ovs/restore-wait.js';
 import type { BridgeConnection } from '../drivers/ovs/session.js';
-import type { FrameFilter, OvsTarget } from '../drivers/ovs/target.js';
+import { NOWHERE, type Diversion, type FrameFilter, type OvsTarget } from '../drivers/ovs/target.js';
 import type { Filter } from '../model/filter.js';
 import type { TrafficControlObject } from '../model/objects.js';
 import { NO_TRAFFIC, sumTraffic, type Enforced, type Enforcement, type TrafficCounter, type Wanted } from './enforcement.js';
 import type { HostStack } from './host-stack.js';
-import { resolveMirrors, sidesOf, type ResolvedMirror } from './mirrors.js';
+import { copiesOf, matchOf, resolveMirrors, sidesOf, type ResolvedMirror } from './mirrors.js';
 
 export interface OvsEnforcementOptions {
   readonly driver: OvsDriver;
@@ -22,10 +23,13 @@ export interface OvsEnforcementOptions {
   readonly bridgeName: string;
   readonly ports: Pick<OwnPorts, 'ensure'>;
   readonly hostStack: Pick<HostStack, 'keep' | 'distrust' | 'cleanup'>;
+  readonly restoreWait: Pick<RestoreWait, 'complete'>;
   /** Of the bridge; undefined while it is not known. */
   readonly datapathType: () => string | undefined;
-  /** The device that leads to the IDS engine; '' = none. */
-  readonly tap: string;
+  /** Devices that lead to the IDS engine and back: ports of the bridge. */
+  readonly taps: readonly string[];
+  /** The IDS engine runs and answers. */
+  readonly inspecting: () => boolean;
   /** Others forward on the bridge. */
   readonly beside: boolean;
   readonly bringUp: (interfaceName: string) => Promise<void>;
@@ -64,15 +68,15 @@ export class OvsEnforcement implements Enforcement {
     const kept = await this.options.hostStack.keep(
       world.filters.flatMap((filter) => (bridge.has(filter.interface) ? (links.get(filter.interface) ?? []) : [])), this.options.datapathType(),
     );
-    this.mirrors = resolveMirrors(world, links, (control) => this.pending(control));
+    this.mirrors = resolveMirrors(world, links, this.options.inspecting(), (control) => this.pending(control));
     const active = this.mirrors.filter(({ pending }) => pending === undefined);
     const tables = (filter: Filter): readonly EffectiveTable[] => compilation.sources.get(compilation.filterTables.get(filter.name) ?? '') ?? [];
     const wanted: OvsTarget = {
       ...target,
       frames: new Map(world.filters.map((filter): [string, FrameFilter] => [filter.interface, {
-        mac: filter.mac, addresses: this.options.beside ? filter.addresses : [], layer2: layer2Bindings(tables(filter)), mirrors: targetsOf(active, filter), redirects: redirectsOf(active, filter),
+        mac: filter.mac, addresses: this.options.beside ? filter.addresses : [], layer2: layer2Bindings(tables(filter)), mirrors: targetsOf(active, filter), redirects: redirectsOf(this.mirrors, filter),
       }])),
-      taps: new Set([this.options.tap, ...world.trafficControls.flatMap(({ target: to, returnPort }) => [to.name, ...(returnPort === undefined ? [] : [returnPort.name])])]),
+      taps: new Set([...this.options.taps, ...world.trafficControls.flatMap(({ target: to, returnPort }) => [to.name, ...(returnPort === undefined ? [] : [returnPort.name])])]),
       returns: new Set(active.flatMap(({ control: { returnPort } }) => (returnPort === undefined ? [] : [returnPort.name]))),
     };
     const { meddled } = this;
@@ -81,6 +85,7 @@ export class OvsEnforcement implements Enforcement {
       this.meddled ||= meddled;
       throw error;
     });
+    await this.options.restoreWait.complete().catch((error: unknown) => problems.push({ object: bridgeName, path: '', message: `the switch waits for its flows (flow-restore-wait), and cannot be told that they are there: ${describeError(error)}` }));
     if (meddled && applied.changed) this.options.onRepaired(applied.elements);
     for (const { attachment, mac, addresses } of this.options.beside ? world.filters : []) {
       if (mac === '' && addresses.length === 0) problems.push({ object: `Attachment/${attachment}`, path: 'spec.mac', message: 'neither a MAC address nor an address is known: what is for it is not judged' });
@@ -157,9 +162,9 @@ export class OvsEnforcement implements Enforcement {
 
   /** Ports for copies and redirected traffic. What cannot be made leaves the rest as it is. */
   private async makePorts(controls: readonly TrafficControlObject[], links: ReadonlyMap<string, Link>, problems: Problem[]): Promise<boolean> {
-    const { ports, bringUp, tap } = this.options;
+    const { ports, bringUp, taps } = this.options;
     const wanted = new Map(controls.flatMap(({ target, returnPort }) => [target, ...(returnPort === undefined ? [] : [returnPort])]).map((port) => [port.name, port]));
-    if (tap !== '' && !wanted.has(tap)) wanted.set(tap, { type: 'device', name: tap, options: {} });
+    for (const tap of taps) if (!wanted.has(tap)) wanted.set(tap, { type: 'device', name: tap, options: {} });
     try {
       const changed = await ports.ensure([...wanted.values()].flatMap((port): OwnPort[] => {
         const link = links.get(port.name);
@@ -185,18 +190,24 @@ export class OvsEnforcement implements Enforcement {
   }
 }
 
-function targetsOf(active: readonly ResolvedMirror[], filter: Filter): Record<Side, string[]> {
-  const of = (side: Side): string[] => active
-    .filter(({ control, filters }) => control.action === 'Mirror' && filters.includes(filter) && sidesOf(control).includes(side))
-    .map(({ control }) => control.target.name).sort(compareText);
-  return { in: [...new Set(of('in'))], out: [...new Set(of('out'))] };
+function targetsOf(active: readonly ResolvedMirror[], filter: Filter): FrameFilter['mirrors'] {
+  const of = (side: Side): Diversion[] => copiesOf(active, filter, side).map((control) => diversion(control, control.target.name)).sort((a, b) => compareText(a.port, b.port));
+  return { in: of('in'), out: of('out') };
 }
 
-/** Of several, the one whose name comes first: traffic can go only one way. */
-function redirectsOf(active: readonly ResolvedMirror[], filter: Filter): Partial<Record<Side, string>> {
-  const of = (side: Side): string | undefined => active
-    .filter(({ control, filters }) => control.action === 'Redirect' && filters.includes(filter) && sidesOf(control).includes(side))
-    .sort((a, b) => compareText(a.control.metadata.name, b.control.metadata.name))[0]?.control.target.name;
-  const [inward, outward] = [of('in'), of('out')];
-  return { ...(inward === undefined ? {} : { in: inward }), ...(outward === undefined ? {} : { out: outward }) };
+/** By name: traffic can go only one way, and the first that matches decides. What is blocked goes before all. */
+function redirectsOf(mirrors: readonly ResolvedMirror[], filter: Filter): FrameFilter['redirects'] {
+  const of = (side: Side): Diversion[] => {
+    const mine = mirrors.filter(({ control, filters }) => control.action === 'Redirect' && filters.includes(filter) && sidesOf(control).includes(side))
+      .sort((a, b) => compareText(a.control.metadata.name, b.control.metadata.name));
+    return [
+      ...mine.filter(({ blocked }) => blocked).map(({ control }) => diversion(control, NOWHERE)),
+      ...mine.filter(({ pending }) => pending === undefined).map(({ control }) => diversion(control, control.target.name)),
+    ];
+  };
+  return { in: of('in'), out: of('out') };
+}
+
+function diversion(control: TrafficControlObject, port: string): Diversion {
+  return { port, ...matchOf(control) };
 }

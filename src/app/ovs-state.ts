@@ -11,6 +11,8 @@ export interface OvsStateParts {
   readonly endpoint: string;
   /** Why connections were not read the last time; undefined when they were. */
   readonly connections: () => string | undefined;
+  /** It was told to wait for its flows, and nobody has told it to go on. */
+  readonly waiting: () => boolean;
   /** Ports of workloads that are not bound as they should be, and why. */
   readonly discovery: () => readonly string[];
 }
@@ -20,7 +22,7 @@ const COUNT_MS = 1_000;
 const MOST_LINES = 20;
 
 /** Never rejects. */
-export async function ovsState({ bridge, bridgeName, database, endpoint, connections, discovery }: OvsStateParts): Promise<DatapathState> {
+export async function ovsState({ bridge, bridgeName, database, endpoint, connections, waiting, discovery }: OvsStateParts): Promise<DatapathState> {
   const { connected, reason, ports } = bridge.state;
   const { facts, bridge: row } = database;
   const trackerProblem = connections();
@@ -40,6 +42,7 @@ export async function ovsState({ bridge, bridgeName, database, endpoint, connect
       ...(connected ? [] : [`bridge ${bridgeName}: ${why}`]),
       ...(database.reason === '' ? [] : [`switch database: ${database.reason}`]),
       ...(database.reason === '' && row === undefined ? [`the switch's database has no bridge ${bridgeName}`] : []),
+      ...(waiting() ? ['the switch waits for its flows: nothing new is forwarded until other_config:flow-restore-wait is removed from its database'] : []),
       ...(trackerProblem === undefined ? [] : [`connections: ${trackerProblem}`]),
       ...some(discovery()),
     ],

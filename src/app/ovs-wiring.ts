@@ -6,6 +6,7 @@ import { OvsDriver } from '../drivers/ovs/driver.js';
 import { labelTraffic } from '../drivers/ovs/label-traffic.js';
 import { ALONE, type Placement } from '../drivers/ovs/pipeline/placement.js';
 import { ZONE } from '../drivers/ovs/pipeline/stages.js';
+import { RestoreWait } from '../drivers/ovs/restore-wait.js';
 import { Reports, type LoggedPacket } from '../drivers/ovs/reports.js';
 import { BridgeConnection } from '../drivers/ovs/session.js';
 import { SwitchDatabase } from '../drivers/ovs/switch-database.js';
@@ -23,6 +24,7 @@ import type { WorkloadPort } from '../discovery/port-attachments.js';
 import { BridgeFlowTable } from './bridge-flow-table.js';
 import type { Config } from './config.js';
 import { OvsEnforcement } from './ovs-enforcement.js';
+import { idsDevices } from './ids-devices.js';
 import { HostStack } from './host-stack.js';
 import { ovsState } from './ovs-state.js';
 import type { ReplyReader, ReplyWatch } from './reply-watch.js';
@@ -52,6 +54,8 @@ export interface OvsWiring {
   readonly onDue: (reason: string) => void;
   /** What discovery has to say that is not as it should be. */
   readonly discovery: () => readonly string[];
+  /** The IDS engine runs and answers. */
+  readonly inspecting: () => boolean;
   readonly onLogged: (packet: LoggedPacket) => void;
   /** What somebody else had done to our flows is put right. */
   readonly onRepaired: () => void;
@@ -64,7 +68,7 @@ const ROUND_MS = 60_000;
 /** Where the switch's sockets are when the database is not on this host's file system. */
 const RUN_DIRECTORY = '/run/openvswitch';
 
-export function wireOvs({ config, native, links, netdev, clock, log, onDue, onLogged, onRepaired, discovery }: OvsWiring): OvsParts {
+export function wireOvs({ config, native, links, netdev, clock, log, onDue, inspecting, onLogged, onRepaired, discovery }: OvsWiring): OvsParts {
   const { bridge: bridgeName, database: endpoint } = config.ovs;
   const place: Placement = config.ovs.nextTable === 0 ? ALONE : { first: config.ovs.firstTable, next: config.ovs.nextTable };
   const bridge: BridgeConnection = new BridgeConnection({
@@ -75,16 +79,24 @@ export function wireOvs({ config, native, links, netdev, clock, log, onDue, onLo
         enforcement.distrust();
         watch.distrust();
       }
-      if (reason === 'ports') driver.forgetAddresses().catch((error: unknown) => log.warn('ovs.forget_failed', { error: describeError(error) }));
       onDue(`bridge ${reason}`);
     },
+    onGone: (port) => void driver.forgetAddresses(port).catch((error: unknown) => log.warn('ovs.forget_failed', { port, error: describeError(error) })),
     onPacket: (packet) => reports.take(packet),
   });
   const replies = new SwitchReplies(() => bridge);
   const watch = new DnsWatch({ session: () => bridge.session(), bridge: bridgeName, controller: CONTROLLER });
   const reports = new Reports({ bridge: () => bridge, log, onLogged, replies });
   const control = new UnixctlClient({ directory: runDirectory(config.ovs), program: 'ovs-vswitchd', clock });
-  const driver: OvsDriver = new OvsDriver({ session: () => bridge.session(), clock, log, bridge: bridgeName, controller: CONTROLLER, nextRound: async () => void (await control.call('revalidator/wait', [], { timeoutMs: ROUND_MS })) });
+  const driver: OvsDriver = new OvsDriver({ session: () => bridge.session(), clock, log, bridge: bridgeName, controller: CONTROLLER,
+    tracksSctp: () => (datapathType() ?? 'netdev') !== 'netdev',
+    nextRound: async () => void (await control.call('revalidator/wait', [], { timeoutMs: ROUND_MS })) });
+  let lastType: string | undefined;
+  /** What it was, while the database is away. */
+  const datapathType = (): string | undefined => {
+    lastType = database.bridge?.datapathType ?? lastType;
+    return lastType;
+  };
   const portListeners = new Set<() => void>();
   const database: SwitchDatabase = new SwitchDatabase({
     endpoint, bridge: bridgeName, clock, log, random: () => Math.random(), onChange: () => {
@@ -94,9 +106,10 @@ export function wireOvs({ config, native, links, netdev, clock, log, onDue, onLo
     },
   });
   const ports = new OwnPorts({ database, log, alone: place.next === undefined });
-  const hostStack = new HostStack({ netdev, sensor: config.ids.enabled ? config.ids.sensor : '', links, logGroup: config.nflogGroup });
+  const restoreWait = new RestoreWait({ database, log, ends: config.ovs.endRestoreWait });
+  const hostStack = new HostStack({ netdev, sensors: idsDevices(config).map(({ engine }) => engine), links, logGroup: config.nflogGroup });
   const enforcement: OvsEnforcement = new OvsEnforcement({
-    driver, bridge, bridgeName, ports, hostStack, beside: place.next !== undefined, tap: config.ids.enabled ? config.ids.tap : '', datapathType: () => database.bridge?.datapathType,
+    driver, bridge, bridgeName, ports, hostStack, restoreWait, beside: place.next !== undefined, taps: idsDevices(config).map(({ datapath }) => datapath), inspecting, datapathType,
     bringUp: (name) => links.set(name, { up: true }),
     onRepaired: (flows) => {
       log.warn('drift.repaired', { bridge: bridgeName, flows });
@@ -124,7 +137,7 @@ export function wireOvs({ config, native, links, netdev, clock, log, onDue, onLo
       database.start(signal);
     },
     stop: () => database.stop(),
-    state: () => ovsState({ bridge, bridgeName, database, endpoint, connections: () => tracker.problem, discovery }),
+    state: () => ovsState({ bridge, bridgeName, database, endpoint, connections: () => tracker.problem, waiting: () => restoreWait.waiting, discovery }),
   };
 }
 

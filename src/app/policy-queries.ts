@@ -11,7 +11,7 @@ import type { PolicyObject } from '../model/policy-objects.js';
 import { objectKey } from '../model/objects.js';
 import type { EndpointRuleView, EndpointsView, EndpointView, PolicyRuleStatusView, PolicyStatusView, RuleStatsView } from '../model/views.js';
 import type { Realized } from './realized.js';
-import { Turns } from './turns.js';
+import { Turns } from '../platform/turns.js';
 
 export interface PolicyQueriesOptions {
   readonly engine: PolicyEngine;

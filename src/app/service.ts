@@ -1,5 +1,5 @@
 /** The agent's answers to the API: every verb of agentctl. Reads what is in force; writes only desired state. */
-import type { AgentApi, AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput } from '../api/agent-api.js';
+import type { AddQuarantineRequest, AgentApi, AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput, ReloadIdsResult } from '../api/agent-api.js';
 import type { FlowService } from '../connections/flow-service.js';
 import type { IdsDriver } from '../drivers/ids/ids.js';
 import { AgentError } from '../model/errors.js';
@@ -9,11 +9,13 @@ import { objectKey, type DesiredObject } from '../model/objects.js';
 import { policyName } from '../model/policy-name.js';
 import { POLICY_KINDS, type PolicyObject } from '../model/policy-objects.js';
 import type {
-  AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FqdnAddressView, FilterView, FlowStream, FlowView, HealthView, ObjectView,
-  RulesView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
+  AddressSetsView, AlertSelection, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FilterView, FlowStream, FlowView,
+  FqdnAddressView, HealthView, IdsStatusView, ObjectView, QuarantineView, RulesView, SignatureChangeView, SignatureFilter, SignaturesView, StatusView, SyncView,
+  TraceRequest, TraceView, TrafficControlView,
 } from '../model/views.js';
 import type { ReconcileLoop } from '../reconcile/loop.js';
-import { capture } from './capture.js';
+import type { Alerting } from './alerting.js';
+import { capture, type CaptureEffects } from './capture.js';
 import type { Datapath } from './datapath.js';
 import type { Enforcement } from './enforcement.js';
 import { mergeSources, type NamedSource } from './desired.js';
@@ -21,8 +23,10 @@ import type { Differences } from './diff.js';
 import type { FilterQueries } from './filter-queries.js';
 import type { OwnObjects } from './own-objects.js';
 import type { PolicyQueries } from './policy-queries.js';
+import { idsStatus } from './ids-status.js';
 import { findFilter, type Realized } from './realized.js';
 import type { NameLearning } from './name-learning.js';
+import type { Quarantines } from './quarantines.js';
 import type { StatusReporter } from './status.js';
 import { trace } from './trace.js';
 
@@ -37,9 +41,12 @@ export interface AgentServiceOptions {
   readonly differences: Differences;
   readonly enforcement: Enforcement;
   readonly ids: IdsDriver | undefined;
+  readonly alerting: Alerting;
+  readonly quarantines: Quarantines;
   readonly names: NameLearning;
   readonly status: StatusReporter;
   readonly failOpen: boolean;
+  readonly captures: CaptureEffects;
   readonly setLogLevel: (level: string) => string;
   readonly cleanup: () => Promise<string[]>;
   readonly version: { readonly version: string; readonly node: string; readonly kernel: string };
@@ -197,16 +204,56 @@ export class AgentService implements AgentApi {
     return this.options.names.entries(domain);
   }
 
-  async getAlerts(request: { workload?: string; sinceMs?: number; minSeverity?: number; limit?: number }): Promise<AlertsView> {
+  async getAlerts(request: AlertSelection & { sinceMs?: number; limit?: number }): Promise<AlertsView> {
     return { alerts: this.requireIds().alerts.list(request) };
   }
 
-  followAlerts(request: { workload?: string }, signal: AbortSignal): AsyncIterable<AlertView> {
+  followAlerts(request: AlertSelection, signal: AbortSignal): AsyncIterable<AlertView> {
     return this.requireIds().alerts.follow(request, signal);
   }
 
-  async reloadIds(): Promise<{ reloaded: boolean; detail: string }> {
+  getAlertPackets(id: string): AsyncIterable<Uint8Array> {
+    const alert = this.requireIds().alerts.find(id);
+    if (alert === undefined) throw new AgentError('E_NOT_FOUND', `there is no alert "${id}", or it is no longer kept: getalerts -o json shows ids`, { object: id });
+    return this.options.alerting.packetsOf(alert);
+  }
+
+  async listQuarantines(): Promise<QuarantineView[]> {
+    return this.options.quarantines.list();
+  }
+
+  async addQuarantine({ workload, durationMs, reason, by }: AddQuarantineRequest): Promise<QuarantineView> {
+    if (!(durationMs >= 1_000)) throw new AgentError('E_USAGE', 'a quarantine lasts a second at least', { object: workload.name });
+    if (reason.trim() === '') throw new AgentError('E_USAGE', 'a quarantine needs a reason', { object: workload.name });
+    const view = await this.options.quarantines.add({ workload, untilMs: Date.now() + durationMs, by, reason });
+    await this.options.loop.flush('quarantine');
+    return view;
+  }
+
+  async releaseQuarantine({ name, by }: { name: string; by: string }): Promise<QuarantineView> {
+    const view = await this.options.quarantines.release(name, by);
+    await this.options.loop.flush('quarantine');
+    return view;
+  }
+
+  async reloadIds(): Promise<ReloadIdsResult> {
     return this.requireIds().reload();
+  }
+
+  async idsStatus(): Promise<IdsStatusView> {
+    return idsStatus(this.requireIds().status());
+  }
+
+  async getSignatures(filter: SignatureFilter): Promise<SignaturesView> {
+    return this.requireIds().signatures.list(filter);
+  }
+
+  async updateSignatures(): Promise<SignatureChangeView> {
+    return this.requireIds().signatures.update();
+  }
+
+  async rollbackSignatures(): Promise<SignatureChangeView> {
+    return this.requireIds().signatures.rollback();
   }
 
   capture(request: { filter: string; count?: number; seconds?: number; snaplen?: number; expression?: string }, signal: AbortSignal): AsyncIterable<Uint8Array> {
@@ -215,7 +262,7 @@ export class AgentService implements AgentApi {
     if (!this.options.datapath.links.has(filter.interface)) {
       throw new AgentError('E_NOT_FOUND', `interface ${filter.interface} of ${filter.name} does not exist now`, { object: filter.name, retryable: true });
     }
-    return capture({ interface: filter.interface, ...rest }, signal);
+    return capture({ interface: filter.interface, ...rest }, this.options.captures, signal);
   }
 
   async status(): Promise<StatusView> {

@@ -2,11 +2,14 @@
 import type { AuditLog } from '../drivers/audit/audit-log.js';
 import type { PolicyEngine } from '../compile/policy/policy-engine.js';
 import type { IdsDriver } from '../drivers/ids/ids.js';
+import { faultText } from '../drivers/ids/signatures/manager.js';
 import type { HealthView, SourceStatusView, StatusView } from '../model/views.js';
 import type { FlowTable } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { ReconcileLoop } from '../reconcile/loop.js';
 import type { Datapath } from './datapath.js';
+import type { Alerting } from './alerting.js';
+import type { Quarantines } from './quarantines.js';
 import type { Enforcement } from './enforcement.js';
 import { freshWithin } from './fresh-flows.js';
 import { mergeSources, type NamedSource } from './desired.js';
@@ -22,6 +25,8 @@ export interface StatusOptions {
   readonly flows: FlowTable;
   readonly audit: AuditLog;
   readonly ids: IdsDriver | undefined;
+  readonly alerting: Alerting;
+  readonly quarantines: Quarantines;
   readonly clock: Clock;
   /** What the rules are programmed into, where it is more than the kernel. */
   readonly datapathState: () => Promise<DatapathState>;
@@ -97,8 +102,11 @@ export class StatusReporter {
     }
     const lines = audit.status();
     if (!lines.writable) reasons.push(`audit log ${lines.path}: ${lines.reason}`);
+    reasons.push(...this.options.alerting.state(ids?.status()).degraded);
     const engine = ids?.status().engine;
     if (engine !== undefined && engine.state !== 'running' && engine.state !== 'starting') reasons.push(`ids engine: ${engine.state} ${engine.reason ?? ''}`.trim());
+    const refused = ids?.status().signatures?.refused;
+    if (refused !== undefined) reasons.push(`signatures: ${refused.what}: ${refused.reason}${refused.faults.slice(0, 3).map((fault) => `; ${faultText(fault)}`).join('')}`);
     for (const reason of reasons) if (!this.since.has(reason)) this.since.set(reason, new Date(clock.now()).toISOString());
     for (const reason of this.since.keys()) if (!reasons.includes(reason)) this.since.delete(reason);
     return reasons.map((reason) => ({ reason, since: this.since.get(reason) ?? '' }));
@@ -114,6 +122,8 @@ export class StatusReporter {
       { name: 'revalidation', state: datapath.settledDown ? 'settled' : 'judging again', detail: '' },
       { name: 'audit', state: lines.writable ? 'writing' : 'degraded', detail: `${lines.suppressed} lines suppressed` },
       { name: 'ids', state: ids === undefined ? 'disabled' : (engine?.state ?? 'external'), detail: engine?.reason ?? '' },
+      ...(ids === undefined ? [] : this.options.alerting.state(ids.status()).components),
+      { name: 'quarantine', state: this.options.quarantines.size === 0 ? 'none' : 'in force', detail: `${this.options.quarantines.size} workloads` },
     ];
   }
 }

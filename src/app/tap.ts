@@ -1,4 +1,4 @@
-/** The pair of devices between mirrors and the IDS engine: copies go into one end, the engine reads the other. */
+/** A pair of devices between the datapath and the IDS engine: copies, or the traffic itself, go into one end, the engine reads the other. */
 import type { Link, LinkSocket } from '../native/binding.js';
 import type { Logger } from '../platform/logger.js';
 
@@ -10,6 +10,8 @@ export class TapPair {
       readonly tap: string;
       readonly sensor: string;
       readonly log: Logger;
+      /** Makes the kernel finish frames for a device before it gets them; absent: they may be large and without checksums. */
+      readonly finishFrames?: (name: string) => void;
       /** Writes a sysctl; rejects when it cannot be written. */
       readonly writeSysctl: (path: string, value: string) => Promise<void>;
     },
@@ -17,7 +19,8 @@ export class TapPair {
 
   /** Makes the pair where it is absent and brings it up; does nothing when it is as it should be. */
   async ensure(): Promise<void> {
-    const { links, tap, sensor, log } = this.options;
+    const { options } = this;
+    const { links, tap, sensor, log } = options;
     let present = new Map((await links.list()).map((link): [string, Link] => [link.name, link]));
     if (!present.has(tap) || !present.has(sensor)) {
       // Half a pair cannot be: with one end gone the kernel removes the other.
@@ -31,6 +34,7 @@ export class TapPair {
       const link = present.get(name);
       if (link === undefined || link.up) continue;
       await this.quiet(name);
+      options.finishFrames?.(name);
       await links.set(name, { up: true, arp: false, promiscuous: name === sensor });
     }
   }

@@ -65,8 +65,14 @@ async function runVerb(io: CliProcess, out: Output, connectTo: ConnectTo): Promi
     stdin: inputUntil(io.stdin, io.interrupted),
     now: Date.now,
     clientVersion: await packageVersion(),
+    account: accountOf(io.environment),
   };
   return (await parsed.invocation(context)) ?? EXIT.done;
+}
+
+/** sudo(8) says who became root. */
+function accountOf(environment: CliProcess['environment']): string {
+  return (environment['SUDO_USER'] ?? environment['USER'] ?? environment['LOGNAME'] ?? 'agentctl').slice(0, 64);
 }
 
 /** The input, read only when asked for; an interruption ends the waiting. */

@@ -43,7 +43,7 @@ export function completionScript(shell: 'bash' | 'zsh'): string {
 }
 
 /** What may stand at the cursor besides verbs and options. */
-export type DynamicWord = 'filter' | 'kind' | 'name' | 'pod' | 'namespace' | 'format' | 'none';
+export type DynamicWord = 'filter' | 'kind' | 'name' | 'pod' | 'namespace' | 'format' | 'category' | 'severity' | 'none';
 
 const TAKES_FILTER: ReadonlySet<string> = new Set(['getrules', 'getaddrsets', 'getflows', 'getconfig', 'getfilterstat', 'getconncount', 'capture']);
 const TAKES_KIND: ReadonlySet<string> = new Set(['get', 'delete']);
@@ -57,6 +57,8 @@ export function dynamicWord(words: readonly string[]): DynamicWord {
   if (verb === 'detach' && words.length === 2) return 'filter';
   if (previous === '-n' || previous === '--namespace') return 'namespace';
   if (verb === 'query' && (previous === '-p' || previous === '--pod' || (previous === 'endpoint' && words.length === 3))) return 'pod';
+  if (verb === 'ids' && previous === '--category') return 'category';
+  if (verb === 'ids' && previous === '--severity') return 'severity';
   if (TAKES_KIND.has(verb) && words.length === 2) return 'kind';
   if (TAKES_KIND.has(verb) && words.length === 3) return 'name';
   return 'none';
@@ -76,6 +78,10 @@ export async function dynamicCandidates(words: readonly string[], agent: () => P
       return (await (await agent()).get('Namespace')).map((object) => object.name);
     case 'pod':
       return (await (await agent()).get('Pod')).map((object) => (words.at(-2) === 'endpoint' ? `${object.namespace ?? 'default'}/${object.name}` : object.name));
+    case 'category':
+      return (await (await agent()).getSignatures({})).signatures.map((signature) => signature.category).filter((category) => category !== '');
+    case 'severity':
+      return ['1', '2', '3', '4'];
     case 'none':
       return [];
   }

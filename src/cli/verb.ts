@@ -21,6 +21,8 @@ export interface VerbContext {
   readonly stdin: AsyncIterable<Uint8Array>;
   readonly now: () => number;
   readonly clientVersion: string;
+  /** Account of the user, for the audit trail; what the environment says, so no proof. */
+  readonly account: string;
 }
 
 export type ExitCode = number;

@@ -44,6 +44,12 @@ export type PolicyTables = (filter: string) => readonly EffectiveTable[] | undef
  */
 export type RealmOf = (filter: Filter) => string | undefined;
 
+/**
+ * What cuts a filter off, before everything else; empty = nothing. `alone`: nothing else is in force there, so that failurePolicy decides; a
+ * table then takes its place.
+ */
+export type QuarantineTables = (filter: Filter, alone: boolean) => readonly EffectiveTable[];
+
 interface Entry {
   readonly tables: readonly EffectiveTable[];
   readonly locals: string;
@@ -65,7 +71,7 @@ export class Compiler {
   }
 
   /** @throws AgentError E_LIMIT when the host would have too many rules: nothing changes then. */
-  compile(world: World, policies: PolicyTables = () => undefined, realmOf: RealmOf = () => undefined): Compilation {
+  compile(world: World, policies: PolicyTables = () => undefined, quarantine: QuarantineTables = () => [], realmOf: RealmOf = () => undefined): Compilation {
     const used = new Map<string, RuleTableObject>();
     for (const filter of world.filters) for (const table of filter.tables) used.set(table.metadata.name, table);
     const { tables: inForce, problems } = this.effective.update(used.values(), world.addressSets);
@@ -76,8 +82,10 @@ export class Compiler {
     for (const filter of world.filters) {
       const own = filter.tables.flatMap((table) => inForce.get(table.metadata.name) ?? []);
       const chosen = policies(filter.name);
-      if (own.length === 0 && chosen === undefined) continue;
-      const tables = chosen === undefined ? own : [...own, ...chosen];
+      const alone = own.length === 0 && chosen === undefined;
+      const first = quarantine(filter, alone);
+      if (alone && first.length === 0) continue;
+      const tables = [...first, ...own, ...(chosen ?? [])];
       const realm = realmOf(filter) ?? '';
       const key = realm + tables.map(({ table }) => table.metadata.name).join(' ');
       const group = groups.get(key) ?? { filters: [], tables, realm };

@@ -8,13 +8,13 @@ import { objectKey } from '../model/objects.js';
 import type { Problem } from './world.js';
 
 /** Parts of the order of evaluation: a rule with action `pass` goes on with the first table of the next one. */
-export const SECTIONS = ['admin', 'kubernetes', 'baseline'] as const;
+export const SECTIONS = ['quarantine', 'admin', 'kubernetes', 'baseline'] as const;
 export type Section = (typeof SECTIONS)[number];
 
 /** A rule table with the members of every set that it names. The same object as long as neither changes. */
 export interface EffectiveTable {
   readonly table: RuleTableObject;
-  /** Absent = admin, the first. */
+  /** Absent = admin: rule tables. */
   readonly section?: Section;
   /** By the name that rules use. */
   readonly sets: ReadonlyMap<string, EffectiveSet>;

@@ -122,7 +122,7 @@ export function flatten(tables: readonly ResolvedTable[], options: FlattenOption
 
 /** Index into SECTIONS. */
 export function sectionIndex({ section }: ResolvedTable): number {
-  return section === undefined ? 0 : SECTIONS.indexOf(section);
+  return SECTIONS.indexOf(section ?? 'admin');
 }
 
 /** Begins the keys of literal addresses. Scoped names of sets hold a slash and begin with none of these. */

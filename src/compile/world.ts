@@ -4,8 +4,9 @@
  */
 import type { Filter } from '../model/filter.js';
 import { buildFilter, type FilterNumbers } from './filter.js';
+import { inspectionControls, type InspectionPorts } from './inspection.js';
 import type {
-  AddressSetObject, AttachmentObject, DesiredObject, NamespaceObject, PodObject, RuleTableObject, TrafficControlObject, WorkloadReference,
+  AddressSetObject, AttachmentObject, DesiredObject, IdpsPolicyObject, NamespaceObject, PodObject, RuleTableObject, TrafficControlObject, WorkloadReference,
 } from '../model/objects.js';
 import { objectKey } from '../model/objects.js';
 import type { Problem } from './problem.js';
@@ -17,6 +18,7 @@ export interface World {
   /** By filter name, in order of number. */
   readonly filters: readonly Filter[];
   readonly addressSets: ReadonlyMap<string, AddressSetObject>;
+  /** Declared, and made for IDPSPolicies; by name. */
   readonly trafficControls: readonly TrafficControlObject[];
   readonly pods: ReadonlyMap<string, PodObject>;
   readonly namespaces: ReadonlyMap<string, NamespaceObject>;
@@ -33,6 +35,7 @@ export class WorldState {
   private readonly tables = new Map<string, RuleTableObject>();
   private readonly addressSets = new Map<string, AddressSetObject>();
   private readonly trafficControls = new Map<string, TrafficControlObject>();
+  private readonly idpsPolicies = new Map<string, IdpsPolicyObject>();
   private readonly pods = new Map<string, PodObject>();
   private readonly namespaces = new Map<string, NamespaceObject>();
   /** Keys of the objects that filters are made of. */
@@ -40,7 +43,10 @@ export class WorldState {
   private filters = new Map<string, BuiltFilter>();
   private world: World | undefined;
 
-  constructor(private readonly numbers: FilterNumbers) {}
+  private filterProblems: readonly Problem[] = [];
+
+  /** `inspection`: where the engine of this host is; undefined: it has none. */
+  constructor(private readonly numbers: FilterNumbers, private readonly inspection?: InspectionPorts) {}
 
   update(changes: readonly ObjectChange[]): World {
     let rebuild = this.world === undefined;
@@ -50,16 +56,18 @@ export class WorldState {
         if (object === undefined) continue;
         const { kind } = object;
         refilter ||= kind === 'Attachment' || kind === 'RuleTable' || this.workloads.has(key);
-        rebuild ||= refilter || kind === 'AddressSet' || kind === 'TrafficControl';
+        rebuild ||= refilter || kind === 'AddressSet' || kind === 'TrafficControl' || kind === 'IDPSPolicy';
       }
       if (before !== undefined) this.drop(key, before);
       if (after !== undefined) this.put(key, after);
     }
     if (this.world !== undefined && !rebuild) return this.world;
-    const { filters, problems } = refilter || this.world === undefined ? this.buildFilters() : this.world;
+    const byName = (a: { metadata: { name: string } }, b: { metadata: { name: string } }): number => compareText(a.metadata.name, b.metadata.name);
+    const filters = refilter || this.world === undefined ? this.buildFilters() : this.world.filters;
+    const inspected = inspectionControls([...this.idpsPolicies.values()].sort(byName), this.trafficControls, this.inspection);
     this.world = {
-      filters, problems, addressSets: new Map(this.addressSets), pods: this.pods, namespaces: this.namespaces,
-      trafficControls: [...this.trafficControls.values()].sort((a, b) => compareText(a.metadata.name, b.metadata.name)),
+      filters, problems: [...this.filterProblems, ...inspected.problems], addressSets: new Map(this.addressSets), pods: this.pods, namespaces: this.namespaces,
+      trafficControls: [...this.trafficControls.values(), ...inspected.controls].sort(byName),
     };
     return this.world;
   }
@@ -70,6 +78,7 @@ export class WorldState {
     else if (object.kind === 'RuleTable') this.tables.set(key, object);
     else if (object.kind === 'AddressSet') this.addressSets.set(object.metadata.name, object);
     else if (object.kind === 'TrafficControl') this.trafficControls.set(key, object);
+    else if (object.kind === 'IDPSPolicy') this.idpsPolicies.set(key, object);
     else if (object.kind === 'Pod') this.pods.set(key, object);
     else if (object.kind === 'Namespace') this.namespaces.set(object.metadata.name, object);
   }
@@ -79,12 +88,13 @@ export class WorldState {
     this.attachments.delete(key);
     this.tables.delete(key);
     this.trafficControls.delete(key);
+    this.idpsPolicies.delete(key);
     this.pods.delete(key);
     if (object.kind === 'AddressSet') this.addressSets.delete(object.metadata.name);
     if (object.kind === 'Namespace') this.namespaces.delete(object.metadata.name);
   }
 
-  private buildFilters(): { readonly filters: readonly Filter[]; readonly problems: readonly Problem[] } {
+  private buildFilters(): readonly Filter[] {
     const problems: Problem[] = [];
     const tables = [...this.tables.values()].sort((a, b) => compareText(a.metadata.name, b.metadata.name));
     const attachments = [...this.attachments.values()].sort((a, b) => compareText(a.metadata.name, b.metadata.name));
@@ -104,7 +114,8 @@ export class WorldState {
       built.set(attachment.metadata.name, this.filter(attachment, tables));
     }
     this.filters = built;
-    return { filters: [...built.values()].map(({ filter }) => filter).sort((a, b) => a.number - b.number), problems };
+    this.filterProblems = problems;
+    return [...built.values()].map(({ filter }) => filter).sort((a, b) => a.number - b.number);
   }
 
   private filter(attachment: AttachmentObject, tables: readonly RuleTableObject[]): BuiltFilter {

@@ -111,7 +111,7 @@ export class FlowService {
       .map(({ direction, id }) => ({ direction, label: labels.get(id) }))
       .filter(({ label }) => scope.ruleId === undefined || label?.ruleId === scope.ruleId)
       .map(({ direction, label }): FlowView => ({
-        id: `${record.id.toString(16).padStart(8, '0')}00000000`,
+        id: flowId(record),
         state: label !== undefined && label.action !== 'accept' ? 'Drop' : 'Active',
         protocol: protocolToText(record.protocol),
         ethertype: record.family === 4 ? '0800' : '86dd',
@@ -129,12 +129,17 @@ export class FlowService {
   }
 }
 
+/** As getflows prints it. */
+export function flowId({ id }: Pick<FlowRecord, 'id'>): string {
+  return `${id.toString(16).padStart(8, '0')}00000000`;
+}
+
 function policyIn(policy: PolicyReference | undefined): { policy?: PolicyReference } {
   return policy === undefined ? {} : { policy };
 }
 
 /** TCP_CONNTRACK_* of include/uapi/linux/netfilter/nf_conntrack_tcp.h. */
-const TCP_STATES = ['', 'SYN_SENT', 'SYN_RECV', 'EST', 'FIN_WAIT', 'CLOSE_WAIT', 'LAST_ACK', 'TIME_WAIT', 'CLOSE', 'SYN_SENT2'];
+export const TCP_STATES: readonly string[] = ['', 'SYN_SENT', 'SYN_RECV', 'EST', 'FIN_WAIT', 'CLOSE_WAIT', 'LAST_ACK', 'TIME_WAIT', 'CLOSE', 'SYN_SENT2'];
 
 /** Hands chunks from a producer to one consumer, holding at most one: the producer waits. */
 class ChunkQueue implements AsyncIterable<Uint8Array> {

@@ -1,7 +1,8 @@
 /** Desired-state objects, as validated from manifests. Plain immutable values; references are by name and may dangle. */
 import type { LabelSelector, ObjectMeta } from './metadata.js';
 import type { PolicyInputObject } from './policy-objects.js';
-import type { AddressSet, Layer2Rule, Rule } from './rule.js';
+import type { AddressSet, Layer2Rule, PortRange, Rule } from './rule.js';
+import type { SignatureSelection } from './signature.js';
 
 export type { LabelRequirement, LabelSelector, ObjectMeta } from './metadata.js';
 
@@ -62,12 +63,45 @@ export interface AddressSetObject { readonly kind: 'AddressSet'; readonly metada
 export interface TrafficControlObject {
   readonly kind: 'TrafficControl';
   readonly metadata: ObjectMeta;
-  readonly appliedTo: { readonly podSelector?: LabelSelector; readonly namespaceSelector?: LabelSelector };
+  readonly appliedTo: TrafficAppliedTo;
   readonly direction: 'Ingress' | 'Egress' | 'Both';
   readonly action: 'Mirror' | 'Redirect';
   readonly target: TrafficTarget;
   /** Redirect: where the traffic comes back. */
   readonly returnPort?: TrafficTarget;
+  /** Only packets of one of these; absent: all. */
+  readonly match?: readonly TrafficMatch[];
+  /** Made for an IDPSPolicy of the same name. */
+  readonly inspection?: Pick<IdpsPolicyObject, 'mode' | 'onFailure'>;
+}
+
+/** Packets of an IP protocol; with ports, one of whose ports is among them, whichever end's: both directions of a connection match. */
+export interface TrafficMatch {
+  readonly protocol: number;
+  /** Sorted, disjoint; empty = all. */
+  readonly ports: readonly PortRange[];
+}
+
+/** Each selector picks workloads of its kind; those of pods must both match. None selects nothing, an empty one everything of its kind. */
+export interface TrafficAppliedTo {
+  readonly podSelector?: LabelSelector;
+  readonly namespaceSelector?: LabelSelector;
+  readonly vmSelector?: LabelSelector;
+  readonly nodeSelector?: LabelSelector;
+}
+
+/** Workloads whose traffic the engine inspects. */
+export interface IdpsPolicyObject {
+  readonly kind: 'IDPSPolicy';
+  readonly metadata: ObjectMeta;
+  readonly appliedTo: TrafficAppliedTo;
+  readonly direction: TrafficControlObject['direction'];
+  /** detect: the engine gets copies. prevent: the traffic passes through it, and a signature that drops ends it. */
+  readonly mode: 'detect' | 'prevent';
+  /** prevent, while the engine is not there: pass uninspected, or not at all. */
+  readonly onFailure: 'bypass' | 'block';
+  readonly match?: readonly TrafficMatch[];
+  readonly signatures: SignatureSelection;
 }
 
 /** Where copies, or the traffic itself, go. */
@@ -82,7 +116,7 @@ export interface TrafficTarget {
 
 export type DesiredObject =
   | NamespaceObject | PodObject | NodeObject | VirtualMachineObject | AttachmentObject
-  | RuleTableObject | AddressSetObject | TrafficControlObject | PolicyInputObject;
+  | RuleTableObject | AddressSetObject | TrafficControlObject | IdpsPolicyObject | PolicyInputObject;
 export type ObjectKind = DesiredObject['kind'];
 
 /** "Kind/name" or "Kind/namespace/name". */

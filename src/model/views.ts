@@ -175,11 +175,13 @@ export interface FqdnAddressView {
 }
 export interface AlertView {
   id: string;
+  /** Of the first of those that `count` counts. */
   timestamp: string;
   signatureId: number;
   signature: string;
   category: string;
   severity: number;
+  /** What the engine did with the packet: "allowed" | "blocked". */
   action: string;
   protocol: string;
   source: FlowEndpoint;
@@ -188,5 +190,109 @@ export interface AlertView {
   filter?: string;
   ruleId?: number;
   flowId?: string;
+  /** Alike alerts of one window (docs/ids-alerts.md), this one included; absent = 1. */
+  count?: number;
+  /** Of the last of them; absent = `timestamp`. */
+  last?: string;
+  /** Whether the connection was opened to the workload (in) or by it (out). */
+  direction?: 'in' | 'out';
+  labels?: Record<string, string>;
+  namespaceLabels?: Record<string, string>;
+  /** Rule table of `ruleId`, and the policy that the rule is of. */
+  ruleset?: string;
+  policy?: PolicyReference;
+  connection?: AlertConnectionView;
+  /** The other end, where it is a workload of this host. */
+  peer?: AlertPeerView;
+  communityId?: string;
+  /** "http", "tls", "dns" ... as the engine names it. */
+  appProtocol?: string;
+  http?: AlertHttpView;
+  tls?: AlertTlsView;
+  dns?: AlertDnsView;
 }
+/** From the side that opened it; `state`: of a TCP connection as getflows has it, else "". */
+export interface AlertConnectionView { source: FlowEndpoint; destination: FlowEndpoint; state: string }
+export interface AlertPeerView { workload: WorkloadReference; filter: string }
+/** Fields that the engine did not see are absent. */
+export interface AlertHttpView { host?: string; url?: string; method?: string; userAgent?: string; status?: number }
+export interface AlertTlsView { sni?: string; subject?: string; version?: string }
+export interface AlertDnsView { query?: string; type?: string }
 export interface AlertsView { alerts: AlertView[] }
+/** Which alerts: absent fields select nothing away. */
+export interface AlertSelection {
+  /** A workload's name, "namespace/name", or a filter's name. */
+  workload?: string;
+  /** Least severe level wanted: 1 is the most severe, so 2 gives levels 1 and 2. */
+  minSeverity?: number;
+  signatureId?: number;
+  /** Part of the category, in any case. */
+  category?: string;
+}
+export interface QuarantineView {
+  /** What `release` takes: namespace/pod or vm/NAME. */
+  name: string;
+  workload: WorkloadReference;
+  filters: string[];
+  since: string;
+  until: string;
+  /** Who: "response" or the account that asked. */
+  by: string;
+  reason: string;
+  /** Of the alert that led to it. */
+  alertId?: string;
+}
+
+/** A signature that the engine refused. `line` is 0 where the engine did not say it. */
+export interface SignatureFaultView { file: string; line: number; sid?: number; reason: string }
+/**
+ * What became of `ids update` or `rollback`. changed: another set of signatures is in force; unchanged: there was nothing to change;
+ * failed: something was wrong, and what was in force still is.
+ */
+export interface SignatureChangeView {
+  outcome: 'changed' | 'unchanged' | 'failed';
+  detail: string;
+  /** Of the bundle that is in force afterwards. */
+  version?: string;
+  /** The first 100. */
+  faults: SignatureFaultView[];
+}
+export interface SignatureView {
+  sid: number;
+  rev: number;
+  action: string;
+  severity: number;
+  category: string;
+  message: string;
+  /** Where it came from: a path in the bundle, or an absolute one. */
+  file: string;
+  /** False: commented out, left out by the selection, replaced by one of the same sid, or refused by the engine. */
+  enabled: boolean;
+}
+export interface SignatureFilter { sid?: number; severity?: number; category?: string; enabled?: boolean }
+export interface SignaturesView { signatures: SignatureView[] }
+export type BundleFetchResult = 'updated' | 'unchanged' | 'refused' | 'failed';
+export interface BundleView {
+  source: string;
+  /** In force. */
+  version?: string;
+  sha256?: string;
+  /** What a rollback leads to. */
+  previous?: string;
+  lastFetch?: { at: string; result: BundleFetchResult; detail: string };
+  nextFetch?: string;
+}
+export interface IdsStatusView {
+  engine: { kind: 'suricata' | 'external'; state: string; reason: string; since: string; pid?: number; restarts: number };
+  /** As the engine says; of a managed engine only. */
+  signatures?: { loaded: number; failed: number; skipped: number; directory: string; testedAt: string };
+  bundle?: BundleView;
+  /** Newest signatures that are not in force. */
+  refused?: { at: string; what: string; reason: string; faults: SignatureFaultView[] };
+  /** Counts since the engine's start; packets that came to it, and those it was too slow for. */
+  packets: number;
+  dropped: number;
+  /** Bytes of flows and streams, and how often a memory cap was in the way. */
+  memory: number;
+  memcapHits: number;
+}

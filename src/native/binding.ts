@@ -246,6 +246,75 @@ export interface PacketSender {
   close(): void;
 }
 
+/** The newest frames of an interface, in memory of a fixed size, read by a thread of its own: the oldest give way. */
+export interface PacketRing {
+  /** Opens the socket and begins; throws NativeError, EALREADY when it runs. */
+  start(interfaceIndex: number): void;
+  /** Goes on with another interface: one that was made anew has another index. Throws NativeError. */
+  bind(interfaceIndex: number): void;
+  /** Ends and gives the memory back; twice does nothing. */
+  stop(): void;
+  /** All 0 when it is stopped. */
+  stats(): PacketRingStats;
+  /** Frames of one connection, both ways, oldest first; frames with an address or protocol but no port (later fragments) go by these. Rejects with NativeError. */
+  find(request: PacketRingQuery): Promise<{
+    /** PACKET_RECORD_BYTES of head (host order: size u32 of head and frame with its padding to 8, captured u32, length u32, 0 u32, ns since 1970 u64), then the frame. */
+    readonly records: Uint8Array;
+    /** False: there were more than `limitBytes`. */
+    readonly complete: boolean;
+    /** Of the oldest frame of any connection; 0 when there is none. */
+    readonly oldestMs: number;
+  }>;
+}
+export const PACKET_RECORD_BYTES = 24;
+export interface PacketRingStats {
+  /** Frames seen, frames that the socket had no room for, frames that are kept. */
+  readonly packets: number;
+  readonly dropped: number;
+  readonly kept: number;
+  readonly usedBytes: number;
+  readonly capacityBytes: number;
+  /** 0 when there is none. */
+  readonly oldestMs: number;
+}
+export interface PacketRingQuery {
+  readonly family: 4 | 6;
+  /** IANA number. */
+  readonly protocol: number;
+  /** False: ports are not looked at. */
+  readonly hasPorts: boolean;
+  readonly a: { readonly address: string; readonly port: number };
+  readonly b: { readonly address: string; readonly port: number };
+  /** ms since 1970, whole, both included. */
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly limitBytes: number;
+}
+
+// ---- captures --------------------------------------------------------------------------------------------------
+export interface PacketCaptureOptions {
+  readonly interface: string;
+  /** Bytes kept of each packet, 1..262144. */
+  readonly snaplen: number;
+  /** pcap-filter(7), at most 4096 bytes; absent or "" = every packet. */
+  readonly filter?: string;
+}
+/** Packets of one interface as records of a pcap file (pcap-savefile(5), host byte order), not promiscuous. Its constructor throws EINVAL. */
+export interface PacketCapture {
+  /**
+   * Opens on a worker thread; resolves with the LINKTYPE_* of the packets. `listener` gets whole records back to back, and their number.
+   * Rejects with a NativeError: `syscall` pcap_compile = the expression is wrong; ENODEV, ENETDOWN, EPERM by pcap_activate; ECANCELED
+   * after stop(); EALREADY when started.
+   */
+  start(listener: (records: Uint8Array, packets: number) => void): Promise<number>;
+  /** The listener is not called any more. Idempotent; closing goes on in the background. start() may follow. */
+  stop(): void;
+  /** False when the interface has gone since start(), also if another one has its name now; and when not started. */
+  attached(): boolean;
+  /** Packets that the kernel (its ring was full) or the addon (no memory) left out since start(). */
+  lost(): number;
+}
+
 // ---- links, taps, sockets --------------------------------------------------------------------------------------
 export interface Link {
   readonly index: number;
@@ -289,6 +358,9 @@ export interface NativeBinding {
   /** `atOnce`: the kernel gathers no packets before it wakes us. Default: up to 64, for up to 100 ms. */
   NflogReader: new (options: { group: number; copyRange: number; receiveBuffer?: number; atOnce?: boolean }) => NflogReader;
   PacketSender: new () => PacketSender;
+  /** `bytes`: 1 MiB to 4 GiB, taken as they are needed. */
+  PacketRing: new (options: { bytes: number }) => PacketRing;
+  PacketCapture: new (options: PacketCaptureOptions) => PacketCapture;
   LinkSocket: new () => LinkSocket;
   /** As FlowTable.stream, of flows that the caller has. The arrays must not be changed until it settles. */
   streamFlows(flows: PackedFlows, query: FlowQuery, format: FlowFormat, onChunk: (chunk: Uint8Array) => Promise<void> | void): Promise<number>;
@@ -297,6 +369,11 @@ export interface NativeBinding {
   closeTap(fd: number): void;
   /** SO_PEERCRED of a connected Unix socket. */
   peerCredentials(fd: number): PeerCredentials;
-  /** One datagram to $NOTIFY_SOCKET (path or @abstract). */
+  /**
+   * From now on the kernel completes checksums and segments before it hands frames to this device (ethtool: tx off), for readers of raw frames that
+   * send them on. Throws NativeError: ENODEV when there is no such device, EOPNOTSUPP when it cannot.
+   */
+  finishFrames(interfaceName: string): void;
+  /** One datagram to a unix socket (path or @abstract), without waiting: $NOTIFY_SOCKET, /dev/log. Throws NativeError, EAGAIN when its queue is full. */
   sdNotify(socketPath: string, state: string): void;
 }

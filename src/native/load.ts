@@ -12,6 +12,8 @@ const EXPORTS: readonly (keyof NativeBinding)[] = [
   'FlowTable',
   'NflogReader',
   'PacketSender',
+  'PacketRing',
+  'PacketCapture',
   'LinkSocket',
   'openTap',
   'closeTap',

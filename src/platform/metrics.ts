@@ -30,7 +30,18 @@ export class Metrics {
   readonly driftRepairs = this.#counter('dfw_drift_repairs_total', 'Changes that others made to the agent\'s objects, repaired.', []);
   readonly mirrorPackets = this.#counter('dfw_mirror_packets_total', 'Packets copied to a tap.', ['policy']);
   readonly mirrorDropped = this.#counter('dfw_mirror_dropped_total', 'Copies that the tap had no room for; the originals went on.', ['policy']);
-  readonly idsAlerts = this.#counter('dfw_ids_alerts_total', 'Alerts of the IDS engine, by severity (1 is the worst).', ['severity']);
+  readonly idsAlerts = this.#counter('dfw_ids_alerts_total', 'Alerts of the IDS engine, repetitions included, by severity (1 is the worst) and what the engine did.', ['severity', 'action']);
+  readonly idsAlertsDropped = this.#counter('dfw_ids_alerts_dropped_total', 'Alerts that came faster than they could be given out.', []);
+  readonly idsWindowsForgotten = this.#counter('dfw_ids_alert_windows_forgotten_total', 'Windows of alike alerts closed early for want of room.', []);
+  readonly idsPacketBytes = this.#gauge('dfw_ids_pcap_bytes', 'Memory that packets kept for alerts take.', []);
+  readonly idsPacketsMissed = this.#counter('dfw_ids_pcap_missed_total', 'Packets of the sensor that could not be kept in time.', []);
+  readonly alertsSinkSent = this.#counter('dfw_alerts_sink_sent_total', 'Alerts that a sink has taken.', ['sink']);
+  readonly alertsSinkFailed = this.#counter('dfw_alerts_sink_failed_total', 'Attempts to hand alerts to a sink that failed, one alert or a batch each.', ['sink']);
+  readonly alertsSinkDropped = this.#counter('dfw_alerts_sink_dropped_total', 'Alerts that a sink lost: its queue was full, or the other side refused them.', ['sink']);
+  readonly quarantines = this.#gauge('dfw_quarantines', 'Workloads in quarantine.', []);
+  readonly idsSignatures = this.#gauge('dfw_ids_signatures', 'Signatures of the managed IDS engine: in force (loaded), refused (failed), for another version of the engine (skipped).', ['state']);
+  readonly idsSignaturesVersion = this.#gauge('dfw_ids_signatures_version', '1 for the version of the bundle of signatures that is in force.', ['version']);
+  readonly idsBundleFetches = this.#counter('dfw_ids_bundle_fetch_total', 'Fetches of the bundle of signatures.', ['result']); // updated | unchanged | refused | failed
   readonly auditSuppressed = this.#counter('dfw_audit_suppressed_total', 'Audit lines left out by the rate limit.', []);
 
   /** `onError` hears of collectors that failed. */

@@ -17,7 +17,7 @@ import { parseRulesText } from '../../src/model/rules-text.js';
 import { loadNative } from '../../src/native/load.js';
 import { command, eventually } from '../support/command.js';
 import type { CommandOptions, CommandResult } from '../support/command.js';
-import { AgentModel, alertView, FILTER, filterView, FLOW_LINE, flowView, rulesView } from './api-support/agent-model.js';
+import { AgentModel, alertView, FILTER, filterView, FLOW_LINE, flowView, PACKETS, rulesView } from './api-support/agent-model.js';
 import { CollectingLogger } from './api-support/collecting-logger.js';
 
 const AGENTCTL = fileURLToPath(new URL('../../bin/agentctl', import.meta.url));
@@ -180,6 +180,10 @@ describe('the client', () => {
     expect(await client.version()).toEqual(model.version());
     expect(await client.setLogLevel('debug')).toBe('debug');
     expect(await client.reloadIds()).toEqual(await model.reloadIds());
+    expect(await client.idsStatus()).toEqual(await model.idsStatus());
+    expect(await client.getSignatures({ enabled: false })).toEqual(await model.getSignatures({}));
+    expect(await client.updateSignatures()).toEqual(await model.updateSignatures());
+    expect(await client.rollbackSignatures()).toEqual(await model.rollbackSignatures());
     expect(await client.sync(1_500)).toEqual({ realized: true, generation: 8, durationMs: 1.5, errors: [] });
   }));
 
@@ -335,11 +339,24 @@ ruleset domain-c25_L2 {
     expect(parsed.addressSets.map((one) => one.name)).toEqual(['ip-vm-33', 'ip-vm-36']);
   });
 
+  test('the packets of an alert go to a file, or to stdout; a wrong id makes no file', async () => {
+    const file = join(folder, 'a.pcapng');
+    const written = await agentctl(['getalerts', '--pcap', 'a1', '-w', file]);
+    expect([written.code, written.stdout, written.stderr]).toEqual([0, '', `${PACKETS.length} bytes written to ${file}\n`]);
+    expect(new Uint8Array(readFileSync(file))).toEqual(PACKETS);
+    expect((await agentctl(['getalerts', '--pcap', 'b2', '-w', join(folder, 'b.pcapng')])).code).toBe(4);
+    expect(existsSync(join(folder, 'b.pcapng'))).toBe(false);
+    expect((await agentctl(['getalerts', '--pcap', '../x'])).code).toBe(2);
+    expect((await agentctl(['getalerts', '-w', file])).code).toBe(2);
+  });
+
   test('the other verbs answer in all three forms', async () => {
     for (const verb of [
       ['getfilters'], ['summarize-dvfilter'], ['getaddrsets', '-f', 'tap7'], ['getconfig', '-f', 'tap7'], ['getfilterstat', '-f', 'tap7'], ['getconncount'],
       ['trace', '--from', 'a', '--to', 'b', '--dport', '22'], ['get', 'po'], ['get', 'po', 'web'], ['attach', 'vm/x', '-i', 'tap9'], ['detach', 'tap7'],
-      ['gettrafficcontrol'], ['getfqdncache'], ['getfqdncache', '-d', '*.com'], ['getalerts', '--since', '2026-01-01T00:00:00Z'], ['ids', 'reload'], ['status'], ['health'], ['version'], ['loglevel', 'debug'],
+      ['ids', 'quarantine', 'list'], ['ids', 'quarantine', 'add', 'default/web', '--for', '10m', '--reason', 'test'], ['ids', 'quarantine', 'release', 'default/web'],
+      ['gettrafficcontrol'], ['getfqdncache'], ['getfqdncache', '-d', '*.com'], ['getalerts', '--since', '2026-01-01T00:00:00Z'], ['ids', 'reload'], ['ids', 'status'], ['ids', 'signatures', '--enabled'], ['ids', 'rollback'],
+      ['status'], ['health'], ['version'], ['loglevel', 'debug'],
       ['cleanup', '--yes'], ['sync'],
     ]) {
       const text = await agentctl(verb);
@@ -350,6 +367,17 @@ ruleset domain-c25_L2 {
       expect((await agentctl([...verb, '-o', 'yaml'])).code).toBe(0);
     }
   }, 120_000);
+
+  test('ids: what is wrong is named, with the exit status that a script needs', async () => {
+    expect(await agentctl(['ids', 'update'])).toMatchObject({
+      code: 1, stdout: "failed: version 10744 of the bundle: 1 signatures refused by the engine; what was in force stays (version 10743)\nrules/gpl.rules:7: sid 2100499: unknown rule keyword 'bogus'.\n",
+    });
+    expect((await agentctl(['ids', 'signatures', '--sid', '1'])).code).toBe(4);
+    expect((await agentctl(['ids', 'signatures', '--sid', '2100498'])).stdout).toContain('2100498    1  alert     2  enabled  bad-unknown  rules/gpl.rules  GPL');
+    expect(await agentctl(['ids', 'reload', '--sid', '1'])).toMatchObject({ code: 2, stderr: 'agentctl: ids reload takes no --sid; ids signatures does\n' });
+    expect((await agentctl(['ids', 'signatures', '--enabled', '--disabled'])).code).toBe(2);
+    expect((await agentctl(['__complete', '--', 'ids', 'signatures', '--category', ''])).stdout).toBe('bad-unknown\n');
+  }, 60_000);
 
   test('a watch ends on SIGINT: exit 0, and the agent is told', async () => {
     const child = start(['getflows', '--all', '--watch', '-o', 'json']);

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { LineFile } from '../../src/drivers/audit/line-file.js';
+import { LineFile } from '../../src/platform/line-file.js';
 import { eventually, mustRun } from '../support/command.js';
 
 describe('LineFile on real files', () => {

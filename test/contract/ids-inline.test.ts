@@ -56,13 +56,13 @@ beforeAll(async () => {
   const inner = new ChildProcessRunner(process.env['PATH'] ?? '');
   driver = new IdsDriver(
     {
-      engine: 'suricata', sensor: 'left', inlinePeer: 'right', signatures: path.join(directory, 'signatures'), extraRuleFiles: [rules],
+      engine: 'suricata', inline: { sensor: 'left', peer: 'right' }, signatures: path.join(directory, 'signatures'), extraRuleFiles: [rules],
       stateDirectory: path.join(directory, 'state'), eveFile: path.join(directory, 'log/eve.json'), homeNetworks: [],
     },
     {
       runner: { spawn: (program, args, onLine) => inner.spawn(...inNetns(MIDDLE, program, args), onLine) },
       processes: new ProcProcessTable((pid, signal) => process.kill(pid, signal)), clock: systemClock, log: silent,
-      lookup: { find: () => Promise.resolve(undefined) }, onAlert: () => undefined,
+      contexts: { owner: () => undefined, connections: () => Promise.resolve([]) }, onAlert: () => undefined, onCounted: () => undefined,
     },
   );
   cleanup.defer('driver', () => driver.stop());

@@ -60,13 +60,17 @@ describe('IdsDriver with Suricata', () => {
       },
       {
         runner: runnerIn(world.host), processes: new ProcProcessTable((pid, signal) => process.kill(pid, signal)), clock: systemClock, log: silent,
-        lookup: {
-          find: (tuple) => {
-            asked.push(tuple);
-            return Promise.resolve({ filter: 'nic-1-eth0-dfw.2', workload: { kind: 'Pod', namespace: 'default', name: 'web' }, ruleId: 1006, flowId: '00000000000000aa' } as const);
+        contexts: {
+          owner: () => ({ filter: 'nic-1-eth0-dfw.2', workload: { kind: 'Pod', namespace: 'default', name: 'web' } }),
+          connections: (tuples) => {
+            asked.push(...tuples);
+            return Promise.resolve(tuples.map(() => ({ ruleId: 1006, flowId: '00000000000000aa' })));
           },
         },
-        onAlert: (alert) => emitted.push(alert),
+        onAlert: (alert, kind) => {
+          if (kind === 'alert') emitted.push(alert);
+        },
+        onCounted: () => undefined,
       },
     );
     cleanup.defer('driver', () => driver.stop());
@@ -111,17 +115,18 @@ describe('IdsDriver with Suricata', () => {
     await follower.return?.();
   });
 
-  test('reload puts a new signature in force, and reports one that is broken', async () => {
+  test('reload puts a new signature in force; one that is broken changes nothing and is named', async () => {
     const file = path.join(directory, 'signatures/local.rules');
     await writeFile(file, 'alert udp any any -> any 9999 (msg:"marker"; content:"dfw-marker"; sid:9000001; rev:1;)\n');
-    expect(await driver.reload()).toEqual({ reloaded: true, detail: '2 signatures in force' });
+    expect(await driver.reload()).toEqual({ reloaded: true, detail: '2 signatures in force', faults: [] });
     const server = world.workload(0);
     const send = `const s = require('dgram').createSocket('udp4'); s.send('dfw-marker', 9999, process.argv[1], () => s.close());`;
     await mustRun(...inNetns(world.workload(1).netns, process.execPath, ['-e', send, server.ipv4]));
     const alert = await eventually('the new alert', () => Promise.resolve(driver.alerts.list().find((each) => each.signatureId === 9000001)), 5_000);
     expect(alert).toMatchObject({ protocol: 'udp', severity: 3, destination: { address: server.ipv4, port: 9999 } });
     await writeFile(file, 'alert udp any any -> any 9999 (this is no option;)\n');
-    expect(await driver.reload()).toEqual({ reloaded: true, detail: '1 signatures in force, 1 refused' });
+    expect(await driver.reload()).toMatchObject({ reloaded: false, faults: [{ file, line: 1, reason: 'Signature missing required value "sid".' }] });
+    expect(driver.status()).toMatchObject({ engine: { rules: { loaded: 2, failed: 0 } }, signatures: { refused: { faults: [{ file }] } } });
   });
 
   test('eve.json renamed away: the engine opens a new one and no alert is lost', async () => {

@@ -171,6 +171,22 @@ it('capture writes a pcap file of one vNIC', async () => {
   await connection.close();
 });
 
+it('captures that are refused, interrupted or see no packet leave no socket behind, and the agent lives', async () => {
+  /** Packet sockets of the host's namespace: the ring of a capture is 8 MB. */
+  const sockets = async (): Promise<number> => (await readFile(`/proc/${agent.pid}/net/packet`, 'utf8')).trim().split('\n').length - 1;
+  const file = join(agent.directory, 'more.pcap');
+  const before = await sockets();
+  const refused = await agent.agentctl('capture', '-f', 'vm-1', '-w', file, 'nonsense', '(');
+  expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('syntax error')]);
+  expect((await agent.agentctl('capture', '-f', 'vm-1', '-w', file, '--seconds', '1', 'tcp port 1')).code).toBe(0);
+  expect((await readFile(file)).length).toBe(24);
+  const connection = await traffic.connect({ netns: world.workload(0).netns, destination: world.workload(1).ipv4, port: 7001, interval: 10 });
+  await Promise.all(Array.from({ length: 5 }, (_, index) => agent.agentctl('capture', '-f', 'vm-1', '-w', `${file}.${index}`, '--count', '3')));
+  await connection.close();
+  await eventually('all sockets are closed', async () => ((await sockets()) === before ? true : undefined));
+  expect(agent.running).toBe(true);
+});
+
 it('loglevel changes what is logged', async () => {
   expect((await agent.agentctl('loglevel', 'debug')).code).toBe(0);
   expect((await agent.agentctl('loglevel', 'shouting')).code).not.toBe(0);

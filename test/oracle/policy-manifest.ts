@@ -41,6 +41,7 @@ export function document(object: DesiredObject): Document {
     });
     case 'AddressSet':
     case 'TrafficControl':
+    case 'IDPSPolicy':
     case 'EndpointSlice':
     case 'Ingress':
     case 'Gateway':

@@ -140,3 +140,28 @@ it('few megaflow masks, whatever the number of addresses', async () => {
   expect(Number(masks ?? kinds.size)).toBeLessThan(80);
   expect(await ovs.ofctl('dump-ports-desc')).toContain(WORLD_BRIDGE);
 });
+
+it('learned addresses stay while other ports come and go, and go with their own', async () => {
+  const ours = async (category: string): Promise<string> => (await ovs.ofctl('dump-flows', '--no-names', `cookie=0xdf77${category}0000000000/0xffffff0000000000`)).toLowerCase();
+  const learned = (): Promise<string> => ours('08');
+  const [b, c] = [world.workload(1), world.workload(2)];
+  const both = async (): Promise<string | undefined> => {
+    await traffic.tries({ netns: b.netns, destination: address(2), port: 7001, timeoutMs: 2_000 });
+    const text = await learned();
+    return text.includes(b.mac) && text.includes(c.mac) ? text : undefined;
+  };
+  await eventually('both are learned', both);
+  await ovs.vsctl('add-port', WORLD_BRIDGE, 'passing', '--', 'set', 'Interface', 'passing', 'type=internal');
+  const number = (await ovs.vsctl('get', 'Interface', 'passing', 'ofport')).trim();
+  const isKnown = async (): Promise<boolean> => new RegExp(`in_port=${number}[ ,]`).test(await ours('02'));
+  await eventually('the port is known', async () => ((await isKnown()) ? true : undefined));
+  await ovs.vsctl('del-port', WORLD_BRIDGE, 'passing');
+  await eventually('it is not any more', async () => ((await isKnown()) ? undefined : true));
+  const kept = await learned();
+  expect([kept.includes(b.mac), kept.includes(c.mac)]).toEqual([true, true]);
+  await ovs.vsctl('del-port', WORLD_BRIDGE, c.interface);
+  await eventually('its address is forgotten', async () => ((await learned()).includes(c.mac) ? undefined : true));
+  expect(await learned()).toContain(b.mac);
+  await ovs.vsctl('add-port', WORLD_BRIDGE, c.interface);
+  await eventually('it is learned anew', both);
+});

@@ -112,6 +112,29 @@ it('only the agent ends: no packet is lost, and nothing is written when it comes
   }
 });
 
+it('a switch that waits for its flows goes on when they are there, if the agent may say so; else the status tells', async () => {
+  const restart = async (): Promise<void> => {
+    await ovs.vsctl('set', 'Open_vSwitch', '.', 'other_config:flow-restore-wait=true');
+    await ovs.kill('ovs-vswitchd');
+    await ovs.start();
+  };
+  const wait = async (): Promise<string> => (await ovs.vsctl('--if-exists', 'get', 'Open_vSwitch', '.', 'other_config:flow-restore-wait')).trim();
+  await works();
+  const refused = watchRefused();
+  await restart();
+  await eventually('the status', async () => ((await agent.agentctl('status')).stdout.includes('flow-restore-wait') ? true : undefined), 10_000, 100);
+  expect(await traffic.tries({ ...target(), port: OPEN, timeoutMs: 500 })).toBe('timeout');
+  expect(await wait()).toBe('"true"');
+  await ovs.vsctl('remove', 'Open_vSwitch', '.', 'other_config', 'flow-restore-wait');
+  await works();
+  await agent.stop();
+  await agent.configure('ovs', { endRestoreWait: true });
+  await agent.start();
+  await restart();
+  await works();
+  expect([await wait(), (await refused.stop()).opened]).toEqual(['', 0]);
+});
+
 it('flows that somebody deletes or adds among ours are repaired within a second; those of others stay', async () => {
   await ovs.ofctl('add-flow', 'table=200,priority=7,actions=drop');
   await ovs.ofctl('del-flows', 'table=24');

@@ -70,6 +70,12 @@ export class Agent {
     return agent;
   }
 
+  /** Changes one section of the configuration file; the next start() reads it. */
+  async configure(section: string, change: Readonly<Record<string, unknown>>): Promise<void> {
+    const config = JSON.parse(await readFile(this.configFile, 'utf8')) as Record<string, Record<string, unknown>>;
+    await writeFile(this.configFile, JSON.stringify({ ...config, [section]: { ...config[section], ...change } }, undefined, 2));
+  }
+
   /** prepare() and start(). */
   static async run(world: World, options: AgentOptions = {}): Promise<Agent> {
     const agent = await Agent.prepare(world, options);

@@ -27,7 +27,6 @@ export interface Difference {
 }
 
 const TRANSLATED = 'Services that the host translates: packets come to the switch before, so egress rules see the address of the Service, not that of the pod';
-const SCTP = "SCTP between two hosts that both begin associations: the userspace datapath's tracker knows no SCTP ports and takes packets of one for replies of the other";
 
 /** A test that is listed and does not exist makes its file fail, so that the list stays true. */
 export const NOT_ON_OVS: readonly Difference[] = [
@@ -46,14 +45,6 @@ export const NOT_ON_OVS: readonly Difference[] = [
   {
     file: 'test/e2e/policy-audit.test.ts', kind: 'limit', reason: 'packets and bytes of a connection: the userspace datapath does not count them; those of rules are of frames',
     tests: ['statistics > 73. sessions, packets and bytes of an allowing and a dropping rule are those of the traffic'],
-  },
-  {
-    file: 'test/e2e/policy-basics.test.ts', kind: 'fault', reason: SCTP,
-    tests: ['6. drop of egress from pods a to namespace z, for SCTP', '12. reject: an ICMP error for SCTP; egress and ingress'],
-  },
-  {
-    file: 'test/e2e/policy-churn.test.ts', kind: 'fault',
-    reason: 'packets are lost while filters get other rule tables: some ask the table of before when its flows are gone',
   },
 ];
 

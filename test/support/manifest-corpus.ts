@@ -51,6 +51,10 @@ export const CORPUS: readonly CorpusEntry[] = [
   entry('crd.antrea.io/v1beta1', 'Egress', { appliedTo: { podSelector: selector, namespaceSelector: selector }, egressIP: '192.0.2.1', externalIPPool: 'p' }),
   entry('crd.antrea.io/v1beta1', 'ExternalIPPool', { ipRanges: [{ cidr: '192.0.2.0/24' }, { start: '192.0.2.1', end: '192.0.2.9' }], nodeSelector: selector }),
   entry('crd.antrea.io/v1alpha2', 'TrafficControl', { appliedTo: { podSelector: selector }, direction: 'Both', action: 'Mirror', targetPort: { device: { name: 'tap0' } } }),
+  entry('crd.antrea.io/v1alpha1', 'IDPSPolicy', {
+    appliedTo: { podSelector: selector, vmSelector: selector }, mode: 'prevent', onFailure: 'block', direction: 'Both',
+    signatures: { severities: [1], categories: ['bad-unknown'], sids: [7], disabledSids: [8], overrides: [{ sid: 9, action: 'drop' }] },
+  }),
   entry('policy.networking.k8s.io/v1alpha1', 'AdminNetworkPolicy', { priority: 5, subject: adminPods, ...adminRules(adminPorts, 'Allow') }),
   entry('policy.networking.k8s.io/v1alpha1', 'BaselineAdminNetworkPolicy', { subject: { namespaces: selector }, ...adminRules(adminPorts, 'Allow') }),
   entry('policy.networking.k8s.io/v1alpha2', 'ClusterNetworkPolicy', { tier: 'Admin', priority: 5, subject: adminPods, ...adminRules(adminProtocols, 'Accept') }),

@@ -1,8 +1,6 @@
-import { open } from 'node:fs/promises';
-import type { RemoteAgentApi } from '../../api/client.js';
-import { AgentError } from '../../model/errors.js';
 import { integer, requiredFilter } from '../options.js';
 import { defineVerb } from '../verb.js';
+import { writeChunks } from '../write-chunks.js';
 
 export const capture = defineVerb({
   command: 'capture [expression..]',
@@ -29,31 +27,6 @@ export const capture = defineVerb({
       ...(snaplen === undefined ? {} : { snaplen }),
       ...(terms === '' ? {} : { expression: terms }),
     }, signal);
-    if (write !== '-') return writeFile(write, chunks, (text) => out.message(text));
-    for await (const chunk of chunks) await out.write(chunk);
+    await writeChunks(write, chunks, out);
   },
 });
-
-/** The file is made only once the agent sent something: a refused capture leaves an older file alone. */
-async function writeFile(path: string, chunks: ReturnType<RemoteAgentApi['capture']>, tell: (text: string) => void): Promise<void> {
-  let file: Awaited<ReturnType<typeof open>> | undefined;
-  let bytes = 0;
-  try {
-    for await (const chunk of chunks) {
-      file ??= await create(path);
-      await file.writeFile(chunk);
-      bytes += chunk.length;
-    }
-  } finally {
-    await file?.close();
-  }
-  tell(`${bytes} bytes written to ${path}`);
-}
-
-async function create(path: string): ReturnType<typeof open> {
-  try {
-    return await open(path, 'w', 0o600);
-  } catch (cause) {
-    throw new AgentError('E_IO', cause instanceof Error ? cause.message : String(cause), { object: path, cause });
-  }
-}

@@ -1,5 +1,6 @@
 /** Lines of the audit log, in the field order of NSX's dfwpktlogs or as JSON. Pure. */
 import { ICMP, IPV6_ICMP, TCP, UDP } from '../../model/protocols.js';
+import type { WorkloadReference } from '../../model/objects.js';
 import type { AlertView } from '../../model/views.js';
 import { ETHERTYPE_IPV4, ETHERTYPE_IPV6, type PacketHeaders } from '../../model/packet-headers.js';
 
@@ -164,9 +165,35 @@ export function formatAlert(alert: AlertView, filterHash: number | undefined, fo
     addressPair(alert.source.address, alert.source.port, alert.destination.address, alert.destination.port),
     alert.ruleId === undefined ? '' : `rule/${String(alert.ruleId)}`,
     alert.flowId === undefined ? '' : `flow/${word(alert.flowId)}`,
-    workload === undefined ? '' : `workload/${[workload.kind, workload.namespace, workload.name].filter((part) => part !== undefined).map(word).join('/')}`,
+    workload === undefined ? '' : workloadText(workload),
+    alert.count === undefined || alert.count === 1 ? '' : `count/${String(alert.count)}`,
     JSON.stringify(alert.signature),
   ]);
+}
+
+/** What became of a workload's quarantine. */
+export interface QuarantineLine {
+  readonly timeMs: number;
+  readonly event: 'begin' | 'extend' | 'release' | 'end';
+  readonly workload: WorkloadReference;
+  readonly untilMs: number;
+  readonly by: string;
+  readonly reason: string;
+  readonly alertId?: string;
+}
+
+/** One line with its newline. */
+export function formatQuarantine({ timeMs, event, workload, untilMs, by, reason, alertId }: QuarantineLine, format: AuditFormat): string {
+  const alert = alertId === undefined ? {} : { alertId };
+  if (format === 'json') return jsonLine({ timestamp: timestamp(timeMs), reason: 'quarantine', event, workload, until: timestamp(untilMs), by, why: reason, ...alert });
+  return nsxLine([
+    timestamp(timeMs), 'dfw-agent quarantine', event, workloadText(workload), `until/${timestamp(untilMs)}`, `by/${word(by)}`,
+    alertId === undefined ? '' : `alert/${word(alertId)}`, JSON.stringify(reason),
+  ]);
+}
+
+function workloadText({ kind, namespace, name }: WorkloadReference): string {
+  return `workload/${[kind, namespace, name].filter((part) => part !== undefined).map(word).join('/')}`;
 }
 
 /** pf's letters in its order, as NSX prints them: "S", "SA", "SEW". No flag at all: "". */

@@ -2,10 +2,10 @@ import type { Logger } from '../../platform/logger.js';
 import type { AlertView } from '../../model/views.js';
 import type { EndedFlow, NflogPacket } from '../../native/binding.js';
 import {
-  formatAlert, formatLost, formatMatch, formatSuppressed, formatTerm, terminationOf,
-  type AuditAction, type AuditDirection, type AuditFormat, type AuditRule,
+  formatAlert, formatLost, formatMatch, formatQuarantine, formatSuppressed, formatTerm, terminationOf,
+  type AuditAction, type AuditDirection, type AuditFormat, type AuditRule, type QuarantineLine,
 } from './audit-line.js';
-import { LineFile, type LineFileStatus, type OpenAppend } from './line-file.js';
+import { LineFile, type LineFileStatus, type OpenAppend } from '../../platform/line-file.js';
 import { LineLimiter } from './line-limiter.js';
 import { decodePacket } from '../../model/packet-headers.js';
 
@@ -153,6 +153,10 @@ export class AuditLog {
   onAlert(alert: AlertView): void {
     const filterHash = alert.filter === undefined ? undefined : this.#dependencies.lookups.filterByName(alert.filter);
     this.#file.append(formatAlert(alert, filterHash, this.#options.format));
+  }
+
+  onQuarantine(event: Omit<QuarantineLine, 'timeMs'>): void {
+    this.#file.append(formatQuarantine({ timeMs: this.#dependencies.now(), ...event }, this.#options.format));
   }
 
   #onEnd(ended: EndedFlow, labelId: number, direction: AuditDirection): void {

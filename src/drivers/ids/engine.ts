@@ -9,9 +9,11 @@ import { EngineLog } from './engine-log.js';
 import type { ProcessExit, ProcessRunner, RunningProcess } from './process-runner.js';
 import { endProcess, type ProcessTable } from './process-table.js';
 import { renderSuricataConfig, type SuricataSettings } from './suricata-config.js';
+import { watchEngine } from './engine-watch.js';
 import { sleep } from './sleep.js';
 
-export type EngineState = 'stopped' | 'starting' | 'running' | 'backoff' | 'failed';
+/** hanging: it runs and does not answer. */
+export type EngineState = 'stopped' | 'starting' | 'running' | 'hanging' | 'backoff' | 'failed';
 export interface RuleCounts { readonly loaded: number; readonly failed: number; readonly skipped: number }
 export interface EngineStatus {
   readonly state: EngineState;
@@ -25,7 +27,20 @@ export interface EngineStatus {
   /** Known once the engine has loaded its rules. */
   readonly rules: RuleCounts | undefined;
 }
-export interface ReloadResult { readonly reloaded: boolean; readonly detail: string }
+export interface ReloadResult {
+  readonly reloaded: boolean;
+  readonly detail: string;
+  /** True when a running engine did not take the signatures: it goes on with those it had. */
+  readonly refused?: boolean;
+  /** What it has now; of one that reloaded. */
+  readonly rules?: RuleCounts;
+}
+/** What the engine loads; absolute paths. */
+export interface EngineRules {
+  readonly ruleFiles: readonly string[];
+  readonly classificationFile: string | undefined;
+  readonly referenceFile: string | undefined;
+}
 
 export interface EngineOptions {
   /** Name or path of the engine's executable. */
@@ -36,12 +51,16 @@ export interface EngineOptions {
   readonly pidFile: string;
   /** Directories searched, in this order, for classification.config and reference.config, which give signatures their severity and links. */
   readonly tableDirectories: readonly string[];
+  /** Asked at each start and reload; while undefined, the rule files of `settings` and the tables of `tableDirectories`. */
+  readonly rules?: () => EngineRules | undefined;
 }
 export interface EngineDependencies {
   readonly runner: ProcessRunner;
   readonly processes: ProcessTable;
   readonly clock: Clock;
   readonly log: Logger;
+  /** It began or ceased to inspect: told at each change. */
+  readonly onInspecting?: (inspecting: boolean) => void;
 }
 
 const FIRST_BACKOFF_MS = 1_000;
@@ -74,6 +93,8 @@ export class EngineSupervisor {
   #since: number;
   #pid: number | undefined;
   #starts = 0;
+  /** Under way. */
+  #reloads = 0;
   #rules: RuleCounts | undefined;
   #stopping: AbortController | undefined;
   #loop: Promise<void> = Promise.resolve();
@@ -122,16 +143,28 @@ export class EngineSupervisor {
       return { reloaded: false, detail: `suricata is not running (${this.#reason}); it is started again now and reads the signatures then` };
     }
     if (this.#state !== 'running') return { reloaded: false, detail: `suricata is ${this.#state}` };
+    this.#reloads += 1;
     try {
+      // It reads which files to load, and its tables, from its configuration.
+      await this.#writeConfig();
       await this.#command('reload-rules', RELOAD_TIMEOUT_MS, signal);
       this.#rules = await this.#readRuleCounts(signal);
     } catch (error) {
       this.#dependencies.log.warn('ids.reload.failed', { reason: describeError(error) });
-      return { reloaded: false, detail: describeError(error) };
+      return { reloaded: false, refused: this.#state === 'running', detail: describeError(error) };
+    } finally {
+      this.#reloads -= 1;
     }
     const { loaded, failed } = this.#rules;
     this.#dependencies.log.info('ids.reloaded', { loaded, failed });
-    return { reloaded: true, detail: failed === 0 ? `${String(loaded)} signatures in force` : `${String(loaded)} signatures in force, ${String(failed)} refused` };
+    return { reloaded: true, rules: this.#rules, detail: failed === 0 ? `${String(loaded)} signatures in force` : `${String(loaded)} signatures in force, ${String(failed)} refused` };
+  }
+
+  /** Resolves with the state when it is known which signatures the engine has or will read (not starting, not hanging), or the signal has fired. */
+  async settled(signal: AbortSignal): Promise<EngineState> {
+    const beginning = (): boolean => this.#state === 'starting' || this.#state === 'hanging' || (this.#state === 'stopped' && this.#stopping !== undefined);
+    while (beginning() && !signal.aborted) await sleep(this.#dependencies.clock, READY_POLL_MS, signal);
+    return this.#state;
   }
 
   /** Tells the engine to open eve.json anew after it was renamed. False when the engine does not answer. */
@@ -194,15 +227,28 @@ export class EngineSupervisor {
       await this.#end(engine);
       return { state: 'backoff', reason: `suricata did not become ready within ${String(STARTUP_LIMIT_MS / 1000)} s` };
     }
-    await untilAborted(AbortSignal.any([signal, gone.signal]));
+    const watched = await this.#watch(AbortSignal.any([signal, gone.signal]));
     if (!gone.signal.aborted) await this.#end(engine);
-    return { state: 'backoff', reason: this.#describeExit(await exited) };
+    const exit = await exited;
+    return { state: 'backoff', reason: watched === 'hung' ? 'suricata did not answer and was ended' : this.#describeExit(exit) };
+  }
+
+  #watch(signal: AbortSignal): Promise<'ended' | 'hung'> {
+    const { clock } = this.#dependencies;
+    return watchEngine({
+      clock,
+      // While it compiles signatures, its command socket answers nobody; packets are inspected all the same.
+      ask: (limitMs, asking) => (this.#reloads > 0 ? Promise.resolve() : this.#command('version', limitMs, asking)),
+      onChange: (answers) => this.#enter(answers ? 'running' : 'hanging', answers ? '' : 'suricata does not answer on its command socket'),
+    }, signal);
   }
 
   async #writeConfig(): Promise<void> {
-    const { configFile, settings, tableDirectories } = this.#options;
-    const classificationFile = await firstReadable(tableDirectories, 'classification.config');
-    const referenceFile = await firstReadable(tableDirectories, 'reference.config');
+    const { configFile, tableDirectories } = this.#options;
+    const rules = this.#options.rules?.();
+    const settings = rules === undefined ? this.#options.settings : { ...this.#options.settings, ruleFiles: rules.ruleFiles };
+    const classificationFile = rules === undefined ? await firstReadable(tableDirectories, 'classification.config') : rules.classificationFile;
+    const referenceFile = rules === undefined ? await firstReadable(tableDirectories, 'reference.config') : rules.referenceFile;
     const tables = { ...(classificationFile === undefined ? {} : { classificationFile }), ...(referenceFile === undefined ? {} : { referenceFile }) };
     await mkdir(dirname(configFile), { recursive: true, mode: 0o750 });
     await mkdir(settings.logDirectory, { recursive: true, mode: 0o750 });
@@ -279,12 +325,14 @@ export class EngineSupervisor {
 
   #enter(state: EngineState, reason: string): void {
     if (this.#state === state && this.#reason === reason) return;
+    const inspected = this.#state === 'running';
     this.#state = state;
     this.#reason = reason;
     this.#since = this.#dependencies.clock.now();
     const keys = { state, ...(reason === '' ? {} : { reason }), ...(this.#pid === undefined ? {} : { pid: this.#pid }) };
-    if (state === 'failed' || state === 'backoff') this.#dependencies.log.warn('ids.engine.state', keys);
+    if (state === 'failed' || state === 'backoff' || state === 'hanging') this.#dependencies.log.warn('ids.engine.state', keys);
     else this.#dependencies.log.info('ids.engine.state', { ...keys, ...(state === 'running' ? { rules: this.#rules } : {}) });
+    if (inspected !== (state === 'running')) this.#dependencies.onInspecting?.(state === 'running');
   }
 }
 
@@ -320,11 +368,4 @@ async function firstReadable(directories: readonly string[], name: string): Prom
     if (readable) return path;
   }
   return undefined;
-}
-
-function untilAborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import ipaddr from 'ipaddr.js';
 import type { AlertView, FlowEndpoint } from '../../model/views.js';
+import { alertDetails, bounded } from './eve-details.js';
 import type { EveRecord } from './eve-tail.js';
 
 /** Addresses in canonical text (RFC 5952); ports 0 where the protocol has none. */
@@ -31,7 +32,7 @@ export function parseEveAlert(record: EveRecord): EveAlert | undefined {
   const source = endpoint(record, 'src');
   const destination = endpoint(record, 'dest');
   if (alert === undefined || timeMs === undefined || signatureId === undefined || source === undefined || destination === undefined) return undefined;
-  const protocol = (text(record['proto']) ?? 'unknown').toLowerCase();
+  const protocol = (bounded(record['proto']) ?? 'unknown').toLowerCase();
   const flow = object(record['flow']);
   const opener = flow === undefined ? undefined : endpoint(flow, 'src');
   const answerer = flow === undefined ? undefined : endpoint(flow, 'dest');
@@ -39,13 +40,14 @@ export function parseEveAlert(record: EveRecord): EveAlert | undefined {
     id: alertId(record, signatureId, source, destination),
     timestamp: new Date(timeMs).toISOString(),
     signatureId,
-    signature: text(alert['signature']) ?? '',
-    category: text(alert['category']) ?? '',
+    signature: bounded(alert['signature']) ?? '',
+    category: bounded(alert['category']) ?? '',
     severity: number(alert['severity']) ?? LOWEST_SEVERITY,
-    action: text(alert['action']) ?? 'allowed',
+    action: bounded(alert['action']) ?? 'allowed',
     protocol,
     source,
     destination,
+    ...alertDetails(record),
   };
   return { view, timeMs, connection: { protocol, source: opener ?? source, destination: answerer ?? destination } };
 }

@@ -12,7 +12,11 @@ export interface EngineStats {
   readonly activeFlows: number;
   /** Bytes in use by stream reassembly and flow tables together. */
   readonly memory: number;
+  /** How often something was not kept or not inspected because a memory cap was reached. */
+  readonly memcapHits: number;
 }
+
+const MEMCAPS = [['flow', 'memcap'], ['tcp', 'ssn_memcap_drop'], ['tcp', 'segment_memcap_drop'], ['defrag', 'max_frag_hits'], ['http', 'memcap'], ['ftp', 'memcap']] as const;
 
 /** Reads a record of event_type "stats"; undefined for other events. A counter the engine leaves out is 0. */
 export function parseEveStats(record: EveRecord): EngineStats | undefined {
@@ -29,6 +33,7 @@ export function parseEveStats(record: EveRecord): EngineStats | undefined {
     alerts: at('detect', 'alert'),
     activeFlows: at('flow', 'active'),
     memory: at('flow', 'memuse') + at('tcp', 'memuse') + at('tcp', 'reassembly_memuse'),
+    memcapHits: MEMCAPS.reduce((sum, path) => sum + at(...path), 0),
   };
 }
 

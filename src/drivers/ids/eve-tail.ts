@@ -9,8 +9,8 @@ import type { PositionStore, TailPosition } from './tail-position.js';
 import { sleep } from './sleep.js';
 
 export type EveRecord = Readonly<Record<string, unknown>>;
-/** Gets the records of one read, in file order, never an empty batch. The next batch waits for it. */
-export type EveListener = (records: readonly EveRecord[]) => void | Promise<void>;
+/** Gets the records of one read, in file order, never an empty batch, and the place behind them. The next batch waits for it. */
+export type EveListener = (records: readonly EveRecord[], position: TailPosition) => void | Promise<void>;
 
 export interface EveTailStatus {
   readonly path: string;
@@ -205,7 +205,7 @@ export class EveTail {
       this.#unsaved = true;
       if (records.length > 0) {
         this.#records += records.length;
-        await this.listener(records);
+        await this.listener(records, this.#place(file));
       }
       await this.#savePosition(false);
     }
@@ -243,16 +243,19 @@ export class EveTail {
     return records;
   }
 
-  /** Saves the beginning of the unfinished line, so that it is read whole after a restart. */
   async #savePosition(now: boolean): Promise<void> {
     const file = this.#file;
     if (file === undefined || !this.#unsaved) return;
     const time = this.clock.now();
     if (!now && time - this.#savedAt < SAVE_EVERY_MS) return;
     this.#savedAt = time;
-    const position: TailPosition = { path: this.path, device: file.device, inode: file.inode, offset: file.offset - this.#splitter.pending };
-    await this.positions.save(position);
+    await this.positions.save(this.#place(file));
     this.#unsaved = false;
+  }
+
+  /** The beginning of the unfinished line, so that it is read whole after a restart. */
+  #place(file: OpenFile): TailPosition {
+    return { path: this.path, device: file.device, inode: file.inode, offset: file.offset - this.#splitter.pending };
   }
 
   async #close(): Promise<void> {

@@ -1,10 +1,11 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { describeError } from '../../model/errors.js';
-import type { AlertView } from '../../model/views.js';
+import { AgentError, describeError } from '../../model/errors.js';
+import type { AlertView, SignatureFaultView } from '../../model/views.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
-import { AlertStore, type FlowLookup } from './alerts.js';
+import { AlertJournal } from './alert-journal.js';
+import { AlertStore, type AlertContexts, type AlertStoreStatus } from './alerts.js';
 import { suricataCommand } from './command-socket.js';
 import { EngineSupervisor, type EngineStatus, type ReloadResult } from './engine.js';
 import { parseEveAlert } from './eve-alert.js';
@@ -13,18 +14,20 @@ import { parseEveStats, type EngineStats } from './eve-stats.js';
 import { EveTail, type EveRecord, type EveTailStatus } from './eve-tail.js';
 import type { ProcessRunner } from './process-runner.js';
 import type { ProcessTable } from './process-table.js';
+import { buildSignatures } from './signatures/build.js';
+import type { SignatureManager, SignatureStatus } from './signatures/manager.js';
 import type { SuricataSettings } from './suricata-config.js';
-import { FilePositionStore } from './tail-position.js';
+import { FilePositionStore, type TailPosition } from './tail-position.js';
 
 export interface IdsOptions {
   /** "suricata": the agent runs it; "external": something else does, and only its eve.json is read. */
   readonly engine: 'suricata' | 'external';
   /** Executable of the managed engine; default "suricata". */
   readonly program?: string;
-  /** Interface that the managed engine reads. */
-  readonly sensor: string;
-  /** Other interface of a managed engine that stands in the path (mode ips); absent: it gets copies (mode ids). */
-  readonly inlinePeer?: string;
+  /** Interface where the managed engine gets copies; absent: it gets none. */
+  readonly sensor?: string;
+  /** Interfaces between which the managed engine stands in the path (mode ips); absent: it does not. */
+  readonly inline?: { readonly sensor: string; readonly peer: string };
   /** Directory of *.rules files; may also hold classification.config and reference.config. */
   readonly signatures: string;
   /** Further rule files, absolute: the agent's own test signature. */
@@ -37,17 +40,38 @@ export interface IdsOptions {
   readonly homeNetworks: readonly string[];
   /** Command socket of an external engine; absent: `ids reload` says that it is not possible. */
   readonly externalCommandSocket?: string;
+  /** Where versions of signatures are kept; default "signatures" beside `stateDirectory`. Of a managed engine only, as all of `bundle`. */
+  readonly signatureStore?: string;
+  readonly bundle?: BundleOptions;
+  /** So many signatures may be refused by the engine; default 0. */
+  readonly allowedFailures?: number;
   /** eve.json of the managed engine is renamed past this size; default 64 MiB. */
   readonly largestEveFile?: number;
+  /** How long alike alerts are counted and not given out, ms; 0 = each is given out; default 60 s. */
+  readonly alertWindowMs?: number;
+}
+export interface BundleOptions {
+  /** Absolute path or http(s) URL of a tar.gz or zip archive. */
+  readonly source: string;
+  /** sha256 in hexadecimal digits, or path or URL of a file that has it; '': not checked. */
+  readonly checksum: string;
+  /** 0: only when asked, and when a local file changes. */
+  readonly intervalSeconds: number;
+  /** PEM file of certificate authorities; '': the well-known ones. */
+  readonly ca: string;
 }
 export interface IdsDependencies {
   readonly runner: ProcessRunner;
   readonly processes: ProcessTable;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly lookup: FlowLookup;
-  /** Every alert once, enriched: the audit stream. */
-  readonly onAlert: (alert: AlertView) => void;
+  readonly contexts: AlertContexts;
+  /** The managed engine began or ceased to inspect traffic: it runs and answers, or not. */
+  readonly onInspecting?: (inspecting: boolean) => void;
+  /** Every alert once, enriched, and a second time as a summary where it was repeated. */
+  readonly onAlert: (alert: AlertView, kind: 'alert' | 'summary') => void;
+  /** All alerts, repetitions too. */
+  readonly onCounted: (severity: number, action: string, count: number) => void;
 }
 export interface IdsStatus {
   /** undefined for an external engine. */
@@ -57,10 +81,14 @@ export interface IdsStatus {
   readonly stats: EngineStats | undefined;
   /** Alerts by severity since the agent's start. */
   readonly alerts: ReadonlyMap<number, number>;
+  readonly store: AlertStoreStatus;
+  /** undefined for an external engine, whose signatures are its owner's. */
+  readonly signatures: SignatureStatus | undefined;
 }
 
 const FANOUT_GROUP = 0xd7f1;
 const STATS_INTERVAL_S = 60;
+const ALERT_WINDOW_MS = 60_000;
 const LARGEST_EVE_FILE = 64 * 1024 * 1024;
 const RELOAD_TIMEOUT_MS = 180_000;
 /** Where the Debian package puts the tables that give signatures their severity. */
@@ -74,15 +102,21 @@ export class IdsDriver {
   readonly #engine: EngineSupervisor | undefined;
   readonly #tail: EveTail;
   readonly #rotation: EveRotation | undefined;
+  readonly #signatures: SignatureManager | undefined;
+  #preparing = false;
+  #stopped = false;
+  #begun: Promise<void> = Promise.resolve();
   #stats: EngineStats | undefined;
 
   constructor(options: IdsOptions, dependencies: IdsDependencies) {
     const { clock, log } = dependencies;
     this.#options = options;
     this.#log = log;
-    this.alerts = new AlertStore(dependencies.lookup, dependencies.onAlert, log);
+    const { contexts, onAlert, onCounted } = dependencies;
     const positions = new FilePositionStore(join(options.stateDirectory, 'eve-position.json'));
-    this.#tail = new EveTail(options.eveFile, positions, (records) => this.#receive(records), clock, log);
+    const journal = new AlertJournal(join(options.stateDirectory, 'alerts.jsonl'), positions, log);
+    this.alerts = new AlertStore({ windowMs: options.alertWindowMs ?? ALERT_WINDOW_MS }, { contexts, onAlert, onCounted, clock, log, journal });
+    this.#tail = new EveTail(options.eveFile, journal, (records, position) => this.#receive(records, position), clock, log);
     if (options.engine === 'external') return;
     const engine = new EngineSupervisor(
       {
@@ -91,10 +125,16 @@ export class IdsDriver {
         configFile: join(options.stateDirectory, 'suricata.yaml'),
         pidFile: join(options.stateDirectory, 'suricata.pid'),
         tableDirectories: [options.signatures, PACKAGE_DIRECTORY],
+        rules: () => this.#signatures?.load,
       },
       dependencies,
     );
     this.#engine = engine;
+    this.#signatures = buildSignatures({
+      store: options.signatureStore ?? join(dirname(options.stateDirectory), 'signatures'), scratch: join(options.stateDirectory, 'test'),
+      directory: options.signatures, ownFiles: options.extraRuleFiles, packageDirectory: PACKAGE_DIRECTORY, allowedFailures: options.allowedFailures ?? 0,
+      bundle: options.bundle, program: options.program ?? 'suricata', settings: settingsOf(options), engine,
+    }, dependencies);
     this.#rotation = new EveRotation(options.eveFile, options.largestEveFile ?? LARGEST_EVE_FILE, () => engine.reopenLogs(), clock, log);
   }
 
@@ -103,25 +143,55 @@ export class IdsDriver {
     await mkdir(this.#options.stateDirectory, { recursive: true, mode: 0o750 });
     // An external engine may run as another user: its directory is its own to make.
     if (this.#engine !== undefined) await mkdir(dirname(this.#options.eveFile), { recursive: true, mode: 0o750 });
+    await this.alerts.start();
     await this.#tail.start(signal);
-    this.#engine?.start(signal);
+    this.#begun = this.#begin(signal);
     this.#rotation?.start(signal);
+  }
+
+  /** The engine starts with signatures that are known to be good. */
+  async #begin(signal: AbortSignal): Promise<void> {
+    this.#preparing = true;
+    await this.#signatures?.open(signal);
+    this.#preparing = false;
+    if (this.#stopped || signal.aborted) return;
+    this.#engine?.start(signal);
+    this.#signatures?.start(signal);
   }
 
   /** Ends the managed engine first, so that its last alerts are still read. */
   async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#signatures?.stop();
+    await this.#begun;
     await this.#rotation?.stop();
     await this.#engine?.stop();
     await this.#tail.stop();
+    await this.alerts.stop();
   }
 
   status(): IdsStatus {
-    return { engine: this.#engine?.status(), tail: this.#tail.status(), stats: this.#stats, alerts: this.alerts.counts() };
+    const engine = this.#engine?.status();
+    return {
+      engine: engine !== undefined && this.#preparing ? { ...engine, state: 'starting', reason: 'the signatures are tested' } : engine,
+      tail: this.#tail.status(), stats: this.#stats, alerts: this.alerts.counts(), store: this.alerts.status(), signatures: this.#signatures?.status(),
+    };
   }
 
-  /** Signatures are read again, without a gap in inspection; never rejects. */
-  async reload(): Promise<ReloadResult> {
-    if (this.#engine !== undefined) return this.#engine.reload();
+  /** Versions, selection and listing of the signatures. Throws E_INVALID for an external engine. */
+  get signatures(): SignatureManager {
+    if (this.#signatures === undefined) throw new AgentError('E_INVALID', 'the engine is external: its signatures are managed where it is', { object: 'ids.engine' });
+    return this.#signatures;
+  }
+
+  /** The directory of signatures is read again and tested; what passes comes into force without a gap in inspection. Never rejects. */
+  async reload(): Promise<{ readonly reloaded: boolean; readonly detail: string; readonly faults: SignatureFaultView[] }> {
+    if (this.#signatures === undefined) return { ...await this.#reloadExternal(), faults: [] };
+    const { reloaded, detail, faults } = await this.#signatures.reload();
+    return { reloaded, detail, faults };
+  }
+
+  async #reloadExternal(): Promise<ReloadResult> {
     const socket = this.#options.externalCommandSocket;
     if (socket === undefined) return { reloaded: false, detail: 'the engine is external and its command socket is not configured' };
     try {
@@ -133,18 +203,19 @@ export class IdsDriver {
     }
   }
 
-  async #receive(records: readonly EveRecord[]): Promise<void> {
+  async #receive(records: readonly EveRecord[], position: TailPosition): Promise<void> {
     const alerts = records.map(parseEveAlert).filter((alert) => alert !== undefined);
     const stats = records.map(parseEveStats).findLast((record) => record !== undefined);
     if (stats !== undefined) this.#stats = stats;
-    await this.alerts.add(alerts);
+    // Nothing to keep: the place is kept by the tail itself.
+    if (alerts.length > 0) await this.alerts.add(alerts, position);
   }
 }
 
 function settingsOf(options: IdsOptions): SuricataSettings {
   return {
-    sensor: options.sensor,
-    ...(options.inlinePeer === undefined ? {} : { inlinePeer: options.inlinePeer }),
+    ...(options.sensor === undefined ? {} : { sensor: options.sensor }),
+    ...(options.inline === undefined ? {} : { inline: options.inline }),
     clusterId: FANOUT_GROUP,
     logDirectory: dirname(options.eveFile),
     eveFile: options.eveFile,

@@ -40,7 +40,9 @@ export class ChildProcessRunner implements ProcessRunner {
         // "error" also reports a failed kill(); only a child without a pid never ran.
         if (child.pid === undefined) resolve({ startError: error.code ?? error.message });
       });
-      child.once('exit', (code, signal) => {
+      // Not "exit": what it said last, mostly why it ends, is read by then.
+      child.once('close', (code, signal) => {
+        if (child.pid === undefined) return;
         resolve({ ...(code === null ? {} : { code }), ...(signal === null ? {} : { signal }) });
       });
     });

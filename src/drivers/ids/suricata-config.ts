@@ -1,15 +1,15 @@
 /** The configuration file that the managed Suricata runs with; rendered whole, so nothing of /etc/suricata/suricata.yaml is needed. */
 
 export interface SuricataSettings {
-  /** Interface that gets the mirrored packets: the sensor end of the tap pair. */
-  readonly sensor: string;
+  /** Interface that gets the mirrored packets: the sensor end of the tap pair. Absent: there are none. */
+  readonly sensor?: string;
   /**
-   * Absent: the engine gets copies. Present: it stands in the path (IPS) between the sensor and this interface: what comes in
-   * at one goes out at the other, unless a signature with the action drop or reject matches. Whoever sends towards the two must
-   * complete checksums and segment (transmit offloads off), because a raw socket sends frames as they are.
+   * Present: the engine also stands in the path (IPS) between these two: what comes in at one goes out at the other, unless a signature with the
+   * action drop or reject matches. Whoever sends towards them must complete checksums and segment (transmit offloads off), because a raw socket
+   * sends frames as they are.
    */
-  readonly inlinePeer?: string;
-  /** PACKET_FANOUT group of the sensor's socket, 1..65534 (an inline peer takes the next one); two engines on one host must not share it. */
+  readonly inline?: { readonly sensor: string; readonly peer: string };
+  /** PACKET_FANOUT group of the sensor's socket, 1..65533 (those in the path take the next two); two engines on one host must not share it. */
   readonly clusterId: number;
   /** Directory for eve.json. */
   readonly logDirectory: string;
@@ -68,14 +68,14 @@ export function renderSuricataConfig(settings: SuricataSettings): string {
     'rule-files': settings.ruleFiles,
     ...(settings.classificationFile === undefined ? {} : { 'classification-file': settings.classificationFile }),
     ...(settings.referenceFile === undefined ? {} : { 'reference-config-file': settings.referenceFile }),
-    'host-mode': settings.inlinePeer === undefined ? 'sniffer-only' : 'router',
+    'host-mode': settings.inline === undefined ? 'sniffer-only' : 'router',
     'exception-policy': 'ignore',
     flow: { memcap: '64mb', 'hash-size': 16_384, prealloc: 1_000 },
     defrag: { memcap: '8mb', 'hash-size': 4_096, trackers: 4_096, 'max-frags': 8_192, prealloc: true, timeout: 60 },
     stream: {
       memcap: '32mb',
       'checksum-validation': false,
-      inline: settings.inlinePeer !== undefined,
+      inline: settings.inline !== undefined,
       // A policy may select a workload that already has connections: they are inspected from the middle on.
       midstream: true,
       reassembly: { memcap: '96mb', depth: '1mb' },
@@ -89,14 +89,15 @@ export function renderSuricataConfig(settings: SuricataSettings): string {
   return `%YAML 1.1\n---\n${renderMapping(document, 0)}`;
 }
 
-function captures(settings: SuricataSettings): readonly Yaml[] {
-  const { sensor, clusterId, inlinePeer } = settings;
-  if (inlinePeer === undefined) return [{ ...capture(sensor, clusterId), defrag: true, 'tpacket-v3': true, 'block-size': BLOCK_SIZE }];
+function captures({ sensor, clusterId, inline }: SuricataSettings): readonly Yaml[] {
+  const copies = sensor === undefined ? [] : [{ ...capture(sensor, clusterId), defrag: true, 'tpacket-v3': true, 'block-size': BLOCK_SIZE }];
+  if (inline === undefined) return copies;
   // TPACKET_V3 holds packets back until a block is full: no good in the path. The kernel must not join fragments that go on.
-  const inline = { defrag: false, 'tpacket-v3': false, 'v2-block-size': INLINE_BLOCK_SIZE, 'copy-mode': 'ips' };
+  const inPath = { defrag: false, 'tpacket-v3': false, 'v2-block-size': INLINE_BLOCK_SIZE, 'copy-mode': 'ips' };
   return [
-    { ...capture(sensor, clusterId), ...inline, 'copy-iface': inlinePeer },
-    { ...capture(inlinePeer, clusterId + 1), ...inline, 'copy-iface': sensor },
+    ...copies,
+    { ...capture(inline.sensor, clusterId + 1), ...inPath, 'copy-iface': inline.peer },
+    { ...capture(inline.peer, clusterId + 2), ...inPath, 'copy-iface': inline.sensor },
   ];
 }
 

@@ -9,7 +9,7 @@
  *       source's filter (vnic_out), then destination's filter (vnic_in); replies go to the same filters as the original
  *
  * Unlike in family inet no packet is spared the rules because of what its connection's label says: a bridge forwards by MAC address, and nothing
- * ties an IP address to a port, so what one port's filter admitted may come to another (docs/adr/0011-linux-bridges.md). Both directions are judged
+ * ties an IP address to a port, so what one port's filter admitted may come to another (docs/adr/0012-linux-bridges.md). Both directions are judged
  * by the connection's tuple, which gives the same answer; labels only tell people which rule it was.
  *
  * GUARD is the same table where no filter on a bridge has rules: it needs no connection tracking, which other users of the host's bridges

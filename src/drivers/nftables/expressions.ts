@@ -62,6 +62,10 @@ export function atMost(source: number, data: Uint8Array): Expression {
   return compare(source, 3, data);
 }
 
+export function atLeast(source: number, data: Uint8Array): Expression {
+  return compare(source, 5, data);
+}
+
 function compare(source: number, operation: number, data: Uint8Array): Expression {
   return expression('cmp', (writer) => {
     writer.u32(1, register(source)).u32(2, operation);

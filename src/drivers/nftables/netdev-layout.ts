@@ -3,9 +3,11 @@
  * rules. Direction `out` (from the workload) is the interface's ingress hook, `in` its egress hook.
  */
 import type { Layer2Binding, MacMatch } from '../../compile/layer2.js';
+import type { TrafficMatch } from '../../model/objects.js';
 import type { Layer2Rule } from '../../model/rule.js';
 import { accept, counter, drop, duplicate, equal, host32, immediate, limit, log, meta, notEqual, payload, type Expression } from './expressions.js';
 import { rule, type ChainImage, type HookImage, type RuleImage } from './image.js';
+import { trafficMatches } from './traffic-match.js';
 import { FAMILY, HOOK, META, PAYLOAD } from './kernel.js';
 
 export const NETDEV_TABLE = { family: FAMILY.netdev, table: 'dfw' } as const;
@@ -15,14 +17,17 @@ export interface MirrorTarget {
   readonly name: string;
   /** Interface index of the device that gets the copies. */
   readonly deviceIndex: number;
-  readonly sides: readonly Side[];
+  /** Absent: all packets. */
+  readonly match?: readonly TrafficMatch[];
 }
 
 export interface NetdevFilter {
   readonly number: number;
   readonly interface: string;
   readonly interfaceIndex: number;
-  readonly mirrors: readonly MirrorTarget[];
+  readonly mirrors: Readonly<Record<Side, readonly MirrorTarget[]>>;
+  /** Sides on which nothing passes: traffic that must be inspected, and cannot be. */
+  readonly blocked: readonly { readonly side: Side; readonly match?: readonly TrafficMatch[] }[];
   /** In order; empty = all frames pass. */
   readonly layer2: readonly Layer2Binding[];
 }
@@ -32,6 +37,8 @@ export interface NetdevImage {
 }
 
 const MIRROR_PRIORITY = -200;
+/** Behind the copies: they are made of what is dropped, too. */
+const BLOCK_PRIORITY = -150;
 const RULES_PRIORITY = -100;
 
 export function netdevImage(filters: readonly NetdevFilter[], sensors: readonly { readonly interface: string; readonly interfaceIndex: number }[], logGroup: number): NetdevImage {
@@ -39,10 +46,22 @@ export function netdevImage(filters: readonly NetdevFilter[], sensors: readonly 
   for (const filter of filters) {
     for (const side of ['in', 'out'] as const) {
       const hook = (priority: number): HookImage => ({ hook: side === 'out' ? HOOK.netdevIngress : HOOK.netdevEgress, priority, device: filter.interface });
-      const mirrors = filter.mirrors.filter((mirror) => mirror.sides.includes(side));
-      if (mirrors.length > 0) {
-        const name = `mirror_${filter.number}_${side}`;
-        chains.set(name, { name, hook: hook(MIRROR_PRIORITY), rules: mirrors.map((mirror) => mirrorRule(mirror, filter)) });
+      const mirrors = filter.mirrors[side];
+      const everything = mirrors.filter(({ match }) => match === undefined);
+      if (everything.length > 0) {
+        const name = mirrorChain(filter.number, side);
+        chains.set(name, { name, hook: hook(MIRROR_PRIORITY), rules: everything.flatMap((mirror) => mirrorRules(mirror, filter)) });
+      }
+      // A chain of its own for each: a packet that matches twice is copied once.
+      for (const [index, mirror] of mirrors.filter(({ match }) => match !== undefined).entries()) {
+        const name = `${mirrorChain(filter.number, side)}_${index}`;
+        chains.set(name, { name, hook: hook(MIRROR_PRIORITY), rules: mirrorRules(mirror, filter, accept) });
+      }
+      const blocked = filter.blocked.filter((entry) => entry.side === side).flatMap(({ match }) => trafficMatches(match));
+      if (blocked.length > 0) {
+        const name = `blocked_${filter.number}_${side}`;
+        const rules = blocked.map(({ text, expressions }) => rule(`not inspected${text}, of ${filter.interface} (${filter.interfaceIndex})`, ...expressions, counter, drop));
+        chains.set(name, { name, hook: hook(BLOCK_PRIORITY), rules });
       }
       const rules = filter.layer2.filter(({ rule: entry }) => entry.direction === 'inout' || entry.direction === side);
       if (rules.length > 0) {
@@ -63,8 +82,15 @@ export function netdevImage(filters: readonly NetdevFilter[], sensors: readonly 
   return { chains };
 }
 
-function mirrorRule(mirror: MirrorTarget, filter: NetdevFilter): RuleImage {
-  return rule(`mirror ${shortName(mirror.name)} of ${filter.interface} (${filter.interfaceIndex})`, counter, immediate(0, host32(mirror.deviceIndex)), duplicate(0));
+/** Of mirrors of all packets; those of others have a number more. */
+export function mirrorChain(filter: number, side: Side): string {
+  return `mirror_${filter}_${side}`;
+}
+
+function mirrorRules(mirror: MirrorTarget, filter: NetdevFilter, ...end: readonly Expression[]): RuleImage[] {
+  return trafficMatches(mirror.match).map(({ text, expressions }) => rule(
+    `mirror ${shortName(mirror.name)} of ${filter.interface} (${filter.interfaceIndex})${text}`, ...expressions, counter, immediate(0, host32(mirror.deviceIndex)), duplicate(0), ...end,
+  ));
 }
 
 function shortName(name: string): string {

@@ -17,7 +17,7 @@ import type { FlowEntry, FlowFilter } from './openflow/flow-stats.js';
 import { encodeMeterMod } from './openflow/meters.js';
 import type { OpenFlowVersion } from './openflow/constants.js';
 import { keepsConnections } from './pipeline/label-flows.js';
-import { OTHER_METER } from './pipeline/port-flows.js';
+import { OTHER_METER, UNKNOWN_PORT } from './pipeline/port-flows.js';
 import { wireTable, type Placement } from './pipeline/placement.js';
 import { CATEGORY, cookie, COOKIE_MAGIC, COOKIE_MASK, TABLE } from './pipeline/stages.js';
 import { allFlows, flowImage, imageSourceOf, NOTHING, plan, tableNumbers, type Actual, type PlanOptions } from './plan.js';
@@ -45,6 +45,8 @@ export interface OvsDriverOptions {
   /** Name of the bridge, for messages. */
   readonly bridge: string;
   readonly controller: number;
+  /** The datapath's tracker tells SCTP associations apart: the kernel's does. False where it is not known. */
+  readonly tracksSctp: () => boolean;
   /** Resolves at the end of the round in which the switch next looks at every cached flow (ovs-vswitchd's revalidator/wait). */
   readonly nextRound: () => Promise<void>;
 }
@@ -255,11 +257,11 @@ export class OvsDriver {
     this.known = undefined;
   }
 
-  /** Forgets learned addresses: they may lead to ports that are others now. */
-  async forgetAddresses(): Promise<void> {
+  /** Forgets the addresses that were learned at a port: they are elsewhere now, and its number may become another's. */
+  async forgetAddresses(port: number): Promise<void> {
     const session = this.options.session();
-    const learned = (COOKIE_MAGIC << 48n) | (BigInt(CATEGORY.learned) << 40n);
-    await session.send(encodeFlowMod(deleteByCookie(learned, COOKIE_MASK | (0xffn << 40n)), session.version));
+    const all = 0xffff_ffff_ffff_ffffn;
+    await session.send(...[port, UNKNOWN_PORT].map((object) => encodeFlowMod(deleteByCookie(cookie(CATEGORY.learned, object), all), session.version)));
   }
 
   /** Removes our flows. The only thing that ends enforcement; on a bridge in secure mode nothing is forwarded then. */
@@ -271,7 +273,7 @@ export class OvsDriver {
   }
 
   private planOptions({ place }: SwitchSession): PlanOptions {
-    return { controller: this.options.controller, now: Math.floor(this.options.clock.now() / 1000), beside: place.next !== undefined };
+    return { controller: this.options.controller, now: Math.floor(this.options.clock.now() / 1000), beside: place.next !== undefined, tracksSctp: this.options.tracksSctp() };
   }
 
   private async commit(session: SwitchSession, changes: number, messages: Iterable<Uint8Array>, next: Actual): Promise<void> {

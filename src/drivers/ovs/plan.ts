@@ -13,11 +13,12 @@ import { baseFlows } from './pipeline/base-flows.js';
 import type { Flow, FlowSink } from './pipeline/flow.js';
 import { keepsConnections, labelFlows, type Stamped } from './pipeline/label-flows.js';
 import { layer2Flows } from './pipeline/layer2-flows.js';
-import { controllerFlows, filterFlows, floodFlows, knownPortFlows, LOCAL, localFlows, reportFlows, returnFlows, type BridgePort } from './pipeline/port-flows.js';
+import { sctpFlows } from './pipeline/sctp-flows.js';
+import { controllerFlows, filterFlows, floodFlows, knownPortFlows, learningFlows, LOCAL, localFlows, reportFlows, returnFlows, type BridgePort, type PortDiversion } from './pipeline/port-flows.js';
 import { ENTER } from './pipeline/placement.js';
 import { ruleFlowChanges } from './pipeline/rule-flows.js';
 import { TABLE } from './pipeline/stages.js';
-import type { BridgePorts, OvsTarget } from './target.js';
+import type { BridgePorts, Diversion, OvsTarget } from './target.js';
 
 /** Flows by table, priority and match, each with all of itself as text. */
 export type FlowImage = ReadonlyMap<string, { readonly flow: Flow; readonly text: string }>;
@@ -44,6 +45,8 @@ export interface PlanOptions {
   readonly now: number;
   /** Others forward, and have flows on the bridge; see placement.ts. */
   readonly beside: boolean;
+  /** The datapath's tracker tells SCTP associations apart. */
+  readonly tracksSctp: boolean;
 }
 
 export interface Plan {
@@ -120,14 +123,14 @@ function labelChanges(before: ReadonlyMap<number, Stamped>, after: ReadonlyMap<n
 }
 
 /** Equal for equal images only. */
-export function imageSourceOf({ filters, frames, taps, returns }: OvsTarget, ports: BridgePorts, numbers: ReadonlyMap<string, number>, { controller, beside }: PlanOptions): string {
-  return asText([[...filters], [...frames], [...taps], [...returns], [...ports], [...numbers], controller, beside]);
+export function imageSourceOf({ filters, frames, taps, returns }: OvsTarget, ports: BridgePorts, numbers: ReadonlyMap<string, number>, { controller, beside, tracksSctp }: PlanOptions): string {
+  return asText([[...filters], [...frames], [...taps], [...returns], [...ports], [...numbers], controller, beside, tracksSctp]);
 }
 
 /** Everything but rule tables and labels. */
 export function flowImage(target: OvsTarget, ports: BridgePorts, numbers: ReadonlyMap<string, number>, options: PlanOptions): Map<string, { flow: Flow; text: string }> {
   const image = new Map<string, { flow: Flow; text: string }>();
-  const { beside } = options;
+  const { beside, tracksSctp } = options;
   const put = (wanted: Flow): void => {
     const flow = beside && wanted.table === TABLE.CLASSIFY ? { ...wanted, actions: [...ENTER, ...wanted.actions] } : wanted;
     image.set(flowKey(flow), { flow, text: flowText(flow) });
@@ -136,18 +139,23 @@ export function flowImage(target: OvsTarget, ports: BridgePorts, numbers: Readon
   const own = [...ports.values()].find(({ number }) => number === LOCAL);
   const failOpen = [...target.filters.values()].every((filter) => filter.failOpen);
   const numberOf = (name: string | undefined): number | undefined => ports.get(name ?? '')?.number;
+  // A port that is gone is nowhere, too.
+  const redirectsOf = (to: readonly Diversion[] | undefined): PortDiversion[] => (to ?? []).map((diversion) => ({ ...diversion, port: numberOf(diversion.port) ?? 0 }));
   const returns = [...target.returns].flatMap((name) => numberOf(name) ?? []);
-  for (const flow of [...baseFlows(beside), ...knownPortFlows(bridge, failOpen), ...(beside ? controllerFlows() : floodFlows(bridge)), ...reportFlows(bridge, options.controller), ...returnFlows(returns), ...localFlows(own?.mac)]) put(flow);
+  for (const flow of [...baseFlows(beside), ...(tracksSctp ? [] : sctpFlows()), ...knownPortFlows(bridge, failOpen), ...(beside ? controllerFlows() : [...learningFlows(bridge), ...floodFlows(bridge)]), ...reportFlows(bridge, options.controller), ...returnFlows(returns), ...localFlows(own?.mac)]) put(flow);
   for (const [name, filter] of target.filters) {
     const port = ports.get(name);
     if (port === undefined) continue;
     const frames = target.frames.get(name);
-    const numbersOf = (names: readonly string[] | undefined): number[] => (names ?? []).flatMap((tap) => ports.get(tap)?.number ?? []);
+    const mirrorsOf = (to: readonly Diversion[] | undefined): PortDiversion[] => (to ?? []).flatMap((diversion): PortDiversion[] => {
+      const copyPort = numberOf(diversion.port);
+      return copyPort === undefined ? [] : [{ ...diversion, port: copyPort }];
+    });
     const flows = filterFlows({
       number: filter.number, port: port.number, mac: frames?.mac ?? '', rules: filter.table === undefined ? 0 : (numbers.get(filter.table) ?? 0), failOpen: filter.failOpen,
-      mirrors: { in: numbersOf(frames?.mirrors.in), out: numbersOf(frames?.mirrors.out) },
+      mirrors: { in: mirrorsOf(frames?.mirrors.in), out: mirrorsOf(frames?.mirrors.out) },
       addresses: frames?.addresses ?? [], beside,
-      redirects: { in: numberOf(frames?.redirects.in), out: numberOf(frames?.redirects.out) },
+      redirects: { in: redirectsOf(frames?.redirects.in), out: redirectsOf(frames?.redirects.out) },
     });
     for (const flow of flows) put(flow);
     for (const side of ['out', 'in'] as const) for (const flow of layer2Flows(filter.number, side, frames?.layer2 ?? [])) put(flow);

@@ -37,6 +37,8 @@ export interface SwitchFacts {
   readonly nextConfiguration: number;
   readonly currentConfiguration: number;
   readonly externalIds: ReadonlyMap<unknown, unknown>;
+  /** It treats no packet that its cache does not know until somebody takes the word away (ovs-vswitchd.conf.db(5), other_config:flow-restore-wait). */
+  readonly waitsForFlows: boolean;
 }
 
 export interface BridgeFacts {
@@ -52,10 +54,16 @@ export interface BridgeFacts {
 
 type Tables = Pick<Replica, 'table'>;
 
+/** In other_config of the switch. */
+export const WAIT = 'flow-restore-wait';
+
 /** Undefined before the first synchronization. */
 export function switchFacts(replica: Tables): SwitchFacts | undefined {
   for (const row of replica.table('Open_vSwitch').values()) {
-    return { version: text(row, 'ovs_version'), nextConfiguration: number(row, 'next_cfg') ?? 0, currentConfiguration: number(row, 'cur_cfg') ?? 0, externalIds: map(row, 'external_ids') };
+    return {
+      version: text(row, 'ovs_version'), nextConfiguration: number(row, 'next_cfg') ?? 0, currentConfiguration: number(row, 'cur_cfg') ?? 0,
+      externalIds: map(row, 'external_ids'), waitsForFlows: map(row, 'other_config').get(WAIT) === 'true',
+    };
   }
   return undefined;
 }

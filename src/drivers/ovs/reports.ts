@@ -37,7 +37,8 @@ export class Reports {
       const flags = value(register(REGISTER.flags));
       const inPort = value('in_port');
       if ((flags & FLAG.log) !== 0) this.logged(report, flags, inPort, value(register(REGISTER.label)), value(register(REGISTER.port)));
-      if ((flags & FLAG.reject) !== 0) this.answer(report, inPort);
+      // A copy for every port may be for somebody else, whose filter might let it pass.
+      if ((flags & (FLAG.reject | FLAG.copy)) === FLAG.reject) this.answer(report, inPort);
     } catch (error) {
       this.deps.log.warn('ovs.report_failed', { error: describeError(error) });
     }

@@ -26,7 +26,15 @@ export interface BridgeOptions {
   readonly log: Logger;
   /** There is a new connection, ports changed, or flows of ours: another apply is due. */
   readonly onDue: (reason: 'connected' | 'ports' | 'flows') => void;
+  /** This number is no longer the port that it was. */
+  readonly onGone: (port: number) => void;
   readonly onPacket: (packet: PacketIn) => void;
+}
+
+interface KnownPort {
+  readonly number: number;
+  /** Of its device. */
+  readonly mac: string;
 }
 
 const FIRST_PAUSE_MS = 100;
@@ -40,7 +48,7 @@ const NO_MAC = '00:00:00:00:00:00';
 export class BridgeConnection {
   private connection: OpenFlowConnection | undefined;
   private current: SwitchSession | undefined;
-  private readonly ports = new Map<string, { readonly number: number; readonly mac: string }>();
+  private readonly ports = new Map<string, KnownPort>();
   private reason = 'not connected yet';
   private quiet = 0;
 
@@ -139,11 +147,13 @@ export class BridgeConnection {
     signal.addEventListener('abort', onAbort, { once: true });
     void ended.then(() => signal.removeEventListener('abort', onAbort));
     let version: SwitchSession['version'];
+    let before: ReadonlyMap<string, KnownPort> = new Map();
     try {
       version = await connection.start(signal);
       // How fragments are treated is the administrator's; only packets shall be reported whole.
       const { flags } = readConfig((await connection.request(encodeGetConfig(version))).bytes);
       await connection.sequence([encodeSetControllerId(controller, version), encodeSetPacketInFormat(version), encodeSetConfig({ flags, missSendLength: 0xffff }, version)]);
+      before = new Map(this.ports);
       this.ports.clear();
       await connection.multipart(buildPortDescRequest(version), (part) => readPortDesc(part, (port) => this.note(port)));
       await connection.monitorFlows({ id: MONITOR, flags: MONITOR_FLAG.ADD | MONITOR_FLAG.REMOVED | MONITOR_FLAG.MODIFY });
@@ -168,6 +178,7 @@ export class BridgeConnection {
       },
     };
     log.info('ovs.connected', { bridge, version, ports: this.ports.size });
+    for (const [name, port] of before) this.compare(port, this.ports.get(name));
     onDue('connected');
     return { ended };
   }
@@ -188,7 +199,14 @@ export class BridgeConnection {
       if (before?.number === (port.number & 0xffff)) this.ports.delete(port.name);
     } else this.note(port);
     const now = this.ports.get(port.name);
-    if (before?.number !== now?.number || before?.mac !== now?.mac) this.options.onDue('ports');
+    if (!this.compare(before, now)) this.options.onDue('ports');
+  }
+
+  /** True when the port is what it was. */
+  private compare(before: KnownPort | undefined, now: KnownPort | undefined): boolean {
+    if (before?.number === now?.number && before?.mac === now?.mac) return true;
+    if (before !== undefined) this.options.onGone(before.number);
+    return false;
   }
 
   /** Changes of this very connection come abbreviated and are no news. */

@@ -1,5 +1,6 @@
 /** What the Open vSwitch driver is asked to make true. */
 import type { Layer2Binding } from '../../compile/layer2.js';
+import type { TrafficMatch } from '../../model/objects.js';
 import type { Target } from '../../compile/target.js';
 import type { BridgePort } from './pipeline/port-flows.js';
 
@@ -10,11 +11,21 @@ export interface FrameFilter {
   /** Canonical hosts; needed beside others only (placement.ts), and empty else. */
   readonly addresses: readonly string[];
   readonly layer2: readonly Layer2Binding[];
-  /** Names of the ports that get copies of what the workload sends (out) and gets (in). */
-  readonly mirrors: Readonly<Record<'in' | 'out', readonly string[]>>;
-  /** Names of the ports that get the traffic instead; absent: it is not redirected. */
-  readonly redirects: Readonly<Partial<Record<'in' | 'out', string>>>;
+  /** Ports that get copies of what the workload sends (out) and gets (in). */
+  readonly mirrors: Readonly<Record<'in' | 'out', readonly Diversion[]>>;
+  /** The ports that get the traffic instead, or NOWHERE, the first that matches; absent: it is not redirected. */
+  readonly redirects: Readonly<Record<'in' | 'out', readonly Diversion[]>>;
 }
+
+/** Where some of the traffic goes. */
+export interface Diversion {
+  readonly port: string;
+  /** Absent: all of it. */
+  readonly match?: readonly TrafficMatch[];
+}
+
+/** No port: what is redirected there is dropped. */
+export const NOWHERE = '';
 
 export interface OvsTarget extends Target {
   /** By interface, as `filters`. */

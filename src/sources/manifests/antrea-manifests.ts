@@ -1,4 +1,5 @@
 /** Manifests of Antrea's kinds as they look once their schema holds; antrea-schemas.ts checks exactly these shapes. */
+import type { SignatureAction } from '../../model/signature.js';
 import type { AntreaAction, NamespacedName } from '../../model/policy-objects.js';
 import type { IpBlockManifest } from './addresses.js';
 import type { ManifestMeta } from './own-manifests.js';
@@ -116,10 +117,37 @@ export interface UdpTunnelManifest { readonly remoteIP: string; readonly vni?: n
 export interface TrafficControlManifest {
   readonly metadata: ManifestMeta;
   readonly spec: {
-    readonly appliedTo: { readonly podSelector?: OptionalSelector; readonly namespaceSelector?: OptionalSelector };
+    readonly appliedTo: TrafficAppliedToManifest;
     readonly direction: 'Ingress' | 'Egress' | 'Both';
     readonly action: 'Mirror' | 'Redirect';
     readonly targetPort: TargetPortManifest;
     readonly returnPort?: TargetPortManifest;
+    readonly match?: TrafficMatchManifest;
+  };
+}
+/** The last two are not Antrea's. */
+export interface TrafficAppliedToManifest {
+  readonly podSelector?: OptionalSelector;
+  readonly namespaceSelector?: OptionalSelector;
+  readonly vmSelector?: OptionalSelector;
+  readonly nodeSelector?: OptionalSelector;
+}
+/** Not Antrea's. */
+export type TrafficMatchManifest = readonly { readonly protocol: string | number; readonly ports?: readonly (string | number)[] | null }[] | null;
+export interface IdpsPolicyManifest {
+  readonly metadata: ManifestMeta;
+  readonly spec: {
+    readonly appliedTo: TrafficAppliedToManifest;
+    readonly direction?: 'Ingress' | 'Egress' | 'Both' | null;
+    readonly mode?: 'detect' | 'prevent' | null;
+    readonly onFailure?: 'bypass' | 'block' | null;
+    readonly match?: TrafficMatchManifest;
+    readonly signatures?: {
+      readonly severities?: readonly number[] | null;
+      readonly categories?: readonly string[] | null;
+      readonly sids?: readonly number[] | null;
+      readonly disabledSids?: readonly number[] | null;
+      readonly overrides?: readonly { readonly sid: number; readonly action: SignatureAction }[] | null;
+    } | null;
   };
 }

@@ -1,4 +1,5 @@
 /** Schemas of crd.antrea.io and of the group it was before 1.0. Every version of a kind is read as the newest, of which the others are parts. */
+import { SIGNATURE_ACTIONS } from '../../model/signature.js';
 import {
   BOOLEAN, BYTE, IP_BLOCK, OPTIONAL_IP_BLOCK, OPTIONAL_STRING, SELECTOR, STRING, STRINGS, closed, governed, list, maybe, oneOf, open, part,
 } from './schema-parts.js';
@@ -58,7 +59,18 @@ const TARGET_PORT = closed({
   gre: closed({ remoteIP: STRING, key: bounded(0xffff_ffff) }, ['remoteIP']),
   erspan: closed({ remoteIP: STRING, sessionID: bounded(1023), version: { type: 'integer', enum: [1, 2] }, index: bounded(0xf_ffff), dir: bounded(1), hardwareID: bounded(63) }, ['remoteIP', 'version']),
 });
+const TRAFFIC_APPLIED_TO = closed({ podSelector: SELECTOR, namespaceSelector: SELECTOR, vmSelector: SELECTOR, nodeSelector: SELECTOR });
+const TRAFFIC_MATCH = list(closed({ protocol: { type: ['string', 'integer'] }, ports: list({ type: ['string', 'integer'] }) }, ['protocol']));
 export const TRAFFIC_CONTROL = governed(closed({
-  appliedTo: closed({ podSelector: SELECTOR, namespaceSelector: SELECTOR }),
+  appliedTo: TRAFFIC_APPLIED_TO, match: TRAFFIC_MATCH,
   direction: oneOf('Ingress', 'Egress', 'Both'), action: oneOf('Mirror', 'Redirect'), targetPort: TARGET_PORT, returnPort: TARGET_PORT,
 }, ['appliedTo', 'direction', 'action', 'targetPort']));
+const SID = { type: 'integer', minimum: 1, maximum: 0xffff_ffff };
+const SIDS = list(SID);
+export const IDPS_POLICY = governed(closed({
+  appliedTo: TRAFFIC_APPLIED_TO, match: TRAFFIC_MATCH, direction: maybe(oneOf('Ingress', 'Egress', 'Both')), mode: maybe(oneOf('detect', 'prevent')), onFailure: maybe(oneOf('bypass', 'block')),
+  signatures: maybe(closed({
+    severities: list({ type: 'integer', minimum: 1, maximum: 4 }), categories: maybe(STRINGS), sids: SIDS, disabledSids: SIDS,
+    overrides: list(closed({ sid: SID, action: oneOf(...SIGNATURE_ACTIONS) }, ['sid', 'action'])),
+  })),
+}, ['appliedTo']));

@@ -1,33 +1,62 @@
 /** TrafficControl manifests → objects. */
 import { v4FromText, v6FromText } from '../../model/address.js';
-import type { TrafficControlObject, TrafficTarget } from '../../model/objects.js';
+import type { TrafficAppliedTo, TrafficControlObject, TrafficMatch, TrafficTarget } from '../../model/objects.js';
 import { hash32 } from '../../model/text-hash.js';
 import { quote } from '../../model/quote.js';
-import type { TargetPortManifest, TrafficControlManifest } from './antrea-manifests.js';
+import type { TargetPortManifest, TrafficAppliedToManifest, TrafficControlManifest, TrafficMatchManifest } from './antrea-manifests.js';
 import { interfaceProblem } from '../../model/names.js';
 import { refuse, refuseIf } from './checks.js';
+import { decodePorts, decodeProtocol } from './decode-rules.js';
 import { decodeClusterMeta } from './metadata.js';
 import { decodeOptionalSelector } from './selectors.js';
 
 export function decodeTrafficControl(manifest: TrafficControlManifest): TrafficControlObject {
-  const { appliedTo, direction, action, targetPort, returnPort } = manifest.spec;
+  const { appliedTo, direction, action, targetPort, returnPort, match } = manifest.spec;
   if (action === 'Redirect' && returnPort === undefined) throw refuse('spec.returnPort', 'action Redirect needs a returnPort');
   if (action === 'Mirror' && returnPort !== undefined) throw refuse('spec.returnPort', 'action Mirror takes no returnPort');
-  const podSelector = decodeOptionalSelector(appliedTo.podSelector, 'spec.appliedTo.podSelector');
-  const namespaceSelector = decodeOptionalSelector(appliedTo.namespaceSelector, 'spec.appliedTo.namespaceSelector');
   const target = decodeTarget(targetPort, 'spec.targetPort');
   const back = returnPort === undefined ? undefined : decodeTarget(returnPort, 'spec.returnPort');
   if (back !== undefined && back.type !== 'device' && back.type !== 'internal') throw refuse('spec.returnPort', 'traffic comes back by a device or ovsInternal');
   return {
     kind: 'TrafficControl',
     metadata: decodeClusterMeta(manifest.metadata),
-    appliedTo: { ...(podSelector === undefined ? {} : { podSelector }), ...(namespaceSelector === undefined ? {} : { namespaceSelector }) },
+    appliedTo: decodeTrafficAppliedTo(appliedTo),
     direction,
     action,
     target,
     ...(back === undefined ? {} : { returnPort: back }),
+    ...decodeTrafficMatch(match),
   };
 }
+
+/** Labels of virtual machines are tags, which have no syntax. */
+export function decodeTrafficAppliedTo(manifest: TrafficAppliedToManifest): TrafficAppliedTo {
+  const appliedTo: { -readonly [K in keyof TrafficAppliedTo]: TrafficAppliedTo[K] } = {};
+  for (const name of ['podSelector', 'namespaceSelector', 'vmSelector', 'nodeSelector'] as const) {
+    const selector = decodeOptionalSelector(manifest[name], `spec.appliedTo.${name}`, name === 'vmSelector' ? 'tags' : 'kubernetes');
+    if (selector !== undefined) appliedTo[name] = selector;
+  }
+  return appliedTo;
+}
+
+/** An empty list would be no traffic at all: a mistake. */
+export function decodeTrafficMatch(match: TrafficMatchManifest | undefined): { match?: readonly TrafficMatch[] } {
+  if (match === undefined || match === null) return {};
+  if (match.length === 0) throw refuse('spec.match', 'matches nothing; leave match out for all traffic');
+  return {
+    match: match.map(({ protocol, ports }, index): TrafficMatch => {
+      const path = `spec.match[${index}]`;
+      const number = decodeProtocol(protocol, `${path}.protocol`);
+      if (number === 'any') throw refuse(`${path}.protocol`, 'name one protocol; leave match out for all traffic');
+      const ranges = decodePorts(ports ?? [], `${path}.ports`);
+      if (ranges.length > 0 && !PORT_PROTOCOLS.has(number)) throw refuse(`${path}.ports`, 'TCP, UDP and SCTP have ports');
+      return { protocol: number, ports: ranges };
+    }),
+  };
+}
+
+/** TCP, UDP, SCTP. */
+const PORT_PROTOCOLS: ReadonlySet<number> = new Set([6, 17, 132]);
 
 function decodeTarget(port: TargetPortManifest, path: string): TrafficTarget {
   const [kind, ...others] = Object.keys(port);

@@ -12,9 +12,6 @@ import { describe } from './schema-errors.js';
 
 export type { DecodeProblem, Decoded } from './kind-decoder.js';
 
-/** Kinds of the contract that later versions bring, by API group. */
-const LATER: Readonly<Record<string, readonly string[]>> = { 'crd.antrea.io': ['IDPSPolicy'] };
-
 export class Decoder {
   // Optimizing a schema's code takes twice the time of making it, and saves none in running it.
   readonly #ajv = new Ajv({ allErrors: true, verbose: true, strict: true, allowUnionTypes: true, inlineRefs: false, code: { optimize: false }, schemas: [SHARED_SCHEMAS] });
@@ -61,8 +58,6 @@ export class Decoder {
 
 function unknownKind(kind: string, apiVersion: string | undefined): AgentError {
   const group = apiVersion === undefined ? undefined : groupOf(apiVersion);
-  const later = Object.entries(LATER).find(([place, kinds]) => kinds.includes(kind) && (group === undefined || group === place));
-  if (later !== undefined) return new AgentError('E_INVALID', `kind ${kind} of ${later[0]} is not supported by this version yet`, { path: 'kind' });
   const elsewhere = KIND_DECODERS.filter((known) => known.kind === kind);
   if (elsewhere.length > 0) {
     const sameGroup = elsewhere.filter((known) => known.apiVersions.some((version) => groupOf(version) === group));

@@ -2,7 +2,7 @@
 import {
   ADMIN_NETWORK_POLICY, BASELINE_ADMIN_NETWORK_POLICY, CLUSTER_NETWORK_POLICY,
 } from './admin-schemas.js';
-import { ANTREA_GROUP, ANTREA_POLICY, EGRESS, EXTERNAL_ENTITY, EXTERNAL_IP_POOL, TIER, TRAFFIC_CONTROL } from './antrea-schemas.js';
+import { ANTREA_GROUP, ANTREA_POLICY, EGRESS, EXTERNAL_ENTITY, EXTERNAL_IP_POOL, IDPS_POLICY, TIER, TRAFFIC_CONTROL } from './antrea-schemas.js';
 import { decodeAdminNetworkPolicy, decodeBaselineAdminNetworkPolicy, decodeClusterNetworkPolicy } from './decode-admin-policy.js';
 import { decodeAntreaGroup, decodeClusterGroup, decodeEgress, decodeExternalEntity, decodeExternalIpPool } from './decode-antrea-groups.js';
 import { decodeAntreaClusterPolicy, decodeAntreaPolicy, decodeTier } from './decode-antrea-policy.js';
@@ -12,6 +12,7 @@ import { decodeNetworkPolicy } from './decode-network-policy.js';
 import { decodeAddressSet, decodeRuleTable } from './decode-rules.js';
 import { decodeSecurityPolicy } from './decode-security-policy.js';
 import { decodeEndpointSlice, decodeGateway, decodeIngress, decodeService } from './decode-services.js';
+import { decodeIdpsPolicy } from './decode-idps-policy.js';
 import { decodeTrafficControl } from './decode-traffic-control.js';
 import { decodeAttachment, decodeVirtualMachine } from './decode-workloads.js';
 import { kindDecoder, type KindDecoder } from './kind-decoder.js';
@@ -50,4 +51,5 @@ export const KIND_DECODERS: readonly KindDecoder[] = [
   kindDecoder(['crd.antrea.io/v1beta1', 'crd.antrea.io/v1alpha2'], 'Egress', EGRESS, decodeEgress),
   kindDecoder(['crd.antrea.io/v1beta1', 'crd.antrea.io/v1alpha2'], 'ExternalIPPool', EXTERNAL_IP_POOL, decodeExternalIpPool),
   kindDecoder(['crd.antrea.io/v1alpha2'], 'TrafficControl', TRAFFIC_CONTROL, decodeTrafficControl),
+  kindDecoder(['crd.antrea.io/v1alpha2', 'crd.antrea.io/v1alpha1'], 'IDPSPolicy', IDPS_POLICY, decodeIdpsPolicy),
 ];

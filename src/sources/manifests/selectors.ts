@@ -58,6 +58,6 @@ function decodeRequirement(expression: Expression, path: string, strict: boolean
 }
 
 /** Undefined when it is absent. */
-export function decodeOptionalSelector(selector: OptionalSelector, path: string): LabelSelector | undefined {
-  return selector === undefined || selector === null ? undefined : decodeSelector(selector, path);
+export function decodeOptionalSelector(selector: OptionalSelector, path: string, syntax: 'kubernetes' | 'tags' = 'kubernetes'): LabelSelector | undefined {
+  return selector === undefined || selector === null ? undefined : decodeSelector(selector, path, syntax);
 }

@@ -1,9 +1,9 @@
 /** A small agent that lives in memory: gives the API server something to serve. Not a stand-in for the server or the client. */
-import type { AgentApi, AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput } from '../../../src/api/agent-api.js';
+import type { AddQuarantineRequest, AgentApi, AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput, ReloadIdsResult } from '../../../src/api/agent-api.js';
 import { AgentError } from '../../../src/model/errors.js';
 import type {
   AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FqdnAddressView, FilterView, FlowStream, FlowView, HealthView,
-  ObjectView, RulesView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
+  IdsStatusView, ObjectView, QuarantineView, RulesView, SignatureChangeView, SignatureFaultView, SignatureFilter, SignaturesView, SignatureView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
 } from '../../../src/model/views.js';
 
 export const FILTER = 'nic-145244-eth0-dfw.2';
@@ -13,6 +13,11 @@ export const filterView: FilterView = {
   addresses: ['172.16.10.11'], slot: 2, agentName: 'dfw-agent', state: 'attached', failurePolicy: 'failClosed', datapath: 'nftables',
   generation: 7, realized: true, rulesets: ['domain-c25'],
 };
+
+export const signatureView: SignatureView = {
+  sid: 2_100_498, rev: 1, action: 'alert', severity: 2, category: 'bad-unknown', message: 'GPL ATTACK_RESPONSE id check returned root', file: 'rules/gpl.rules', enabled: true,
+};
+const signatureFault: SignatureFaultView = { file: 'rules/gpl.rules', line: 7, sid: 2_100_499, reason: "unknown rule keyword 'bogus'." };
 
 const any = { any: true } as const;
 const set = (name: string) => ({ not: false, addressSets: [name], addresses: [] });
@@ -44,6 +49,11 @@ export const flowView: FlowView = {
 };
 export const FLOW_LINE = '558a796d00000000 Active tcp 0800 1 1006 0 0  172.16.10.12:Unknown(44194) 172.16.10.11:ssh(22) 2413 EST 3017 2957 19 18\n';
 
+export const PACKETS = Uint8Array.of(10, 13, 13, 10, 1, 2, 3);
+export const quarantineView: QuarantineView = {
+  name: 'default/web', workload: { kind: 'Pod', namespace: 'default', name: 'web' }, filters: [FILTER], since: '2026-01-02T03:04:05.678Z',
+  until: '2026-01-02T03:14:05.678Z', by: 'response', reason: 'alert 2100498', alertId: 'a1',
+};
 export const alertView: AlertView = {
   id: 'a1', timestamp: '2026-01-02T03:04:05.678Z', signatureId: 2100498, signature: 'GPL ATTACK_RESPONSE id check returned root',
   category: 'Potentially Bad Traffic', severity: 2, action: 'allowed', protocol: 'TCP', source: { address: '192.0.2.3', port: 80 },
@@ -177,10 +187,42 @@ export class AgentModel implements AgentApi {
     yield alertView;
     await this.#untilAborted(signal);
   }
-  async reloadIds(): Promise<{ reloaded: boolean; detail: string }> {
+  async *getAlertPackets(id: string): AsyncGenerator<Uint8Array> {
+    if (id !== alertView.id) throw new AgentError('E_NOT_FOUND', `there is no alert "${id}"`, { object: id });
+    yield PACKETS.subarray(0, 4);
+    yield PACKETS.subarray(4);
+  }
+  async listQuarantines(): Promise<QuarantineView[]> {
+    return [quarantineView];
+  }
+  async addQuarantine({ workload, reason, by }: AddQuarantineRequest): Promise<QuarantineView> {
+    return { ...quarantineView, workload, reason, by };
+  }
+  async releaseQuarantine({ name }: { name: string; by: string }): Promise<QuarantineView> {
+    return { ...quarantineView, name };
+  }
+  async reloadIds(): Promise<ReloadIdsResult> {
     this.reloads += 1;
     await this.reloading;
-    return { reloaded: true, detail: '31000 signatures' };
+    return { reloaded: true, detail: '31000 signatures', faults: [] };
+  }
+  async idsStatus(): Promise<IdsStatusView> {
+    return {
+      engine: { kind: 'suricata', state: 'running', reason: '', since: '2026-01-02T03:04:05.678Z', pid: 4711, restarts: 0 },
+      signatures: { loaded: 31_000, failed: 1, skipped: 2, directory: '/etc/dfw-agent/signatures', testedAt: '2026-01-02T03:04:05.678Z' },
+      bundle: { source: 'https://rules.example/emerging.tar.gz', version: '10743', lastFetch: { at: '2026-01-02T03:04:05.678Z', result: 'refused', detail: '1 signatures refused by the engine' } },
+      refused: { at: '2026-01-02T03:04:05.678Z', what: 'version 10744 of the bundle', reason: '1 signatures refused by the engine', faults: [signatureFault] },
+      packets: 12, dropped: 0, memory: 3_000, memcapHits: 0,
+    };
+  }
+  async getSignatures({ sid }: SignatureFilter): Promise<SignaturesView> {
+    return { signatures: sid === undefined || sid === signatureView.sid ? [signatureView] : [] };
+  }
+  async updateSignatures(): Promise<SignatureChangeView> {
+    return { outcome: 'failed', detail: 'version 10744 of the bundle: 1 signatures refused by the engine; what was in force stays', version: '10743', faults: [signatureFault] };
+  }
+  async rollbackSignatures(): Promise<SignatureChangeView> {
+    return { outcome: 'changed', detail: '30000 signatures in force', version: '10742', faults: [] };
   }
   async *capture(request: { filter: string; count?: number }, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     this.#known(request.filter);

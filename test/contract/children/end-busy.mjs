@@ -7,9 +7,10 @@ import { fileURLToPath } from 'node:url';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
 
 const [, , addon, how] = process.argv;
+const COUNT = 20_000;
 
 function makeBusy() {
-  const { NftSocket, NftMonitor, LinkSocket, openTap } = createRequire(import.meta.url)(addon);
+  const { FlowTable, LinkSocket, NflogReader, NftMonitor, NftSocket, openTap, PacketCapture, streamFlows } = createRequire(import.meta.url)(addon);
   const monitor = new NftMonitor();
   monitor.start(() => undefined);
   const links = new LinkSocket();
@@ -19,6 +20,25 @@ function makeBusy() {
   // Results come when there is nobody left to take them.
   for (let index = 0; index < 200; index++) void socket.dump(1, new Uint8Array(4)).catch(() => undefined);
   for (let index = 0; index < 50; index++) void links.list().catch(() => undefined);
+  new NflogReader({ group: 9, copyRange: 64 }).start(() => undefined);
+  const flows = new FlowTable({ notApplicableIds: new Uint32Array(0) });
+  flows.watchEnds(Uint32Array.of(1), () => undefined);
+  void flows.start().catch(() => undefined);
+  const format = { kind: 'text', labelIds: Uint32Array.of(1), ruleIds: Uint32Array.of(1) };
+  // As PACKED_FLOW of src/native/binding.ts says: TCP from 10.0.0.1 over IPv4, admitted by label 1.
+  const words = new Uint32Array(COUNT * 20);
+  for (let at = 0; at < words.length; at += 20) {
+    words[at] = 0x0a000001;
+    words[at + 13] = (6 << 8) | 4;
+    words[at + 15] = 1;
+  }
+  for (let index = 0; index < 20; index++) {
+    void flows.ruleTotals().catch(() => undefined);
+    void flows.query({}).catch(() => undefined);
+    // Chunk after chunk comes from a thread.
+    void streamFlows({ count: COUNT, words }, {}, format, () => undefined).catch(() => undefined);
+    void new PacketCapture({ interface: 'lo', snaplen: 100 }).start(() => undefined).catch(() => undefined);
+  }
 }
 
 if (!isMainThread) {

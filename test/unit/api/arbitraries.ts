@@ -6,8 +6,9 @@ import type { CaptureRequest, Empty, FlowEvent, FlowsPart, GetAlertsRequest, met
 import type { WorkloadReference } from '../../../src/model/objects.js';
 import type { PolicyReference } from '../../../src/model/rule.js';
 import type {
-  AddressSetsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FilterView, FlowView, HealthView, ObjectView, PolicyStatusView, RulesView, RuleView,
-  SideView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
+  AddressSetsView, AlertView, BundleView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FilterView, FlowView, HealthView, IdsStatusView,
+  ObjectView, PolicyStatusView, QuarantineView, RulesView, RuleView, SideView, SignatureChangeView, SignatureFaultView, SignatureView, StatusView, SyncView,
+  TraceRequest, TraceView, TrafficControlView,
 } from '../../../src/model/views.js';
 
 const text = fc.oneof(fc.constant(''), fc.string({ unit: 'grapheme', maxLength: 12 }), fc.constantFrom('__proto__', 'constructor', 'line\nbreak', '日本'));
@@ -84,9 +85,17 @@ const trafficControl: Arbitrary<TrafficControlView> = fc.record({
   name: text, action: fc.constantFrom('Mirror', 'Redirect'), direction: fc.constantFrom('Ingress', 'Egress', 'Both'), device: text, state: text,
   workloads: list(fc.record({ namespace: text, name: text, filter: text })), packets: count, bytes: count, dropped: count,
 });
+const textMap = fc.dictionary(text, text, { noNullPrototype: true });
+const quarantine: Arbitrary<QuarantineView> = fc.record({
+  name: text, workload, filters: texts, since: text, until: text, by: text, reason: text, alertId: text,
+}, { requiredKeys: ['name', 'workload', 'filters', 'since', 'until', 'by', 'reason'] });
 const alert: Arbitrary<AlertView> = fc.record({
   id: text, timestamp: text, signatureId: count, signature: text, category: text, severity: small, action: text, protocol: text, source: endpoint,
-  destination: endpoint, workload, filter: text, ruleId: count, flowId: text,
+  destination: endpoint, workload, filter: text, ruleId: count, flowId: text, count, last: text, direction: fc.constantFrom('in', 'out'),
+  labels: textMap, namespaceLabels: textMap, ruleset: text, policy, connection: fc.record({ source: endpoint, destination: endpoint, state: text }),
+  peer: fc.record({ workload, filter: text }), communityId: text, appProtocol: text,
+  http: fc.record({ host: text, url: text, method: text, userAgent: text, status: small }, { requiredKeys: [] }),
+  tls: fc.record({ sni: text, subject: text, version: text }, { requiredKeys: [] }), dns: fc.record({ query: text, type: text }, { requiredKeys: [] }),
 }, { requiredKeys: ['id', 'timestamp', 'signatureId', 'signature', 'category', 'severity', 'action', 'protocol', 'source', 'destination'] });
 const status: Arbitrary<StatusView> = fc.record({
   node: text, version: text, datapath: text, sources: list(fc.record({ type: text, synced: flag, revision: count, errors: faults })), filters: count,
@@ -94,6 +103,21 @@ const status: Arbitrary<StatusView> = fc.record({
   components: list(fc.record({ name: text, state: text, detail: text })),
 });
 const health: Arbitrary<HealthView> = fc.record({ healthy: flag, checks: list(fc.record({ name: text, ok: flag, detail: text })) });
+
+const signatureFault: Arbitrary<SignatureFaultView> = fc.record({ file: text, line: small, sid: count, reason: text }, { requiredKeys: ['file', 'line', 'reason'] });
+const signatureChange: Arbitrary<SignatureChangeView> = fc.record({
+  outcome: fc.constantFrom('changed', 'unchanged', 'failed'), detail: text, version: text, faults: list(signatureFault),
+}, { requiredKeys: ['outcome', 'detail', 'faults'] });
+const signature: Arbitrary<SignatureView> = fc.record({ sid: count, rev: count, action: text, severity: count, category: text, message: text, file: text, enabled: flag });
+const bundle: Arbitrary<BundleView> = fc.record({
+  source: text, version: text, sha256: text, previous: text, nextFetch: text,
+  lastFetch: fc.record({ at: text, result: fc.constantFrom('updated', 'unchanged', 'refused', 'failed'), detail: text }),
+}, { requiredKeys: ['source'] });
+const idsStatus: Arbitrary<IdsStatusView> = fc.record({
+  engine: fc.record({ kind: fc.constantFrom('suricata', 'external'), state: text, reason: text, since: text, pid: count, restarts: count }, { requiredKeys: ['kind', 'state', 'reason', 'since', 'restarts'] }),
+  signatures: fc.record({ loaded: count, failed: count, skipped: count, directory: text, testedAt: text }), bundle,
+  refused: fc.record({ at: text, what: text, reason: text, faults: list(signatureFault) }), packets: count, dropped: count, memory: count, memcapHits: count,
+}, { requiredKeys: ['engine', 'packets', 'dropped', 'memory', 'memcapHits'] });
 
 const empty: Arbitrary<Empty> = fc.constant({});
 const byFilter = fc.record({ filter: text });
@@ -111,7 +135,8 @@ const traceRequest: Arbitrary<TraceRequest> = fc.record(
 );
 const objectName: Arbitrary<ObjectName> = fc.record({ kind: text, namespace: text, name: text }, { requiredKeys: ['kind', 'name'] });
 const attach: Arbitrary<AttachRequest> = fc.record({ workload, vnic: text, interface: text, mac: text, addresses: texts }, { requiredKeys: ['workload', 'vnic', 'interface', 'addresses'] });
-const getAlerts: Arbitrary<GetAlertsRequest> = fc.record({ workload: text, sinceMs: count, minSeverity: small, limit: small }, { requiredKeys: [] });
+const alertSelection = { workload: text, minSeverity: small, signatureId: count, category: text };
+const getAlerts: Arbitrary<GetAlertsRequest> = fc.record({ ...alertSelection, sinceMs: count, limit: small }, { requiredKeys: [] });
 const capture: Arbitrary<CaptureRequest> = fc.record({ filter: text, count, seconds: duration, snaplen: small, expression: text }, { requiredKeys: ['filter'] });
 const flowEvent: Arbitrary<FlowEvent> = fc.record({ event: fc.constantFrom('new', 'end'), flow });
 
@@ -139,8 +164,16 @@ export const samples: { readonly [K in keyof Methods]: Sample<Methods[K]> } = {
   getTrafficControl: { request: empty, response: list(trafficControl) },
   getFqdnCache: { request: fc.record({ domain: text }, { requiredKeys: [] }), response: list(fc.record({ fqdn: text, address: text, expiration: text })) },
   getAlerts: { request: getAlerts, response: fc.record({ alerts: list(alert) }) },
-  followAlerts: { request: fc.record({ workload: text }, { requiredKeys: [] }), response: alert },
-  reloadIds: { request: empty, response: fc.record({ reloaded: flag, detail: text }) },
+  followAlerts: { request: fc.record(alertSelection, { requiredKeys: [] }), response: alert },
+  getAlertPackets: { request: fc.record({ id: text }), response: fc.record({ data: bytes }) },
+  listQuarantines: { request: empty, response: list(quarantine) },
+  addQuarantine: { request: fc.record({ workload, durationMs: count, reason: text, by: text }), response: quarantine },
+  releaseQuarantine: { request: fc.record({ name: text, by: text }), response: quarantine },
+  reloadIds: { request: empty, response: fc.record({ reloaded: flag, detail: text, faults: list(signatureFault) }) },
+  idsStatus: { request: empty, response: idsStatus },
+  getSignatures: { request: fc.record({ sid: count, severity: small, category: text, enabled: flag }, { requiredKeys: [] }), response: fc.record({ signatures: list(signature) }) },
+  updateSignatures: { request: empty, response: signatureChange },
+  rollbackSignatures: { request: empty, response: signatureChange },
   capture: { request: capture, response: fc.record({ data: bytes }) },
   status: { request: empty, response: status },
   health: { request: empty, response: health },

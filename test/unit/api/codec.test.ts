@@ -68,7 +68,15 @@ describe('the wire gives back what it was given', () => {
   cases(methods.getFqdnCache, samples.getFqdnCache);
   cases(methods.getAlerts, samples.getAlerts);
   cases(methods.followAlerts, samples.followAlerts);
+  cases(methods.getAlertPackets, samples.getAlertPackets);
   cases(methods.reloadIds, samples.reloadIds);
+  cases(methods.listQuarantines, samples.listQuarantines);
+  cases(methods.addQuarantine, samples.addQuarantine);
+  cases(methods.releaseQuarantine, samples.releaseQuarantine);
+  cases(methods.idsStatus, samples.idsStatus);
+  cases(methods.getSignatures, samples.getSignatures);
+  cases(methods.updateSignatures, samples.updateSignatures);
+  cases(methods.rollbackSignatures, samples.rollbackSignatures);
   cases(methods.capture, samples.capture);
   cases(methods.status, samples.status);
   cases(methods.health, samples.health);

@@ -116,14 +116,14 @@ describe('BridgeFlowTable', () => {
 });
 
 describe('ovsState', () => {
-  const parts = (more: Partial<{ connected: boolean; reason: string; database: string; found: boolean; type: string; tracker: string; flows: number; unbound: readonly string[] }>): OvsStateParts => {
-    const { connected = true, reason = '', database = '', found = true, type = 'netdev', tracker, flows, unbound } = more;
+  const parts = (more: Partial<{ connected: boolean; reason: string; database: string; found: boolean; type: string; tracker: string; flows: number; unbound: readonly string[]; waiting: boolean }>): OvsStateParts => {
+    const { connected = true, reason = '', database = '', found = true, type = 'netdev', tracker, flows, unbound, waiting = false } = more;
     return {
-      bridgeName: 'br-int', endpoint: 'unix:/db', connections: () => tracker, discovery: () => unbound ?? [],
+      bridgeName: 'br-int', endpoint: 'unix:/db', connections: () => tracker, waiting: () => waiting, discovery: () => unbound ?? [],
       bridge: { state: { connected, reason, ports: 3 }, flowCount: () => (flows === undefined ? Promise.reject(new Error('busy')) : Promise.resolve(flows)) },
       database: {
         reason: database,
-        facts: database === 'never' ? undefined : { version: '3.1.0', nextConfiguration: 1, currentConfiguration: 1, externalIds: new Map() },
+        facts: database === 'never' ? undefined : { version: '3.1.0', nextConfiguration: 1, currentConfiguration: 1, externalIds: new Map(), waitsForFlows: false },
         bridge: found && database !== 'never' ? { uuid: 'u', name: 'br-int', datapathType: type, datapathId: '', failMode: 'secure', externalIds: new Map() } : undefined,
       },
     };
@@ -135,6 +135,7 @@ describe('ovsState', () => {
 
   it('names what is connected, and every trouble once', async () => {
     expect(await told(parts({ flows: 256 }))).toEqual(['bridge: connected: br-int, 3 ports, 256 flows of ours', 'switch: known: Open vSwitch 3.1.0, datapath netdev', 'switch database: connected: unix:/db']);
+    expect((await ovsState(parts({ waiting: true }))).degraded).toEqual([expect.stringContaining('flow-restore-wait')]);
     expect(await told(parts({}))).toContain('bridge: connected: br-int, 3 ports, flows not counted');
     expect(await told(parts({ connected: false, reason: 'no hello' }))).toEqual([
       'bridge: disconnected: no hello', 'switch: known: Open vSwitch 3.1.0, datapath netdev', 'switch database: connected: unix:/db', '! bridge br-int: no hello',

@@ -57,10 +57,13 @@ describe('loadConfig', () => {
 
   it('sets every key through its option, its variable and the file alike', () => {
     const samples: Record<string, unknown> = {
-      node: 'n-2', cluster: 'demo', datapath: 'ovs', 'ovs.bridge': 'br-x', 'ovs.database': 'tcp:127.0.0.1:6640', 'ovs.discoverPorts': false, 'ovs.firstTable': 100, 'ovs.nextTable': 200, sources: [{ type: 'file', path: '/a' }, { type: 'file', path: '/b' }],
+      node: 'n-2', cluster: 'demo', datapath: 'ovs', 'ovs.bridge': 'br-x', 'ovs.database': 'tcp:127.0.0.1:6640', 'ovs.discoverPorts': false, 'ovs.endRestoreWait': true, 'ovs.firstTable': 100, 'ovs.nextTable': 200, sources: [{ type: 'file', path: '/a' }, { type: 'file', path: '/b' }],
       failurePolicy: 'open', 'api.socket': '/s', 'api.group': 'ops', 'metrics.listen': '[::1]:1', 'audit.path': '/a', 'audit.format': 'json', 'ids.enabled': true,
-      'ids.tap': 'tap1', 'ids.sensor': 'tap2', 'ids.engine': 'external', 'ids.program': '/opt/suricata', 'ids.mode': 'ids', 'ids.signatures': '/sig',
-      'ids.eveFile': '/log/eve.json', 'ids.homeNetworks': ['10.0.0.0/8', 'fd00::1'], 'ids.commandSocket': '/run/s.sock', stateDir: '/state',
+      'ids.tap': 'tap1', 'ids.sensor': 'tap2', 'ids.engine': 'external', 'ids.program': '/opt/suricata', 'ids.mode': 'ids', 'ids.inlineTap': 'i0', 'ids.inlineSensor': 'i1', 'ids.returnTap': 'i2', 'ids.returnSensor': 'i3', 'ids.signatures': '/sig',
+      'ids.eveFile': '/log/eve.json', 'ids.homeNetworks': ['10.0.0.0/8', 'fd00::1'], 'ids.commandSocket': '/run/s.sock',
+      'ids.bundle': 'https://rules.example/a.tar.gz', 'ids.bundleChecksum': '', 'ids.bundleInterval': 3600, 'ids.bundleCa': '/ca.pem', 'ids.allowFailedSignatures': 3,
+      'ids.alertWindow': 0, 'ids.sinks': [{ type: 'file', path: '/alerts' }], 'ids.pcap.enabled': true, 'ids.pcap.bytes': 1048576,
+      'ids.response': [{ action: 'quarantine', duration: 60, severities: [1] }], 'ids.quarantine.allow': [{ addresses: ['10.0.0.1'] }], stateDir: '/state',
       'log.level': 'debug', nflogGroup: 7, 'dns.minTTL': 60, 'dns.holdReplies': false, 'dns.servers': ['10.96.0.10', 'fd00:96::/64'], 'dns.nflogGroup': 8, 'bridge.nflogGroup': 9, 'conntrack.receiveBuffer': 1048576, resyncSeconds: 0,
     };
     expect(configKeys().map((key) => key.path.join('.')).toSorted()).toEqual(Object.keys(samples).toSorted());
@@ -70,7 +73,7 @@ describe('loadConfig', () => {
       const file = `${at.map((name, depth) => `${'  '.repeat(depth)}${name}:`).join('\n')} ${JSON.stringify(value)}\n`;
       const read = (config: Config): unknown => at.reduce<unknown>((tree, name) => Reflect.get(Object(tree), name), config);
       // What makes no sense alone.
-      const argv = flag === '--ovs-first-table' ? ['--ovs-next-table=200'] : [];
+      const argv = flag === '--ovs-first-table' ? ['--ovs-next-table=200'] : flag === '--ids-bundle-checksum' ? ['--ids-bundle=/b.zip'] : [];
       expect([flag, read(load({ argv: [...argv, `${flag}=${text}`] })), read(load({ env: { [variable]: text }, argv })), read(load({ file, argv }))]).toEqual([flag, value, value, value]);
     }
   });
@@ -120,13 +123,17 @@ describe('loadConfig', () => {
 
   it('refuses what this version cannot do instead of ignoring it', () => {
     expect(problemsOf({ file: 'sources: [{ type: kubernetes }]\n' })).toContain('agent.yaml:1: sources[0].type: kubernetes is not in this version');
-    expect(problemsOf({ argv: ['--ids-mode', 'ips'] })).toContain('ids.mode: ips is not in this version');
+    expect(problemsOf({ argv: ['--ids-mode', 'ips'] })).toContain('ids.mode: ips needs datapath ovs');
   });
 
   it('refuses settings that contradict each other', () => {
     expect(problemsOf({ file: 'ovs: { firstTable: 100 }\n' })).toContain('ovs.firstTable: needs ovs.nextTable');
     expect(problemsOf({ file: 'ovs: { firstTable: 100, nextTable: 120 }\n' })).toContain('ovs.nextTable: is one of the agent\'s own tables, 100 to');
     expect(load({ file: 'ovs: { firstTable: 100, nextTable: 99 }\n' }).ovs).toMatchObject({ firstTable: 100, nextTable: 99 });
+    expect(problemsOf({ argv: ['--ids-bundle', '/b.zip', '--ids-engine', 'external'] })).toContain('ids.bundle: needs ids.engine suricata');
+    expect(problemsOf({ argv: ['--ids-bundle-checksum', '/b.sha256'] })).toContain('ids.bundleChecksum: is the checksum of nothing');
+    expect(problemsOf({ argv: ['--ids-bundle', 'ftp://x/b.zip'] })).toContain('ids.bundle: must be an absolute path, an http:// or https:// URL');
+    expect(load({ argv: ['--ids-bundle', 'https://x/b.zip', '--ids-bundle-checksum', 'A'.repeat(64)] }).ids.bundle).toBe('https://x/b.zip');
     expect(problemsOf({ argv: ['--ids-tap', 'x', '--ids-sensor', 'x'] })).toContain('ids.sensor: must not be the device ids.tap names');
     expect(problemsOf({ file: 'sources: [{ type: file, path: /a }, { type: file, path: /a }]\n' })).toContain('sources[1]: is the same as sources[0]');
   });

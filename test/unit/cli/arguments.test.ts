@@ -79,7 +79,7 @@ describe('the command line', () => {
   test.each([
     [[], /a verb is missing/u], [['frobnicate'], /Unknown argument: frobnicate; see agentctl --help|Unknown command/u], [['getruels'], /did you mean getrules\?/u],
     [['getrules', '-f'], /Not enough arguments following: f; see agentctl getrules --help/u], [['getrules', '-f', 'x', 'extra'], /Unknown argument: extra/u],
-    [['trace', '--from', 'a'], /Missing required argument: to/u], [['ids', 'restart'], /Choices: "reload"/u], [['loglevel', 'loud'], /"error", "warn", "info", "debug"/u],
+    [['trace', '--from', 'a'], /Missing required argument: to/u], [['ids', 'restart'], /Choices: "status", "signatures", "reload", "update", "rollback"/u], [['loglevel', 'loud'], /"error", "warn", "info", "debug"/u],
   ])('%j is a usage error of one line', async (argv, message) => {
     const failure: unknown = await parse(...argv).catch((error: unknown) => error);
     expect(failure).toEqual(usage);
@@ -136,7 +136,7 @@ describe('options that take several values', () => {
     const sink = new Writable({ write: (_chunk, _encoding, done) => done() });
     await parsed.invocation({
       agent: async () => agent as unknown as RemoteAgentApi, out: new Output(sink, sink), format: 'json', palette: palette(false), signal: new AbortController().signal,
-      stdin: Readable.from([Buffer.from('{"kind":"Pod","metadata":{"name":"stdin"}}')]), now: () => 0, clientVersion: '0',
+      stdin: Readable.from([Buffer.from('{"kind":"Pod","metadata":{"name":"stdin"}}')]), now: () => 0, account: 'alice', clientVersion: '0',
     });
     return calls;
   }
@@ -179,12 +179,14 @@ describe('completion', () => {
     expect(dynamicWord(['query', 'endpoint', ''])).toBe('pod');
     expect(dynamicWord(['query', 'endpoint', '-p', ''])).toBe('pod');
     expect(dynamicWord(['query', ''])).toBe('none');
+    expect(dynamicWord(['ids', 'signatures', '--category', ''])).toBe('category');
+    expect(dynamicWord(['ids', 'signatures', '--severity', ''])).toBe('severity');
     expect(dynamicWord(['get', 'netpol', '-n', ''])).toBe('namespace');
   });
   test('words that the parser knows', async () => {
     expect(await staticCandidates(['getf'])).toContain('getflows');
     expect(await staticCandidates(['getflows', '--'])).toEqual(expect.arrayContaining(['--filter', '--watch', '--socket']));
-    expect(await staticCandidates(['ids', ''])).toEqual(['reload']);
+    expect(await staticCandidates(['ids', ''])).toEqual(['status', 'signatures', 'reload', 'update', 'rollback', 'quarantine']);
     expect(await staticCandidates(['query', ''])).toEqual(['endpoint']);
     expect(await staticCandidates(['diff', '--'])).toEqual(expect.arrayContaining(['--file', '--delete']));
     expect(await staticCandidates(['loglevel', ''])).toEqual(['error', 'warn', 'info', 'debug']);

@@ -207,7 +207,9 @@ test('alerts: columns, and a line each when followed', () => {
     protocol: 'TCP', source: { address: 'fd00::1', port: 80 }, destination: { address: '10.0.0.2', port: 4 }, workload: { kind: 'Pod', namespace: 'default', name: 'web' }, ruleId: 1006,
   };
   expect(alertLine(alert)).toBe('2026-01-02T03:04:05.678Z [2100498] allowed TCP [fd00::1]:80->10.0.0.2:4 severity 2 default/web rule 1006 "GPL ATTACK_RESPONSE id check returned root"\n');
-  expect(alertsText([alert])).toContain('default/web  1006  GPL ATTACK_RESPONSE id check returned root\n');
+  expect(alertLine({ ...alert, count: 3, last: '2026-01-02T03:04:09.000Z' })).toContain(' rule 1006 count 3 until 2026-01-02T03:04:09.000Z "GPL');
+  expect(alertsText([alert])).toContain('default/web  1006  1   GPL ATTACK_RESPONSE id check returned root\n');
+  expect(alertsText([{ ...alert, direction: 'in', count: 3, last: '2026-01-02T03:04:09.000Z' }])).toMatch(/^2026-01-02T03:04:05.678Z +3 +2026-01-02T03:04:09.000Z .* in +default\/web/mu);
 });
 
 test('status lists what is degraded and refused; colours only where asked', () => {

@@ -9,7 +9,7 @@ import { KernelSets } from './kernel-sets.js';
 
 it('from any table to any other', { timeout: 180_000 }, () => {
   let byHosts = 0;
-  for (let seed = 1; seed <= 120; seed += 1) {
+  for (let seed = 1; seed <= 60; seed += 1) {
     const random = new Random(seed);
     const compiler = new Compiler();
     const kernel = new KernelSets();
@@ -33,5 +33,5 @@ it('from any table to any other', { timeout: 180_000 }, () => {
     }
   }
   // The short cut for changes of hosts was taken, too.
-  expect(byHosts).toBeGreaterThan(10);
+  expect(byHosts).toBeGreaterThan(5);
 });

@@ -38,7 +38,7 @@ function changed(random: Random, policy: ExpectedPolicy): ExpectedPolicy {
 for (const [what, limits] of [['any', {}], ['declared', { maxLocals: 0 }], ['few', { maxLocals: 8 }]] as const) {
   it(`names every rule that no longer decides what it decided (${what} local addresses)`, { timeout: 180_000 }, () => {
     let moved = 0;
-    for (let seed = 1; seed <= 150; seed += 1) {
+    for (let seed = 1; seed <= 70; seed += 1) {
       const random = new Random(seed);
       const made = policyOf(seed);
       const policy = everywhere(made.policy);
@@ -63,7 +63,7 @@ for (const [what, limits] of [['any', {}], ['declared', { maxLocals: 0 }], ['few
         }
       }
     }
-    expect(moved).toBeGreaterThan(100);
+    expect(moved).toBeGreaterThan(40);
   });
 }
 
@@ -108,7 +108,7 @@ it('names nothing but what was lost when an address of this end comes into a set
 });
 
 it('names nothing when nothing changes', () => {
-  for (let seed = 1; seed <= 30; seed += 1) {
+  for (let seed = 1; seed <= 15; seed += 1) {
     const policy = everywhere(policyOf(seed).policy);
     const one = onlyTable(new Compiler().compile(worldOf(policy)));
     const other = onlyTable(new Compiler().compile(worldOf(policy)));

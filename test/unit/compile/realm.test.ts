@@ -10,7 +10,7 @@ const REALM = '/';
 function tablesOf(seed: number): { readonly here: CompiledTable; readonly there: CompiledTable; readonly policy: ReturnType<typeof policyOf>['policy'] } | undefined {
   const { policy } = policyOf(seed);
   const world = worldOf({ ...policy, tables: policy.tables.map(({ appliedTo: _, ...table }) => table) });
-  const compilation = new Compiler().compile(world, undefined, (filter) => (filter.number % 2 === 0 ? REALM : undefined));
+  const compilation = new Compiler().compile(world, undefined, undefined, (filter) => (filter.number % 2 === 0 ? REALM : undefined));
   const keys = world.filters.map((filter) => [filter.number % 2, compilation.filterTables.get(filter.name) ?? ''] as const);
   const [here, there] = [1, 0].map((parity) => compilation.tables.get(keys.find(([one]) => one === parity)?.[1] ?? ''));
   return here === undefined || there === undefined ? undefined : { here, there, policy };
@@ -40,7 +40,7 @@ it('a filter that changes its realm changes its labels, and gets the old ones ba
   const { policy } = policyOf(3);
   const world = worldOf({ ...policy, tables: policy.tables.map(({ appliedTo: _, ...table }) => table) });
   const compiler = new Compiler();
-  const ids = (realm: string | undefined): number[] => [...compiler.compile(world, undefined, () => realm).tables.values()].flatMap(({ labels }) => [...labels.keys()]).sort((a, b) => a - b);
+  const ids = (realm: string | undefined): number[] => [...compiler.compile(world, undefined, undefined, () => realm).tables.values()].flatMap(({ labels }) => [...labels.keys()]).sort((a, b) => a - b);
   const [routed, bridged, again] = [ids(undefined), ids(REALM), ids(undefined)];
   expect(routed.length).toBeGreaterThan(0);
   expect(bridged).not.toEqual(routed);

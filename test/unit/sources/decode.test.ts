@@ -115,9 +115,36 @@ status: { phase: Running, podIP: 10.98.0.2, podIPs: [{ ip: 10.98.0.2 }, { ip: "F
     expect(refuse(document({ targetPort: { geneve: { remoteIP: 'there' } } }))).toMatchObject({ path: 'spec.targetPort.geneve.remoteIP' });
     expect(refuse(document({ targetPort: { erspan: { remoteIP: '192.0.2.1', version: 1, dir: 1 } } }))).toMatchObject({ path: 'spec.targetPort.erspan' });
     expect(refuse(document({ action: 'Redirect', returnPort: { gre: { remoteIP: '192.0.2.1' } } }))).toMatchObject({ path: 'spec.returnPort' });
+    expect(accept(document({ match: [{ protocol: 'TCP', ports: [443, '80', '8000-8100'] }, { protocol: 1 }] }))).toMatchObject({
+      match: [{ protocol: 6, ports: [{ first: 80, last: 80 }, { first: 443, last: 443 }, { first: 8000, last: 8100 }] }, { protocol: 1, ports: [] }],
+    });
+    expect(refuse(document({ match: [] }))).toMatchObject({ path: 'spec.match' });
+    expect(refuse(document({ match: [{ protocol: 'icmp', ports: [1] }] }))).toMatchObject({ path: 'spec.match[0].ports' });
+    expect(refuse(document({ match: [{ protocol: 'any' }] }))).toMatchObject({ path: 'spec.match[0].protocol' });
     expect(refuse(document({ targetPort: {} }))).toMatchObject({ path: 'spec.targetPort' });
     expect(refuse(document({ action: 'Redirect' }))).toMatchObject({ path: 'spec.returnPort' });
     expect(refuse(document({ targetport: {} }))).toMatchObject({ path: 'spec.targetport', message: 'unknown field "targetport"; did you mean targetPort?' });
+  });
+
+  it('takes IDPSPolicy', () => {
+    const appliedTo = { podSelector: { matchLabels: { app: 'web' } } };
+    const document = (extra: object): unknown => ({ apiVersion: 'crd.antrea.io/v1alpha1', kind: 'IDPSPolicy', metadata: { name: 'web-ids' }, spec: { appliedTo, ...extra } });
+    expect(accept(document({}))).toEqual({
+      kind: 'IDPSPolicy', metadata: { name: 'web-ids', labels: {} }, appliedTo: { podSelector: { matchLabels: { app: 'web' }, matchExpressions: [] } },
+      direction: 'Both', mode: 'detect', onFailure: 'bypass', signatures: {},
+    });
+    expect(accept(document({
+      appliedTo: { vmSelector: { matchLabels: { 'any tag': 'of a VM' } } }, mode: 'prevent', onFailure: 'block', direction: 'Ingress',
+      signatures: { severities: [1, 2], categories: ['bad-unknown'], sids: [7], disabledSids: [8], overrides: [{ sid: 9, action: 'drop' }] },
+    }))).toMatchObject({
+      appliedTo: { vmSelector: { matchLabels: { 'any tag': 'of a VM' } } }, mode: 'prevent', onFailure: 'block', direction: 'Ingress',
+      signatures: { severities: [1, 2], categories: ['bad-unknown'], sids: [7], disabledSids: [8], actions: { 9: 'drop' } },
+    });
+    expect(refuse(document({ onFailure: 'block' }))).toMatchObject({ path: 'spec.onFailure', message: expect.stringContaining('needs mode prevent') });
+    expect(refuse(document({ mode: 'both' }))).toMatchObject({ path: 'spec.mode' });
+    expect(refuse(document({ signatures: { severities: [5] } }))).toMatchObject({ path: 'spec.signatures.severities[0]' });
+    expect(refuse(document({ signatures: { overrides: [{ sid: 1, action: 'drop' }, { sid: 1, action: 'pass' }] } }))).toMatchObject({ path: 'spec.signatures.overrides[1]' });
+    expect(refuse({ apiVersion: 'crd.antrea.io/v1alpha1', kind: 'IDPSPolicy', metadata: { name: 'x' }, spec: {} })).toMatchObject({ path: 'spec' });
   });
 
   it('takes AddressSets up to the limit', () => {
@@ -208,7 +235,7 @@ describe('refusals', () => {
     [{ kind: 5 }, 'kind', 'must be a string, is 5'],
     [{ apiVersion: 'apps/v1', kind: 'Deployment' }, 'kind', 'unknown kind "Deployment" in group "apps"; this version knows RuleTable, AddressSet, SecurityPolicy, Group, VirtualMachine, Attachment, Pod, '],
     [{ apiVersion: 'dfw.dev/v1', kind: 'RuleTabel' }, 'kind', 'did you mean RuleTable?'],
-    [{ apiVersion: 'crd.antrea.io/v1alpha1', kind: 'IDPSPolicy' }, 'kind', 'kind IDPSPolicy of crd.antrea.io is not supported by this version yet'],
+    [{ apiVersion: 'crd.antrea.io/v1', kind: 'IDPSPolicy' }, 'apiVersion', 'kind IDPSPolicy is crd.antrea.io/v1alpha2 or crd.antrea.io/v1alpha1'],
     [{ apiVersion: 'extensions/v1beta1', kind: 'NetworkPolicy' }, 'apiVersion', 'kind NetworkPolicy is networking.k8s.io/v1, crd.antrea.io/v1beta1, crd.antrea.io/v1alpha1 or security.antrea.tanzu.vmware.com/v1alpha1, not "extensions/v1beta1"'],
     [{ apiVersion: 'networking.k8s.io/v2', kind: 'NetworkPolicy' }, 'apiVersion', 'kind NetworkPolicy is networking.k8s.io/v1, not "networking.k8s.io/v2"'],
     [{ apiVersion: 'apps/v1', kind: 'Pod' }, 'apiVersion', 'kind Pod is v1, not "apps/v1"'],

@@ -7,7 +7,7 @@ import { LEAVE } from './placement.js';
 import { CATEGORY, cookie, FLAG, LABEL_BITS, REGISTER, SIDE, STAMP_BITS, TABLE, ZONE } from './stages.js';
 
 const REG = {
-  flags: register(REGISTER.flags), from: register(REGISTER.from), fromRules: register(REGISTER.fromRules), to: register(REGISTER.to), toRules: register(REGISTER.toRules),
+  flags: register(REGISTER.flags), from: register(REGISTER.from), to: register(REGISTER.to),
   port: register(REGISTER.port), scratch: register(REGISTER.scratch), icmp: register(REGISTER.icmp),
 } as const;
 const IP = [0x0800, 0x86dd] as const;
@@ -40,12 +40,13 @@ function exchange([a, b]: readonly [FieldName, FieldName]): Action[] {
 }
 
 /** A flow for each kind of packet, the general ones below the special ones. */
-function perKind(table: number, priority: number, match: MatchValues, actions: (kind: Kind) => Step[]): Flow[] {
-  return KINDS.map((kind) => flow(table, priority + (kind.match.ip_proto === undefined ? 0 : 1), { ...match, ...kind.match }, ...actions(kind)));
+function perKind(table: number, priority: number, match: MatchValues | ((kind: Kind) => MatchValues), actions: (kind: Kind) => Step[]): Flow[] {
+  return KINDS.map((kind) => flow(table, priority + (kind.match.ip_proto === undefined ? 0 : 1), { ...(typeof match === 'function' ? match(kind) : match), ...kind.match }, ...actions(kind)));
 }
 
-/** Replies of tracked connections: without that, the switch does not let an action read the connection's tuple. */
+/** Replies of tracked connections: without that, the switch does not let an action read the connection's tuple. For SCTP see sctp-flows.ts. */
 const REPLIES: MatchValues = { ct_state: { value: CT_STATE.TRACKED | CT_STATE.REPLY, mask: CT_STATE.TRACKED | CT_STATE.REPLY } };
+const replies = (kind: Kind): MatchValues => (kind.match.ip_proto === 132 ? {} : REPLIES);
 
 /** Headers of a reply as those of the connection; an ICMP reply's type and code are those of the request. */
 function turn(kind: Kind): Step[] {
@@ -66,10 +67,7 @@ function turnBack(kind: Kind): Step[] {
   ];
 }
 
-const EXCHANGE_ENDS: readonly Action[] = [
-  move(REG.from, REG.scratch), move(REG.to, REG.from), move(REG.scratch, REG.to),
-  move(REG.fromRules, REG.scratch), move(REG.toRules, REG.fromRules), move(REG.scratch, REG.toRules),
-];
+export const EXCHANGE_ENDS: readonly Action[] = [move(REG.from, REG.scratch), move(REG.to, REG.from), move(REG.scratch, REG.to)];
 
 /** Writes the words of the sides that judged. */
 function commit(...sides: readonly ('in' | 'out')[]): Action {
@@ -82,14 +80,14 @@ function commit(...sides: readonly ('in' | 'out')[]): Action {
   };
 }
 
-const LEARN: Action = {
-  type: 'learn', table: TABLE.MACS, idleTimeout: 300, priority: 50, cookie: cookie(CATEGORY.learned, 0),
-  specs: [
-    { source: { field: 'vlan_tci', offset: 0 }, target: { kind: 'match', field: 'vlan_tci', offset: 0 }, bits: 12 },
-    { source: { field: 'eth_src', offset: 0 }, target: { kind: 'match', field: 'eth_dst', offset: 0 }, bits: 48 },
-    { source: { field: 'in_port_16', offset: 0 }, target: { kind: 'load', field: REG.port, offset: 0 }, bits: 16 },
-  ],
-};
+/** Of connections that match, `before` done first. */
+export function commitFlows(priority: number, match: MatchValues, ...before: Step[]): Flow[] {
+  return [
+    flow(TABLE.COMMIT, priority + 10, { [REG.to]: 0, ...match }, ...before, commit('out'), goTo(TABLE.OUTPUT)),
+    flow(TABLE.COMMIT, priority + 10, { [REG.from]: 0, ...match }, ...before, commit('in'), goTo(TABLE.OUTPUT)),
+    flow(TABLE.COMMIT, priority, match, ...before, commit('out', 'in'), goTo(TABLE.OUTPUT)),
+  ];
+}
 
 /** ICMPv6 that conntrack does not track: multicast listeners and neighbour discovery. */
 const UNTRACKED_TYPES = [130, 131, 132, 133, 134, 135, 136, 137, 143];
@@ -108,8 +106,7 @@ export function baseFlows(beside: boolean): Flow[] {
   const flag = (on: number, off = 0): MatchValues => ({ [REG.flags]: flags(on, off) });
   const { TRACKED, INVALID, REPLY, RELATED } = CT_STATE;
   return [
-    // Others route on the same bridge: a source address there does not tell where it is.
-    flow(TABLE.SPOOF, 0, {}, ...(beside ? [] : [LEARN]), goTo(TABLE.OUT_L2_SOURCE)),
+    flow(TABLE.SPOOF, 0, {}, goTo(TABLE.OUT_L2_SOURCE)),
     ...(['out', 'in'] as const).flatMap((side) => [
       flow(SIDE[side].l2Source, 0, {}, goTo(SIDE[side].l2Destination)),
       flow(SIDE[side].l2Destination, 0, {}, goTo(SIDE[side].l2)),
@@ -142,8 +139,6 @@ export function baseFlows(beside: boolean): Flow[] {
     ))),
     flow(TABLE.STATE, 50, { ct_state: { value: TRACKED | REPLY, mask: TRACKED | REPLY } }, ...EXCHANGE_ENDS, raise(FLAG.reply), goTo(TABLE.LIVE_OUT)),
     flow(TABLE.STATE, 0, {}, goTo(TABLE.LIVE_OUT)),
-    // The switch's own tracker (3.1) knows SCTP without ports: each packet is judged, so that one association's permission is not another's.
-    ...IP.map((type) => flow(TABLE.LIVE_OUT, 200, { eth_type: type, ip_proto: 132 }, goTo(TABLE.STATELESS_OUT))),
     flow(TABLE.LIVE_OUT, 100, { [REG.from]: 0 }, goTo(TABLE.LIVE_IN)),
     flow(TABLE.LIVE_OUT, 0, {}, goTo(TABLE.STATELESS_OUT)),
     flow(TABLE.LIVE_IN, 100, { [REG.to]: 0 }, goTo(TABLE.OUTPUT)),
@@ -158,9 +153,9 @@ export function baseFlows(beside: boolean): Flow[] {
     flow(TABLE.ORIENT, 140, { ...flag(FLAG.statelessOut), [REG.to]: 0 }, ...EXCHANGE_ENDS, lower(FLAG.reply), raise(FLAG.packet), goTo(TABLE.OUT_FILTER)),
     flow(TABLE.ORIENT, 140, { ...flag(FLAG.statelessIn), [REG.from]: 0 }, ...EXCHANGE_ENDS, lower(FLAG.reply), raise(FLAG.packet), goTo(TABLE.OUT_FILTER)),
     // One of them: the other judges the connection first.
-    ...perKind(TABLE.ORIENT, 120, { ...REPLIES, ...flag(FLAG.statelessOut) }, (kind) => [...turn(kind), raise(FLAG.skipOut | FLAG.again | FLAG.packet), goTo(TABLE.OUT_FILTER)]),
-    ...perKind(TABLE.ORIENT, 110, { ...REPLIES, ...flag(FLAG.statelessIn) }, (kind) => [...turn(kind), raise(FLAG.skipIn | FLAG.again | FLAG.packet), goTo(TABLE.OUT_FILTER)]),
-    ...perKind(TABLE.ORIENT, 50, { ...REPLIES, ...flag(FLAG.reply) }, (kind) => [...turn(kind), goTo(TABLE.OUT_FILTER)]),
+    ...perKind(TABLE.ORIENT, 120, (kind) => ({ ...replies(kind), ...flag(FLAG.statelessOut) }), (kind) => [...turn(kind), raise(FLAG.skipOut | FLAG.again | FLAG.packet), goTo(TABLE.OUT_FILTER)]),
+    ...perKind(TABLE.ORIENT, 110, (kind) => ({ ...replies(kind), ...flag(FLAG.statelessIn) }), (kind) => [...turn(kind), raise(FLAG.skipIn | FLAG.again | FLAG.packet), goTo(TABLE.OUT_FILTER)]),
+    ...perKind(TABLE.ORIENT, 50, (kind) => ({ ...replies(kind), ...flag(FLAG.reply) }), (kind) => [...turn(kind), goTo(TABLE.OUT_FILTER)]),
     flow(TABLE.ORIENT, 0, {}, goTo(TABLE.OUT_FILTER)),
 
     flow(TABLE.OUT_FILTER, 200, flag(FLAG.skipOut), goTo(TABLE.IN_FILTER)),
@@ -185,11 +180,7 @@ export function baseFlows(beside: boolean): Flow[] {
     flow(TABLE.RESTORE, 0, {}, goTo(TABLE.COMMIT)),
 
     flow(TABLE.COMMIT, 90, flag(FLAG.packet), goTo(TABLE.OUTPUT)),
-    ...IP.flatMap((type) => [
-      flow(TABLE.COMMIT, 80, { [REG.to]: 0, eth_type: type }, commit('out'), goTo(TABLE.OUTPUT)),
-      flow(TABLE.COMMIT, 80, { [REG.from]: 0, eth_type: type }, commit('in'), goTo(TABLE.OUTPUT)),
-      flow(TABLE.COMMIT, 70, { eth_type: type }, commit('out', 'in'), goTo(TABLE.OUTPUT)),
-    ]),
+    ...IP.flatMap((type) => commitFlows(70, { eth_type: type })),
 
     ...(beside ? [flow(TABLE.OUTPUT, 170, flag(FLAG.returned), ...LEAVE), flow(TABLE.OUTPUT, 0, {}, ...LEAVE)] : [
       flow(TABLE.OUTPUT, 200, flag(FLAG.flood, FLAG.copy), raise(FLAG.copy), goTo(TABLE.FLOOD)),

@@ -19,7 +19,7 @@ export function keepsConnections(label: LabelInfo): boolean {
 
 /** The first of them carries what the id stands for (its key, in a note), so that a restarted agent knows. */
 export function labelFlows({ label, stamp }: Stamped): Flow[] {
-  return [...verdictFlows(label, stamp), ...(keepsConnections(label) ? [liveFlow(label, stamp)] : []), ...(label.stateless ? [statelessFlow(label)] : [])];
+  return [...verdictFlows(label, stamp), ...(keepsConnections(label) ? [liveFlow(label, stamp)] : []), ...(label.stateless ? statelessFlows(label) : [])];
 }
 
 function verdictFlows(label: LabelInfo, stamp: number): Flow[] {
@@ -53,16 +53,18 @@ function liveFlow(label: LabelInfo, stamp: number): Flow {
   };
 }
 
-function statelessFlow(label: LabelInfo): Flow {
+/** The last two: SCTP where the tracker knows no ports of it; what is learned of an association names its rules (sctp-flows.ts). */
+function statelessFlows(label: LabelInfo): Flow[] {
   const { stateless, afterStateless } = SIDE[label.side];
-  return {
-    table: stateless, priority: 50, cookie: cookie(CATEGORY.labels, label.id),
-    match: {
-      [register(REGISTER.flags)]: flags(FLAG.reply),
-      ct_label: { value: word(label.side, label.id, 0), mask: word(label.side, 0xffffffff, 0) },
-    },
+  const reply = { [register(REGISTER.flags)]: flags(FLAG.reply) };
+  const flow = (priority: number, match: Flow['match']): Flow => ({
+    table: stateless, priority, cookie: cookie(CATEGORY.labels, label.id), match: { ...reply, ...match },
     actions: [raise(label.side === 'out' ? FLAG.statelessOut : FLAG.statelessIn), goTo(afterStateless)],
-  };
+  });
+  return [
+    flow(50, { ct_label: { value: word(label.side, label.id, 0), mask: word(label.side, 0xffffffff, 0) } }),
+    ...[0x0800, 0x86dd].map((type) => flow(110, { eth_type: type, ip_proto: 132, [register(label.side === 'out' ? REGISTER.labelOut : REGISTER.labelIn)]: label.id })),
+  ];
 }
 
 function word(side: 'in' | 'out', id: number, stamp: number): bigint {

@@ -5,6 +5,9 @@ import { PORT } from '../openflow/constants.js';
 import { LOCAL_PORT } from './base-flows.js';
 import { goTo, raise, register, resubmit, set, type Flow, type MatchValues, type Step } from './flow.js';
 import { macNumber } from './layer2-flows.js';
+import { hash32 } from '../../../model/text-hash.js';
+import type { TrafficMatch } from '../../../model/objects.js';
+import { matchVariants } from './traffic-match.js';
 import { LEAVE } from './placement.js';
 import { CATEGORY, cookie, FLAG, REGISTER, SIDE, TABLE } from './stages.js';
 
@@ -33,9 +36,15 @@ export interface PortFilter {
   readonly rules: number;
   readonly failOpen: boolean;
   /** Ports that get copies of what the workload sends (out) and gets (in). */
-  readonly mirrors: Readonly<Record<'in' | 'out', readonly number[]>>;
-  /** Where what the workload sends (out), or would get (in), goes instead, once the rules have let it pass. */
-  readonly redirects: Readonly<Record<'in' | 'out', number | undefined>>;
+  readonly mirrors: Readonly<Record<'in' | 'out', readonly PortDiversion[]>>;
+  /** Where what the workload sends (out), or would get (in), goes instead, once the rules have let it pass; port 0: nowhere. The first that matches. */
+  readonly redirects: Readonly<Record<'in' | 'out', readonly PortDiversion[]>>;
+}
+
+export interface PortDiversion {
+  readonly port: number;
+  /** Absent: all traffic. */
+  readonly match?: readonly TrafficMatch[];
 }
 
 export const LOCAL = 0xfffe;
@@ -50,18 +59,20 @@ export function filterFlows(filter: PortFilter): Flow[] {
   const binding = (side: 'in' | 'out'): Flow[] => {
     const stage = SIDE[side];
     const match = { [register(side === 'out' ? REGISTER.from : REGISTER.to)]: number };
-    // Judged less accepted = refused: both are counted here.
-    const judge = rules !== 0 ? [goTo(stage.local)] : filter.failOpen ? [set(side === 'out' ? REGISTER.labelOut : REGISTER.labelIn, 0), goTo(stage.accepted)] : [];
+    // Which table judges is told here and not before conntrack: a packet may see one state of the flows before and the next one after it,
+    // and the former's table may be gone by then. Judged less accepted = refused: both are counted here.
+    const judge = rules !== 0 ? [set(side === 'out' ? REGISTER.fromRules : REGISTER.toRules, rules), goTo(stage.local)] : filter.failOpen ? [set(side === 'out' ? REGISTER.labelOut : REGISTER.labelIn, 0), goTo(stage.accepted)] : [];
     return [flow(stage.filter, 100, match, ...judge), flow(stage.accepted, 100, match, goTo(stage.after))];
   };
   return [
-    flow(TABLE.CLASSIFY, 100, { in_port: port }, ...copies(filter.mirrors.out, port), set(REGISTER.from, number), set(REGISTER.fromRules, rules), goTo(TABLE.SPOOF)),
-    flow(TABLE.PORT, 100, { [register(REGISTER.port)]: port }, set(REGISTER.to, number), set(REGISTER.toRules, rules), goTo(TABLE.IN_L2_SOURCE)),
+    flow(TABLE.CLASSIFY, 100, { in_port: port }, ...copies(filter.mirrors.out, port), set(REGISTER.from, number), goTo(TABLE.SPOOF)),
+    flow(TABLE.PORT, 100, { [register(REGISTER.port)]: port }, set(REGISTER.to, number), goTo(TABLE.IN_L2_SOURCE)),
     ...binding('out'), ...binding('in'),
     ...(filter.mirrors.in.length === 0 ? [] : [
       flow(TABLE.OUTPUT, 100, { [register(REGISTER.port)]: port }, ...copies(filter.mirrors.in, port), ...(filter.beside ? LEAVE : [{ type: 'output' as const, port }])),
     ]),
     ...redirects(filter, flow),
+    ...matchedCopies([...filter.mirrors.out, ...filter.mirrors.in], port),
     // An address that is declared is nobody else's, and need not be learned.
     ...(mac === '' ? [] : [
       flow(TABLE.SPOOF, 100, { in_port: port }, goTo(TABLE.OUT_L2_SOURCE)),
@@ -85,12 +96,14 @@ export function controllerFlows(): Flow[] {
 
 /** Above mirrors: what is redirected is copied before. */
 function redirects({ redirects: to, mirrors, port }: PortFilter, flow: (table: number, priority: number, match: MatchValues, ...actions: Step[]) => Flow): Flow[] {
-  const output = (target: number): Action => ({ type: 'output', port: target });
-  return [
-    ...(to.out === undefined ? [] : [flow(TABLE.OUTPUT, 160, { in_port: port }, output(to.out))]),
-    ...(to.in === undefined ? [] : [flow(TABLE.OUTPUT, 150, { [register(REGISTER.port)]: port }, ...copies(mirrors.in, port), output(to.in))]),
-  ];
+  const output = ({ port: target }: PortDiversion): Action[] => (target === 0 ? [] : [{ type: 'output', port: target }]);
+  const side = (base: number, mine: MatchValues, diversions: readonly PortDiversion[], ...before: Step[]): Flow[] => diversions.slice(0, MOST_REDIRECTS).flatMap((diversion, index) =>
+    matchVariants(diversion.match).map((match) => flow(TABLE.OUTPUT, base - index, { ...mine, ...match }, ...before, ...output(diversion))));
+  return [...side(160, { in_port: port }, to.out), ...side(150, { [register(REGISTER.port)]: port }, to.in, ...copies(mirrors.in, port))];
 }
+
+/** Priorities between those of the two directions. */
+const MOST_REDIRECTS = 10;
 
 /** The host's own address on the bridge need not be learned: what goes there begins a connection from the first packet on. */
 export function localFlows(mac: string | undefined): Flow[] {
@@ -105,9 +118,46 @@ export function returnFlows(ports: readonly number[]): Flow[] {
   }));
 }
 
-function copies(targets: readonly number[], own: number): Action[] {
-  // A copy to the port itself would never end.
-  return targets.filter((port) => port !== own).map((port) => ({ type: 'output', port }));
+/**
+ * Learns which addresses are behind each port, for each VLAN, until they have been silent for five minutes; of a port that went they
+ * are forgotten by the cookie, which has its number. Not beside others, who route: a source address there does not tell where it is.
+ */
+export function learningFlows(ports: readonly BridgePort[]): Flow[] {
+  const learn = (object: number): Action => ({
+    type: 'learn', table: TABLE.MACS, idleTimeout: 300, priority: 50, cookie: cookie(CATEGORY.learned, object),
+    specs: [
+      { source: { field: 'vlan_tci', offset: 0 }, target: { kind: 'match', field: 'vlan_tci', offset: 0 }, bits: 12 },
+      { source: { field: 'eth_src', offset: 0 }, target: { kind: 'match', field: 'eth_dst', offset: 0 }, bits: 48 },
+      { source: { field: 'in_port_16', offset: 0 }, target: { kind: 'load', field: register(REGISTER.port), offset: 0 }, bits: 16 },
+    ],
+  });
+  const flow = (priority: number, object: number, match: MatchValues): Flow => ({
+    table: TABLE.SPOOF, priority, cookie: cookie(CATEGORY.port, object), match, actions: [learn(object), goTo(TABLE.OUT_L2_SOURCE)],
+  });
+  // Where all filters let everything pass, so do ports that nobody has looked at yet.
+  return [flow(10, UNKNOWN_PORT, {}), ...ports.map(({ number }) => flow(50, number, { in_port: number === LOCAL ? LOCAL_PORT : number }))];
+}
+
+/** Stands in cookies for ports that are not known yet. */
+export const UNKNOWN_PORT = 0;
+
+/** A copy to the port itself would never end. */
+function copies(targets: readonly PortDiversion[], own: number): Step[] {
+  return targets.filter(({ port }) => port !== own).flatMap((target): Step[] => (target.match === undefined
+    ? [{ type: 'output', port: target.port }]
+    : [set(REGISTER.scratch, diversionId(target)), resubmit(TABLE.COPY)]));
+}
+
+/** Whatever of a packet matches a diversion, one flow of it does: it is copied once. Filters that divert alike share the flows. */
+function matchedCopies(targets: readonly PortDiversion[], own: number): Flow[] {
+  return targets.filter(({ port, match }) => port !== own && match !== undefined).flatMap((target) => matchVariants(target.match).map((match): Flow => ({
+    table: TABLE.COPY, priority: 50, cookie: cookie(CATEGORY.port, target.port), match: { [register(REGISTER.scratch)]: diversionId(target), ...match },
+    actions: [{ type: 'output', port: target.port }],
+  })));
+}
+
+function diversionId({ port, match }: PortDiversion): number {
+  return hash32(JSON.stringify([port, match])) >>> 0;
 }
 
 /**

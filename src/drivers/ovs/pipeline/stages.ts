@@ -1,21 +1,23 @@
 /**
- * The pipeline: tables, registers, and what they mean. A packet goes from lower to higher tables; MACS, REPLIES and the two Refuse tables are
- * asked by resubmit.
+ * The pipeline: tables, registers, and what they mean. A packet goes from lower to higher tables; MACS, REPLIES, SCTP, COPY and the two Refuse
+ * tables are asked by resubmit.
  *
- *   CLASSIFY   in_port -> the source's filter (FROM, FROM_RULES); copies of what a mirrored workload sends; dropped: ports not known yet
+ *   CLASSIFY   in_port -> the source's filter (FROM); copies of what a mirrored workload sends; dropped: ports not known yet
+ *              (those that are of some of it only: COPY)
  *   SPOOF      learns where addresses are
  *   OUT_L2_*   layer 2 rules of the source's filter: classes of both MAC addresses, then the verdict
  *   FORWARD    the port to send to (MACS), or every port: such packets are judged by their own headers, first by the source's filter,
  *              then (FLOOD) a copy for each port by that port's
- *   PORT       that port -> the destination's filter (TO, TO_RULES)
+ *   PORT       that port -> the destination's filter (TO)
  *   IN_L2_*    layer 2 rules of the destination's filter
  *   TRACK      what has no connection goes on by its own headers; the rest through conntrack, in our zone
  *   STATE      invalid: dropped; replies: FROM and TO change places, so that FROM is always the filter of the connection's source
+ *              (SCTP on a datapath whose tracker knows no ports of it: a reply is what is in table SCTP, learned at COMMIT)
  *   LIVE_*     the label names a rule in force, with its stamp: nothing more to ask on this side
  *   STATELESS_* (replies) the label names a stateless rule, which admits one direction only
  *   ORIENT     headers of replies are turned round, so that they are judged as the connection is; not those to stateless rules
- *   OUT_*      the source's filter judges:       local address -> profile, peer -> class, source port -> class, all three -> pair,
- *   IN_*       the destination's filter judges:  pair, protocol and port -> label; label -> verdict
+ *   OUT_*      the source's filter judges: its rule table, local address -> profile, peer -> class, source port -> class, all three -> pair,
+ *   IN_*       the destination's filter judges; pair, protocol and port -> label; label -> verdict
  *   RESTORE    headers as they were; COMMIT writes the label of the sides that judged; OUTPUT (DNS replies by way of REPLIES: dns-flows.ts)
  *
  * A packet that is routed by the host comes through here twice, in the same connection; each time only one side is a filter of this
@@ -26,7 +28,7 @@ export const TABLE = {
   TRACK: 10, STATE: 11, LIVE_OUT: 12, LIVE_IN: 13, STATELESS_OUT: 14, STATELESS_IN: 15, ORIENT: 16,
   OUT_FILTER: 17, OUT_LOCAL: 18, OUT_PEER: 19, OUT_SOURCE_PORT: 20, OUT_PAIR: 21, OUT_REGION: 22, OUT_DEFAULT: 23, OUT_VERDICT: 24, OUT_ACCEPTED: 25,
   IN_FILTER: 26, IN_LOCAL: 27, IN_PEER: 28, IN_SOURCE_PORT: 29, IN_PAIR: 30, IN_REGION: 31, IN_DEFAULT: 32, IN_VERDICT: 33, IN_ACCEPTED: 34,
-  RESTORE: 35, COMMIT: 36, OUTPUT: 37, FLOOD: 38, REFUSE: 39, REPORT: 40, MACS: 41, REPLIES: 42,
+  RESTORE: 35, COMMIT: 36, OUTPUT: 37, FLOOD: 38, REFUSE: 39, REPORT: 40, MACS: 41, REPLIES: 42, SCTP: 43, COPY: 44,
 } as const;
 
 export type TableName = keyof typeof TABLE;
@@ -51,7 +53,7 @@ export const SIDE = {
 export const REGISTER = {
   /** Bits of FLAG. */
   flags: 0,
-  /** Number of the filter of the connection's source, and of its rule table. */
+  /** Number of the filter of the connection's source; and, while it judges, of its rule table. */
   from: 1,
   fromRules: 2,
   /** The same of the connection's destination. */

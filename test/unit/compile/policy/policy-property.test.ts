@@ -19,7 +19,7 @@ import type { PolicyWorld } from '../../../oracle/policy-world.js';
 import { Random } from '../../../oracle/random.js';
 import { EngineHost } from './engine-host.js';
 
-const SETS = Number(process.env['DFW_POLICY_SETS'] ?? 30);
+const SETS = Number(process.env['DFW_POLICY_SETS'] ?? 16);
 const FIRST_SEED = Number(process.env['DFW_POLICY_SEED'] ?? 1);
 const EDITS = 3;
 const PACKETS = 40;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { AuditLog, type AuditLookups } from '../../../../src/drivers/audit/audit-log.js';
 import type { AuditFormat } from '../../../../src/drivers/audit/audit-line.js';
-import type { AppendFile } from '../../../../src/drivers/audit/line-file.js';
+import type { AppendFile } from '../../../../src/platform/line-file.js';
 import type { AlertView } from '../../../../src/model/views.js';
 import type { EndedFlow, NflogPacket } from '../../../../src/native/binding.js';
 import type { Logger } from '../../../../src/platform/logger.js';

@@ -17,6 +17,7 @@ describe('parseEveAlert', () => {
       view: {
         id: expect.stringMatching(/^[0-9a-f]{16}$/), timestamp: '2026-11-21T04:07:07.732Z', signatureId: 2100498, signature: 'GPL ATTACK_RESPONSE id check returned root',
         category: 'Potentially Bad Traffic', severity: 2, action: 'allowed', protocol: 'tcp', source: { address: '10.77.0.1', port: 80 }, destination: { address: '10.77.0.2', port: 56724 },
+        appProtocol: 'http',
       },
       connection: { protocol: 'tcp', source: { address: '10.77.0.2', port: 56724 }, destination: { address: '10.77.0.1', port: 80 } },
       timeMs: Date.parse('2026-11-21T04:07:07.732Z'),
@@ -63,6 +64,6 @@ test('stats: counters that the engine leaves out are 0', () => {
   expect(parseEveStats(record)).toBeUndefined();
   const stats = { uptime: 5, capture: { kernel_packets: 52, kernel_drops: 3 }, decoder: { bytes: 301000 }, detect: { alert: 1 }, flow: { memuse: 100 }, tcp: { memuse: 10, reassembly_memuse: 1 } };
   expect(parseEveStats({ event_type: 'stats', timestamp: 't', stats })).toEqual({
-    timestamp: 't', uptimeSeconds: 5, packets: 52, dropped: 3, bytes: 301000, alerts: 1, activeFlows: 0, memory: 111,
+    timestamp: 't', uptimeSeconds: 5, packets: 52, dropped: 3, bytes: 301000, alerts: 1, activeFlows: 0, memory: 111, memcapHits: 0,
   });
 });

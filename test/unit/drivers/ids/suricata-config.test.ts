@@ -19,15 +19,15 @@ test('the parts that inspection of mirrored frames depends on', () => {
   });
 });
 
-test('inline: both interfaces copy to each other, without the delay of TPACKET_V3', () => {
-  expect(read({ inlinePeer: 'suricata-tap1' })).toMatchObject({
-    'af-packet': [
-      { interface: 'suricata-tap0', 'copy-mode': 'ips', 'copy-iface': 'suricata-tap1', 'cluster-id': 99, 'tpacket-v3': false },
-      { interface: 'suricata-tap1', 'copy-mode': 'ips', 'copy-iface': 'suricata-tap0', 'cluster-id': 100, 'tpacket-v3': false },
-    ],
-    'host-mode': 'router',
-    stream: { inline: true },
-  });
+test('inline: both interfaces copy to each other, without the delay of TPACKET_V3; copies are read besides', () => {
+  const inline = { sensor: 'ips0', peer: 'ips1' };
+  const inPath = [
+    { interface: 'ips0', 'copy-mode': 'ips', 'copy-iface': 'ips1', 'cluster-id': 100, 'tpacket-v3': false },
+    { interface: 'ips1', 'copy-mode': 'ips', 'copy-iface': 'ips0', 'cluster-id': 101, 'tpacket-v3': false },
+  ];
+  expect(read({ inline })).toMatchObject({ 'af-packet': [{ interface: 'suricata-tap0', 'cluster-id': 99, 'tpacket-v3': true }, ...inPath], 'host-mode': 'router', stream: { inline: true } });
+  const { sensor: _, ...without } = settings;
+  expect(parse(renderSuricataConfig({ ...without, inline }), { version: '1.1' })).toMatchObject({ 'af-packet': inPath });
 });
 
 test('frames of 64 KB fit, many of them in a block', () => {

@@ -115,7 +115,7 @@ describe('ports of a bridge', () => {
   it('stand beside the facts of bridge and switch', () => {
     expect([switchFacts(replica), bridgeFacts(replica, 'br-int'), bridgePorts(replica, 'br-int')]).toEqual([undefined, undefined, []]);
     load();
-    expect(switchFacts(replica)).toEqual({ version: '3.1.0', nextConfiguration: 5, currentConfiguration: 4, externalIds: ids({ 'system-id': 'h1' }) });
+    expect(switchFacts(replica)).toEqual({ version: '3.1.0', nextConfiguration: 5, currentConfiguration: 4, externalIds: ids({ 'system-id': 'h1' }), waitsForFlows: false });
     expect(bridgeFacts(replica, 'br-int')).toEqual({ uuid: uuid(2), name: 'br-int', datapathType: 'netdev', datapathId: '0000deadbeef0000', failMode: 'secure', externalIds: ids({ 'dfw-round': '7' }) });
     expect(bridgeFacts(replica, 'br-ex')).toMatchObject({ datapathType: 'system', datapathId: '', failMode: 'standalone' });
   });

@@ -1,6 +1,6 @@
 import { mkdir, open, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { describeError } from '../../model/errors.js';
+import { describeError } from '../model/errors.js';
 
 export interface LineFileStatus {
   readonly path: string;
@@ -13,6 +13,8 @@ export interface LineFileStatus {
   readonly lost: number;
   /** Bytes that wait to be written. */
   readonly pendingBytes: number;
+  /** Lines of them that no write has begun with. */
+  readonly pendingLines: number;
 }
 
 /** The part of a file that is needed; a seam so that tests can have a slow or full disk. */
@@ -114,7 +116,7 @@ export class LineFile {
   }
 
   status(): LineFileStatus {
-    return { path: this.path, writable: this.#reason === '', reason: this.#reason, written: this.#written, lost: this.#lost, pendingBytes: this.#pendingBytes };
+    return { path: this.path, writable: this.#reason === '', reason: this.#reason, written: this.#written, lost: this.#lost, pendingBytes: this.#pendingBytes, pendingLines: this.#queue.length };
   }
 
   async #drain(): Promise<void> {

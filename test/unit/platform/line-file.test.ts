@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { LineFile, type AppendFile } from '../../../../src/drivers/audit/line-file.js';
+import { LineFile, type AppendFile } from '../../../src/platform/line-file.js';
 
 /** A disk that takes the given numbers of bytes, one a write; "full" refuses. After the script it takes all. */
 class ScriptedDisk {
