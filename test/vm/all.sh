@@ -24,7 +24,7 @@ stage nftables node_modules/.bin/vitest run --project netns test/netns/property.
 stage 'Linux bridge' node_modules/.bin/vitest run --project vm test/vm/linux-bridge.test.ts
 export DFW_TEST_DATAPATH=bridge
 stage 'Linux bridge, random tables and other tests of filters' node_modules/.bin/vitest run --project netns --project e2e test/netns/property.test.ts test/netns/nft-matrix.test.ts \
-  test/netns/linux-bridge-shut.test.ts test/e2e/seed.test.ts test/e2e/stateless.test.ts test/e2e/revocation.test.ts test/e2e/restart.test.ts
+  test/netns/linux-bridge-shut.test.ts test/e2e/seed.test.ts test/e2e/stateless.test.ts test/e2e/revocation.test.ts
 modprobe br_netfilter
 stage 'Linux bridge, random tables beside br_netfilter' node_modules/.bin/vitest run --project netns test/netns/property.test.ts
 modprobe --remove br_netfilter
