@@ -24,6 +24,8 @@ export default defineConfig({
       project('unit', 60_000, '100%'), project('contract', 60_000, 2), project('netns', 180_000, 2), project('ovs', 180_000, 1), project('e2e', 180_000, 2),
       // In the guest of scripts/test-vm only: it needs the module openvswitch, and connection tracking on bridges.
       project('vm', 180_000, 1),
+      // By hand: they last as long as they are told to.
+      project('soak', 180_000, 1),
     ],
   },
 });

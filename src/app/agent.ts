@@ -46,6 +46,7 @@ import { hostAddresses, HostAddresses } from './host-addresses.js';
 import { idsDevices, inspectionPorts } from './ids-devices.js';
 import { auditLookups, loggedIds, logReported } from './lookups.js';
 import { collectMetrics } from './metrics-collector.js';
+import { Inspected } from './mirrors.js';
 import { NameLearning } from './name-learning.js';
 import { wireNftables, type NftablesParts } from './nftables-wiring.js';
 import { wireOvs, type OvsParts } from './ovs-wiring.js';
@@ -57,6 +58,7 @@ import { Quarantines } from './quarantines.js';
 import { StoredRuleNumbers } from './rule-numbers.js';
 import { AgentService } from './service.js';
 import { StatusReporter } from './status.js';
+import { SignatureChoice } from './signature-choice.js';
 import { TapPair } from './tap.js';
 
 export interface AgentEnvironment {
@@ -93,6 +95,8 @@ export class Agent {
   private readonly ids: IdsDriver | undefined;
   private readonly alerting: Alerting;
   private readonly quarantines: Quarantines;
+  /** Of the managed engine. */
+  private readonly signatures: SignatureChoice | undefined;
   private readonly taps: readonly TapPair[];
   /** The IDS engine runs and answers. Of one that is not ours nobody knows better. */
   private inspecting: boolean;
@@ -189,6 +193,8 @@ export class Agent {
     const index = new PolicyIndex(() => this.datapath.realized?.compilation);
     this.alerting = this.buildAlerting(index);
     this.ids = config.ids.enabled ? this.buildIds() : undefined;
+    const { ids } = this;
+    this.signatures = ids === undefined || config.ids.engine === 'external' ? undefined : new SignatureChoice({ select: (selection) => ids.signatures.select(selection), log: log.child('ids') });
     this.taps = idsDevices(config).map(({ datapath, engine: sensor, inPath }) => new TapPair({
       links: this.links, tap: datapath, sensor, log: log.child('tap'), writeSysctl: (path, value) => writeFile(path, value),
       ...(inPath ? { finishFrames: (name: string) => native.finishFrames(name) } : {}),
@@ -298,6 +304,8 @@ export class Agent {
     try {
       const { changed } = await this.datapath.apply(reason);
       end({ outcome: 'ok' });
+      const { realized } = this.datapath;
+      if (realized !== undefined) this.signatures?.follow(realized.world.idpsPolicies);
       if (changed) this.flowTable.watchEnds(loggedIds(this.datapath), (ended) => this.audit.onEnded(ended));
     } catch (error) {
       end({ outcome: 'failed' });
@@ -396,6 +404,7 @@ export class Agent {
       runner: new ChildProcessRunner(environment.searchPath), processes: new ProcProcessTable(environment.sendSignal), clock: environment.clock, log: environment.log.child('ids'),
       onInspecting: (inspecting) => {
         this.inspecting = inspecting;
+        if (inspecting) this.signatures?.begin();
         this.loop.markDirty('ids engine');
       },
       contexts: this.alerting.contexts, onAlert: (alert, kind) => this.alerting.onAlert(alert, kind),
@@ -418,9 +427,10 @@ export class Agent {
     const { config, environment: { native, clock, log, version } } = this;
     const { sensor, inlineSensor, mode, pcap, sinks, response, enabled } = config.ids;
     const sensors = mode === 'ips' ? [sensor, inlineSensor] : [sensor];
+    const inspected = new Inspected(idsDevices(config).map(({ datapath }) => datapath), () => this.datapath.realized?.mirrors);
     return new Alerting({
       contexts: new TrackedAlerts({
-        world: () => this.datapath.realized?.world, labels: () => this.datapath.labels, policyOf: (table, ruleId) => index.references.get(policyKey(table, ruleId)),
+        world: () => this.datapath.realized?.world, labels: () => this.datapath.labels, inspected: () => inspected.set, policyOf: (table, ruleId) => index.references.get(policyKey(table, ruleId)),
         flows: this.flowTable, clock,
       }),
       sinks: buildSinks(enabled ? sinks : [], {

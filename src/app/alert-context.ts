@@ -15,6 +15,8 @@ export interface AlertContextOptions {
   /** What is in force; undefined before the first apply. */
   readonly world: () => Pick<World, 'filters' | 'namespaces'> | undefined;
   readonly labels: () => ReadonlyMap<number, LabelInfo>;
+  /** Filters whose traffic is what the engine gets. Asked for each alert. */
+  readonly inspected: () => ReadonlySet<Filter>;
   readonly policyOf: (table: string, ruleId: number) => PolicyReference | undefined;
   readonly flows: Pick<FlowTable, 'query'>;
   readonly clock: Clock;
@@ -30,7 +32,7 @@ export class TrackedAlerts implements AlertContexts {
 
   constructor(private readonly options: AlertContextOptions) {}
 
-  /** The workload that was connected to, else the one that connected. */
+  /** The workload that is inspected: of two the one that was connected to, as of none. */
   owner(tuple: ConnectionTuple): AlertOwner | undefined {
     const ends = this.ends(tuple);
     if (ends === undefined) return undefined;
@@ -69,8 +71,9 @@ export class TrackedAlerts implements AlertContexts {
   private ends({ source, destination }: ConnectionTuple): Ends | undefined {
     const from = this.filterAt(source.address);
     const to = this.filterAt(destination.address);
-    if (to !== undefined) return { filter: to, direction: 'in', peer: from };
-    return from === undefined ? undefined : { filter: from, direction: 'out', peer: undefined };
+    const inspected = this.options.inspected();
+    if (to !== undefined && (from === undefined || inspected.has(to) || !inspected.has(from))) return { filter: to, direction: 'in', peer: from };
+    return from === undefined ? undefined : { filter: from, direction: 'out', peer: to };
   }
 
   private filterAt(address: string): Filter | undefined {

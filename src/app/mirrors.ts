@@ -96,3 +96,20 @@ export function netdevFilters(
     }];
   });
 }
+
+/** Filters whose traffic, or copies of it, go to one of the devices. Made anew when the mirrors are. */
+export class Inspected {
+  private mirrors: readonly ResolvedMirror[] | undefined;
+  private filters: ReadonlySet<Filter> = new Set();
+
+  constructor(private readonly devices: readonly string[], private readonly current: () => readonly ResolvedMirror[] | undefined) {}
+
+  get set(): ReadonlySet<Filter> {
+    const mirrors = this.current();
+    if (mirrors !== this.mirrors) {
+      this.mirrors = mirrors;
+      this.filters = new Set((mirrors ?? []).flatMap(({ control, filters }) => (this.devices.includes(control.target.name) ? filters : [])));
+    }
+    return this.filters;
+  }
+}

@@ -55,7 +55,8 @@ export function wireNftables(wiring: NftablesWiring): NftablesParts {
     driver: new NftablesDriver({ socket, log: log.child('nftables'), logGroup, onCommit }),
     bridge: new BridgeDriver({ socket, log: log.child('bridge'), clock, logGroup, answerGroup: config.bridge.nflogGroup, onCommit }),
     netdev: new NetdevDriver({ socket, log: log.child('netdev') }),
-    answers, flows, clock, log: log.child('datapath'), logGroup, sensor: config.ids.enabled ? config.ids.sensor : '', inspecting: wiring.inspecting, onDue: wiring.onDue,
+    answers, flows, clock, log: log.child('datapath'), logGroup, sensor: config.ids.enabled ? config.ids.sensor : '',
+    inspecting: wiring.inspecting, onDue: wiring.onDue,
   });
   return {
     enforcement,

@@ -39,16 +39,16 @@ export interface Compilation {
 export type PolicyTables = (filter: string) => readonly EffectiveTable[] | undefined;
 
 /**
- * Where a filter is enforced, as text that no rule table's name begins with; '' or undefined: with most others. The same rule has different labels in
- * different realms, so that what one of them wrote to a connection says nothing in another.
- */
-export type RealmOf = (filter: Filter) => string | undefined;
-
-/**
  * What cuts a filter off, before everything else; empty = nothing. `alone`: nothing else is in force there, so that failurePolicy decides; a
  * table then takes its place.
  */
 export type QuarantineTables = (filter: Filter, alone: boolean) => readonly EffectiveTable[];
+
+/**
+ * Where a filter is enforced, as text that no rule table's name begins with; '' or undefined: with most others. The same rule has different labels in
+ * different realms, so that what one of them wrote to a connection says nothing in another.
+ */
+export type RealmOf = (filter: Filter) => string | undefined;
 
 interface Entry {
   readonly tables: readonly EffectiveTable[];

@@ -20,6 +20,8 @@ export interface World {
   readonly addressSets: ReadonlyMap<string, AddressSetObject>;
   /** Declared, and made for IDPSPolicies; by name. */
   readonly trafficControls: readonly TrafficControlObject[];
+  /** Those in force on this host, by name. */
+  readonly idpsPolicies: readonly IdpsPolicyObject[];
   readonly pods: ReadonlyMap<string, PodObject>;
   readonly namespaces: ReadonlyMap<string, NamespaceObject>;
   readonly problems: readonly Problem[];
@@ -67,7 +69,7 @@ export class WorldState {
     const inspected = inspectionControls([...this.idpsPolicies.values()].sort(byName), this.trafficControls, this.inspection);
     this.world = {
       filters, problems: [...this.filterProblems, ...inspected.problems], addressSets: new Map(this.addressSets), pods: this.pods, namespaces: this.namespaces,
-      trafficControls: [...this.trafficControls.values(), ...inspected.controls].sort(byName),
+      trafficControls: [...this.trafficControls.values(), ...inspected.controls].sort(byName), idpsPolicies: inspected.inForce,
     };
     return this.world;
   }

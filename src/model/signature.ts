@@ -30,6 +30,8 @@ export interface SignatureSelection {
   readonly categories?: readonly string[];
   readonly sids?: readonly number[];
   readonly disabledSids?: readonly number[];
+  /** What any of these selects, and nothing else; no other field but `actions` counts then. Not empty. */
+  readonly anyOf?: readonly Omit<SignatureSelection, 'anyOf' | 'actions'>[];
   /** By sid: the action instead of the signature's own. Selects nothing by itself. */
   readonly actions?: Readonly<Record<number, SignatureAction>>;
 }
@@ -43,6 +45,7 @@ export class Selector {
   private readonly sids: ReadonlySet<number>;
   private readonly disabled: ReadonlySet<number>;
   private readonly onlySids: boolean;
+  private readonly anyOf: readonly Selector[] | undefined;
 
   constructor(private readonly selection: SignatureSelection) {
     const { severities, categories, sids, disabledSids } = selection;
@@ -50,10 +53,13 @@ export class Selector {
     this.categories = categories === undefined ? undefined : new Set(categories.map((category) => category.toLowerCase()));
     this.sids = new Set(sids);
     this.disabled = new Set(disabledSids);
+    this.anyOf = selection.anyOf?.map((one) => new Selector(one));
     this.onlySids = sids !== undefined && severities === undefined && categories === undefined;
   }
 
-  selects({ sid, severity, category }: Signature): boolean {
+  selects(signature: Signature): boolean {
+    if (this.anyOf !== undefined) return this.anyOf.some((one) => one.selects(signature));
+    const { sid, severity, category } = signature;
     if (this.disabled.has(sid)) return false;
     if (this.sids.has(sid)) return true;
     if (this.onlySids) return false;

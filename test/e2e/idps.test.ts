@@ -129,6 +129,21 @@ describe.each<WorldDatapath>(['nftables', 'ovs'])('detect, on %s: the walk-throu
     expect(await site.fetch('/bad')).toMatchObject({ how: 'end', text: DROPPED });
   });
 
+  it('chooses signatures, and says what shall become of them', async () => {
+    const listed = async (): Promise<string[]> => (await site.agent.ask<{ signatures: { sid: number; action: string; enabled: boolean }[] }>('ids', 'signatures')).signatures
+      .filter(({ sid }) => sid >= 9_000_000).map(({ sid, action, enabled }) => `${sid} ${action} ${enabled}`);
+    const becomes = async (wanted: string): Promise<void> => {
+      await eventually('the signatures', async () => ((await listed()).join() === wanted ? true : undefined), 20_000, 200).catch(() => undefined);
+      expect((await listed()).join()).toBe(wanted);
+    };
+    await site.policy(policy({ signatures: { sids: [1], overrides: [{ sid: 9_000_007, action: 'alert' }] } }));
+    await becomes('9000007 drop false');
+    await site.policy(policy({ signatures: { severities: [1, 2, 3], overrides: [{ sid: 9_000_007, action: 'alert' }] } }));
+    await becomes('9000007 alert true');
+    await site.policy(policy({}));
+    await becomes('9000007 drop true');
+  }, 90_000);
+
   it('a policy that this host cannot keep is not in force, and says why', async () => {
     await site.policy(policy({ mode: 'prevent' }));
     expect((await site.agent.agentctl('status')).stdout).toContain('the engine of this host only gets copies (ids.mode)');

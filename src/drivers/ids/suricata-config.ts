@@ -35,12 +35,17 @@ type Yaml = string | number | boolean | readonly Yaml[] | { readonly [key: strin
  * size and no checksum validation anywhere. 65535 IP bytes + Ethernet and two VLAN tags, rounded up.
  */
 const PACKET_SIZE = 65_568;
-/** A block must hold a good number of the largest frames; the kernel wants a power of two and a multiple of the page size. */
-const BLOCK_SIZE = 1 << 20;
+/**
+ * Must hold a frame of the largest size; a power of two and a multiple of the page size. No larger: the kernel closes a block after 10 ms however
+ * little is in it, so that at low rates their number, and not their size, is how long the engine may be kept from reading (2.5 s).
+ */
+const BLOCK_SIZE = 1 << 17;
 /** Must hold one frame of the largest size. */
 const INLINE_BLOCK_SIZE = 1 << 17;
-/** 512 frames of the largest size, 16 to a block: a ring of 33 MiB. */
-const RING_FRAMES = 512;
+/** Frames of the largest size, one to a block: a ring of 33 MiB. */
+const RING_FRAMES = 256;
+/** The same ring in the path. */
+const INLINE_RING_FRAMES = 512;
 /** Packet objects of the engine; each reserves PACKET_SIZE bytes. */
 const PENDING_PACKETS = 256;
 
@@ -93,7 +98,7 @@ function captures({ sensor, clusterId, inline }: SuricataSettings): readonly Yam
   const copies = sensor === undefined ? [] : [{ ...capture(sensor, clusterId), defrag: true, 'tpacket-v3': true, 'block-size': BLOCK_SIZE }];
   if (inline === undefined) return copies;
   // TPACKET_V3 holds packets back until a block is full: no good in the path. The kernel must not join fragments that go on.
-  const inPath = { defrag: false, 'tpacket-v3': false, 'v2-block-size': INLINE_BLOCK_SIZE, 'copy-mode': 'ips' };
+  const inPath = { defrag: false, 'tpacket-v3': false, 'v2-block-size': INLINE_BLOCK_SIZE, 'ring-size': INLINE_RING_FRAMES, 'copy-mode': 'ips' };
   return [
     ...copies,
     { ...capture(inline.sensor, clusterId + 1), ...inPath, 'copy-iface': inline.peer },

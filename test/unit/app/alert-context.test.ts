@@ -29,11 +29,11 @@ const tuple = (source: string, sourcePort: number, destination: string, destinat
 });
 const IN = tuple('192.0.2.9', 4000, '10.0.0.1', 80);
 
-function build(records: readonly FlowRecord[] | ((attempt: number) => readonly FlowRecord[])) {
+function build(records: readonly FlowRecord[] | ((attempt: number) => readonly FlowRecord[]), inspected: readonly Filter[] = []) {
   const asked: FlowQuery[] = [];
   const namespaces = new Map<string, NamespaceObject>([['shop', { kind: 'Namespace', metadata: { name: 'shop', labels: { team: 'a' } } }]]);
   const contexts = new TrackedAlerts({
-    world: () => ({ filters: [WEB, DB], namespaces }), labels: () => LABELS,
+    world: () => ({ filters: [WEB, DB], namespaces }), labels: () => LABELS, inspected: () => new Set(inspected),
     policyOf: (table, ruleId) => (table === 'all' && ruleId === 1006 ? { kind: 'NetworkPolicy', namespace: 'shop', name: 'web' } : undefined),
     flows: {
       query: (query) => {
@@ -55,6 +55,13 @@ describe('owner', () => {
     expect(contexts.owner(tuple('10.0.0.2', 1, '192.0.2.9', 80))).toEqual({ workload: DB.workload, filter: DB.name, direction: 'out', namespaceLabels: { team: 'a' } });
     expect(contexts.owner(tuple('192.0.2.8', 1, '192.0.2.9', 80))).toBeUndefined();
     expect(contexts.owner(tuple('10.0.0.1', 1, '10.0.0.1', 80))).not.toHaveProperty('peer');
+  });
+
+  test('of two local ones that which is inspected', () => {
+    const both = tuple('10.0.0.2', 1, '10.0.0.1', 80);
+    expect(build([], [DB]).contexts.owner(both)).toMatchObject({ filter: DB.name, direction: 'out', peer: { filter: WEB.name } });
+    expect(build([], [WEB]).contexts.owner(both)).toMatchObject({ filter: WEB.name, direction: 'in', peer: { filter: DB.name } });
+    expect(build([], [WEB, DB]).contexts.owner(both)).toMatchObject({ filter: WEB.name, direction: 'in' });
   });
 });
 
@@ -99,7 +106,7 @@ describe('connections', () => {
   test('a host with too many connections to look through answers without them', async () => {
     const tooMany = Object.assign(new Error('E2BIG'), { code: 'E2BIG' });
     const contexts = new TrackedAlerts({
-      world: () => ({ filters: [WEB], namespaces: new Map() }), labels: () => LABELS, policyOf: () => undefined, flows: { query: () => Promise.reject(tooMany) }, clock: systemClock,
+      world: () => ({ filters: [WEB], namespaces: new Map() }), labels: () => LABELS, inspected: () => new Set(), policyOf: () => undefined, flows: { query: () => Promise.reject(tooMany) }, clock: systemClock,
     });
     expect(await contexts.connections([IN], false)).toEqual([undefined]);
   });

@@ -1,6 +1,6 @@
 /** IDPSPolicies as TrafficControls. */
 import { describe, expect, it } from 'vitest';
-import { inspectionControls, type InspectionPorts } from '../../../src/compile/inspection.js';
+import { inspectionControls, selectionOf, type InspectionPorts } from '../../../src/compile/inspection.js';
 import { WorldState } from '../../../src/compile/world.js';
 import { objectKey, type IdpsPolicyObject, type TrafficControlObject } from '../../../src/model/objects.js';
 
@@ -26,7 +26,7 @@ describe('inspectionControls', () => {
           returnPort: { type: 'device', name: 'ips1', options: {} }, inspection: { mode: 'prevent', onFailure: 'block' },
         },
       ],
-      problems: [],
+      inForce: [a, b], problems: [],
     });
   });
 
@@ -35,8 +35,23 @@ describe('inspectionControls', () => {
     ['an engine that only gets copies', COPIES, policy('a', { mode: 'prevent' }), [], 'spec.mode', 'ids.mode'],
     ['a TrafficControl of that name', COPIES, policy('a'), [control('a')], 'metadata.name', 'TrafficControl of this name'],
   ] as const)('says why not: %s', (_, ports, one, declared, path, reason) => {
-    const { controls, problems } = made(ports, [one], declared);
-    expect([controls, problems]).toEqual([[], [{ object: 'IDPSPolicy/a', path, message: expect.stringContaining(reason) }]]);
+    const { controls, inForce, problems } = made(ports, [one], declared);
+    expect([controls, inForce, problems]).toEqual([[], [], [{ object: 'IDPSPolicy/a', path, message: expect.stringContaining(reason) }]]);
+  });
+});
+
+describe('selectionOf', () => {
+  const of = (...signatures: readonly IdpsPolicyObject['signatures'][]) => selectionOf(signatures.map((selection, index) => policy(`p${index}`, { signatures: selection })));
+  it('is everything without policies, or where one wants everything', () => {
+    expect([of(), of({}), of({ severities: [1] }, {})]).toEqual([{}, {}, {}]);
+  });
+  it('is what any of them selects', () => {
+    expect(of({ severities: [1] })).toEqual({ severities: [1] });
+    expect(of({ severities: [1] }, { severities: [1] })).toEqual({ severities: [1] });
+    expect(of({ severities: [1] }, { categories: ['x'], disabledSids: [5] })).toEqual({ anyOf: [{ severities: [1] }, { categories: ['x'], disabledSids: [5] }] });
+  });
+  it('has the strictest action of each signature', () => {
+    expect(of({ actions: { 1: 'drop', 2: 'alert' } }, { actions: { 1: 'alert', 2: 'reject', 3: 'pass' } })).toEqual({ actions: { 1: 'drop', 2: 'reject', 3: 'pass' } });
   });
 });
 

@@ -54,9 +54,11 @@ function parseSelection(value: unknown): SignatureSelection {
   const categories: unknown = Reflect.get(value, 'categories');
   const [severities, sids, disabledSids] = [numbers('severities'), numbers('sids'), numbers('disabledSids')];
   const actions = parseActions(Reflect.get(value, 'actions'));
+  const anyOf: unknown = Reflect.get(value, 'anyOf');
   return {
     ...(severities === undefined ? {} : { severities }), ...(isTexts(categories) ? { categories } : {}),
-    ...(sids === undefined ? {} : { sids }), ...(disabledSids === undefined ? {} : { disabledSids }), ...(actions === undefined ? {} : { actions }),
+    ...(sids === undefined ? {} : { sids }), ...(disabledSids === undefined ? {} : { disabledSids }),
+    ...(Array.isArray(anyOf) && anyOf.length > 0 ? { anyOf: anyOf.map(parseSelection) } : {}), ...(actions === undefined ? {} : { actions }),
   };
 }
 

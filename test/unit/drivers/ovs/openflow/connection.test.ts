@@ -210,11 +210,13 @@ test('a peer that does not read holds the sender up instead of filling its memor
   }
   const bundle = connection.bundle(many());
   const ended = bundle.catch((error: unknown) => error);
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  const before = made;
-  expect(before).toBeLessThan(2000);
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  expect(made).toBe(before);
+  // A busy machine takes its time to fill the socket.
+  let before = -1;
+  for (let looks = 0; looks < 50 && made !== before; looks += 1) {
+    before = made;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  expect([made, before < 2000, before > 0]).toEqual([before, true, true]);
   await connection.stop();
   expect(await ended).toMatchObject({ code: 'E_CANCELLED' });
 });
