@@ -77,8 +77,8 @@ function chains(answerGroup: number): readonly ChainImage[] {
     {
       name: 'judged',
       rules: [
-        rule('IPv4', ...isFamily(4, 0), goTo('connections')),
-        rule('IPv6', ...isFamily(6, 0), goTo('connections')),
+        rule('IPv4; see agentctl getrules', ...isFamily(4, 0), goTo('connections')),
+        rule('IPv6; see agentctl getrules', ...isFamily(6, 0), goTo('connections')),
         ...shut,
       ],
     },
