@@ -153,7 +153,7 @@ describe('loadConfig', () => {
         return isAgentError(error, 'E_CONFIG');
       }
       return true;
-    }), { numRuns: 150 });
+    }), { numRuns: Number(process.env['DFW_CONFIG_RUNS'] ?? 60) });
   });
 });
 
