@@ -180,6 +180,21 @@ describe('prevent, on ovs', () => {
     expect(alert).toMatchObject({ action: 'blocked', workload: { name: 'web' } });
   }, 300_000);
 
+  it('copies by a TrafficControl to the internal port antrea-tap0 are inspected beside', async () => {
+    await site.policy({
+      apiVersion: 'crd.antrea.io/v1alpha2', kind: 'TrafficControl', metadata: { name: 'web-copies' },
+      spec: { appliedTo: { podSelector: { matchLabels: { app: 'web' } } }, direction: 'Both', action: 'Mirror', targetPort: { ovsInternal: { name: 'antrea-tap0' } } },
+    });
+    await active();
+    const before = (await site.alerts(2100498)).length;
+    expect(await site.fetch('/id')).toMatchObject({ how: 'end', text: ROOT_ID });
+    const [alert] = await eventually('the alert', async () => {
+      const found = await site.alerts(2100498);
+      return found.length > before ? found : undefined;
+    });
+    expect(alert).toMatchObject({ workload: { kind: 'Pod', namespace: 'default', name: 'web' }, action: 'allowed' });
+  });
+
   it('others are untouched: what no policy selects goes its way', async () => {
     await site.policy({ ...policy({ mode: 'prevent' }), spec: { appliedTo: { podSelector: { matchLabels: { app: 'nobody' } } }, mode: 'prevent' } });
     expect(await site.fetch('/bad')).toMatchObject({ how: 'end', text: DROPPED });
