@@ -67,7 +67,7 @@ class Site {
     await mkdir(join(this.directory, 'signatures'));
     await writeFile(join(this.directory, 'signatures/drop.rules'), RULES);
     this.agent = await Agent.run(this.world, {
-      config: { ids: { enabled: true, mode: this.mode, tap: 'antrea-tap0', sensor: 'suricata-tap0', signatures: join(this.directory, 'signatures'), eveFile: join(this.directory, 'log/eve.json') } },
+      config: { ids: { enabled: true, mode: this.mode, tap: 'antrea-tap0', sensor: 'suricata-tap0', signatures: join(this.directory, 'signatures'), eveFile: join(this.directory, 'log/eve.json'), alertWindow: 0 } },
       manifests: {
         'pods.yaml': [
           { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'default' } },
