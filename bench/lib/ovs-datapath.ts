@@ -67,7 +67,7 @@ export class OvsDatapath {
     const filters = new Map(world.filters.map((filter) => [filter.interface, {
       number: filter.number, interface: filter.interface, table: compilation.filterTables.get(filter.name), failOpen: false, reachesItself: filter.workload.kind === 'Pod',
     }]));
-    const frames = new Map(world.filters.map(({ interface: name, mac }): [string, FrameFilter] => [name, { mac, addresses: [], layer2: [], mirrors: { in: [], out: [] }, redirects: { in: [], out: [] } }]));
+    const frames = new Map(world.filters.map(({ interface: name, mac }): [string, FrameFilter] => [name, { mac, addresses: [], layer2: [], mirrors: { in: [], out: [] }, redirects: { in: [], out: [] }, guard: undefined }]));
     return { filters, frames, tables: compilation.tables, taps: new Set(), returns: new Set() };
   }
 

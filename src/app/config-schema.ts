@@ -54,6 +54,7 @@ export interface Config {
     readonly endRestoreWait: boolean; readonly firstTable: number; /** 0 = the bridge is the agent's. */ readonly nextTable: number };
   readonly sources: readonly SourceConfig[];
   readonly failurePolicy: 'closed' | 'open';
+  readonly spoofGuard: 'off' | 'declared';
   readonly api: { readonly socket: string; readonly group: string };
   /** host:port, or '' for none. */
   readonly metrics: { readonly listen: string };
@@ -250,6 +251,7 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
     nextTable: integer(0, 254, 0, 'Table of others where packets go on that may pass; 0: the bridge is the agent\'s, which forwards (docs/open-vswitch.md).'),
   }),
   sources: SOURCES,
+  spoofGuard: oneOf(['off', 'declared'], 'off', 'declared: workloads send only from the MAC and IP addresses that are declared for them, and claim no others by ARP and neighbour discovery (datapath ovs).'),
   failurePolicy: oneOf(['closed', 'open'], 'closed', 'What a filter does before its first rule table: drop all, or accept all.'),
   api: object({
     socket: text('absolute-path', 'Unix socket of the API, mode 0660.', '/run/dfw-agent/agent.sock'),

@@ -30,6 +30,8 @@ export interface OvsEnforcementOptions {
   readonly taps: readonly string[];
   /** The IDS engine runs and answers. */
   readonly inspecting: () => boolean;
+  /** Workloads send from their declared addresses only. */
+  readonly spoofGuard: boolean;
   /** Others forward on the bridge. */
   readonly beside: boolean;
   readonly bringUp: (interfaceName: string) => Promise<void>;
@@ -74,7 +76,7 @@ export class OvsEnforcement implements Enforcement {
     const wanted: OvsTarget = {
       ...target,
       frames: new Map(world.filters.map((filter): [string, FrameFilter] => [filter.interface, {
-        mac: filter.mac, addresses: this.options.beside ? filter.addresses : [], layer2: layer2Bindings(tables(filter)), mirrors: targetsOf(active, filter), redirects: redirectsOf(this.mirrors, filter),
+        mac: filter.mac, addresses: this.options.beside ? filter.addresses : [], guard: this.options.spoofGuard ? filter.addresses : undefined, layer2: layer2Bindings(tables(filter)), mirrors: targetsOf(active, filter), redirects: redirectsOf(this.mirrors, filter),
       }])),
       taps: new Set([...this.options.taps, ...world.trafficControls.flatMap(({ target: to, returnPort }) => [to.name, ...(returnPort === undefined ? [] : [returnPort.name])])]),
       returns: new Set(active.flatMap(({ control: { returnPort } }) => (returnPort === undefined ? [] : [returnPort.name]))),

@@ -109,7 +109,7 @@ export function wireOvs({ config, native, links, netdev, clock, log, onDue, insp
   const restoreWait = new RestoreWait({ database, log, ends: config.ovs.endRestoreWait });
   const hostStack = new HostStack({ netdev, sensors: idsDevices(config).map(({ engine }) => engine), links, logGroup: config.nflogGroup });
   const enforcement: OvsEnforcement = new OvsEnforcement({
-    driver, bridge, bridgeName, ports, hostStack, restoreWait, beside: place.next !== undefined, taps: idsDevices(config).map(({ datapath }) => datapath), inspecting, datapathType,
+    driver, bridge, bridgeName, ports, hostStack, restoreWait, beside: place.next !== undefined, spoofGuard: config.spoofGuard === 'declared', taps: idsDevices(config).map(({ datapath }) => datapath), inspecting, datapathType,
     bringUp: (name) => links.set(name, { up: true }),
     onRepaired: (flows) => {
       log.warn('drift.repaired', { bridge: bridgeName, flows });

@@ -213,6 +213,13 @@ export class OvsDriver {
         });
       }
     }
+    // What SpoofGuard drops was judged, and not accepted.
+    await this.options.session().dump({ ...OURS, table: TABLE.SPOOF }, ({ cookie: given, counters, instructions }) => {
+      const known = found.get(objectOf(given));
+      if (category(given) !== CATEGORY.filter || instructions.length > 0 || known === undefined) return;
+      const { packets, bytes } = known.out.judged;
+      known.out.judged = { packets: packets + counters.packets, bytes: bytes + counters.bytes };
+    });
     return found;
   }
 

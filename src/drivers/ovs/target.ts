@@ -10,6 +10,8 @@ export interface FrameFilter {
   readonly mac: string;
   /** Canonical hosts; needed beside others only (placement.ts), and empty else. */
   readonly addresses: readonly string[];
+  /** Canonical hosts that it may send from (SpoofGuard; empty: any); undefined: nothing is checked. */
+  readonly guard: readonly string[] | undefined;
   readonly layer2: readonly Layer2Binding[];
   /** Ports that get copies of what the workload sends (out) and gets (in). */
   readonly mirrors: Readonly<Record<'in' | 'out', readonly Diversion[]>>;

@@ -58,7 +58,7 @@ describe('loadConfig', () => {
   it('sets every key through its option, its variable and the file alike', () => {
     const samples: Record<string, unknown> = {
       node: 'n-2', cluster: 'demo', datapath: 'ovs', 'ovs.bridge': 'br-x', 'ovs.database': 'tcp:127.0.0.1:6640', 'ovs.discoverPorts': false, 'ovs.endRestoreWait': true, 'ovs.firstTable': 100, 'ovs.nextTable': 200, sources: [{ type: 'file', path: '/a' }, { type: 'file', path: '/b' }],
-      failurePolicy: 'open', 'api.socket': '/s', 'api.group': 'ops', 'metrics.listen': '[::1]:1', 'audit.path': '/a', 'audit.format': 'json', 'ids.enabled': true,
+      failurePolicy: 'open', spoofGuard: 'declared', 'api.socket': '/s', 'api.group': 'ops', 'metrics.listen': '[::1]:1', 'audit.path': '/a', 'audit.format': 'json', 'ids.enabled': true,
       'ids.tap': 'tap1', 'ids.sensor': 'tap2', 'ids.engine': 'external', 'ids.program': '/opt/suricata', 'ids.mode': 'ids', 'ids.inlineTap': 'i0', 'ids.inlineSensor': 'i1', 'ids.returnTap': 'i2', 'ids.returnSensor': 'i3', 'ids.signatures': '/sig',
       'ids.eveFile': '/log/eve.json', 'ids.homeNetworks': ['10.0.0.0/8', 'fd00::1'], 'ids.commandSocket': '/run/s.sock',
       'ids.bundle': 'https://rules.example/a.tar.gz', 'ids.bundleChecksum': '', 'ids.bundleInterval': 3600, 'ids.bundleCa': '/ca.pem', 'ids.allowFailedSignatures': 3,
@@ -73,7 +73,7 @@ describe('loadConfig', () => {
       const file = `${at.map((name, depth) => `${'  '.repeat(depth)}${name}:`).join('\n')} ${JSON.stringify(value)}\n`;
       const read = (config: Config): unknown => at.reduce<unknown>((tree, name) => Reflect.get(Object(tree), name), config);
       // What makes no sense alone.
-      const argv = flag === '--ovs-first-table' ? ['--ovs-next-table=200'] : flag === '--ids-bundle-checksum' ? ['--ids-bundle=/b.zip'] : [];
+      const argv = flag === '--ovs-first-table' ? ['--ovs-next-table=200'] : flag === '--ids-bundle-checksum' ? ['--ids-bundle=/b.zip'] : flag === '--spoof-guard' ? ['--datapath=ovs'] : [];
       expect([flag, read(load({ argv: [...argv, `${flag}=${text}`] })), read(load({ env: { [variable]: text }, argv })), read(load({ file, argv }))]).toEqual([flag, value, value, value]);
     }
   });
@@ -123,6 +123,7 @@ describe('loadConfig', () => {
 
   it('refuses what this version cannot do instead of ignoring it', () => {
     expect(problemsOf({ file: 'sources: [{ type: kubernetes }]\n' })).toContain('agent.yaml:1: sources[0].type: kubernetes is not in this version');
+    expect(problemsOf({ argv: ['--spoof-guard', 'declared'] })).toContain('spoofGuard: needs datapath ovs');
     expect(problemsOf({ argv: ['--ids-mode', 'ips'] })).toContain('ids.mode: ips needs datapath ovs');
   });
 

@@ -9,6 +9,7 @@ import { hash32 } from '../../../model/text-hash.js';
 import type { TrafficMatch } from '../../../model/objects.js';
 import { matchVariants } from './traffic-match.js';
 import { LEAVE } from './placement.js';
+import { spoofFlows } from './spoof-flows.js';
 import { CATEGORY, cookie, FLAG, REGISTER, SIDE, TABLE } from './stages.js';
 
 /** A port of the bridge, as frames are forwarded to it. */
@@ -30,6 +31,8 @@ export interface PortFilter {
   readonly mac: string;
   /** Canonical hosts: beside others, a filter without a declared MAC address is found by them. */
   readonly addresses: readonly string[];
+  /** Addresses that it may send from: SpoofGuard; undefined: off. */
+  readonly guard: readonly string[] | undefined;
   /** See baseFlows. */
   readonly beside: boolean;
   /** Number of its rule table; 0: none in force. */
@@ -74,8 +77,9 @@ export function filterFlows(filter: PortFilter): Flow[] {
     ...redirects(filter, flow),
     ...matchedCopies([...filter.mirrors.out, ...filter.mirrors.in], port),
     // An address that is declared is nobody else's, and need not be learned.
+    ...(filter.guard === undefined ? (mac === '' ? [] : [flow(TABLE.SPOOF, 100, { in_port: port }, goTo(TABLE.OUT_L2_SOURCE))])
+      : spoofFlows({ number, port, mac, addresses: filter.guard, passed: mac === '' && !filter.beside ? [learn(port)] : [] })),
     ...(mac === '' ? [] : [
-      flow(TABLE.SPOOF, 100, { in_port: port }, goTo(TABLE.OUT_L2_SOURCE)),
       flow(TABLE.MACS, 100, { eth_dst: macNumber(mac) }, set(REGISTER.port, port)),
     ]),
     ...(filter.beside && mac === '' ? filter.addresses.map((address) => flow(TABLE.MACS, 40, destination(address), set(REGISTER.port, port))) : []),
@@ -123,19 +127,22 @@ export function returnFlows(ports: readonly number[]): Flow[] {
  * are forgotten by the cookie, which has its number. Not beside others, who route: a source address there does not tell where it is.
  */
 export function learningFlows(ports: readonly BridgePort[]): Flow[] {
-  const learn = (object: number): Action => ({
+  const flow = (priority: number, object: number, match: MatchValues): Flow => ({
+    table: TABLE.SPOOF, priority, cookie: cookie(CATEGORY.port, object), match, actions: [learn(object), goTo(TABLE.OUT_L2_SOURCE)],
+  });
+  // Where all filters let everything pass, so do ports that nobody has looked at yet.
+  return [flow(10, UNKNOWN_PORT, {}), ...ports.map(({ number }) => flow(50, number, { in_port: number === LOCAL ? LOCAL_PORT : number }))];
+}
+
+function learn(object: number): Action {
+  return {
     type: 'learn', table: TABLE.MACS, idleTimeout: 300, priority: 50, cookie: cookie(CATEGORY.learned, object),
     specs: [
       { source: { field: 'vlan_tci', offset: 0 }, target: { kind: 'match', field: 'vlan_tci', offset: 0 }, bits: 12 },
       { source: { field: 'eth_src', offset: 0 }, target: { kind: 'match', field: 'eth_dst', offset: 0 }, bits: 48 },
       { source: { field: 'in_port_16', offset: 0 }, target: { kind: 'load', field: register(REGISTER.port), offset: 0 }, bits: 16 },
     ],
-  });
-  const flow = (priority: number, object: number, match: MatchValues): Flow => ({
-    table: TABLE.SPOOF, priority, cookie: cookie(CATEGORY.port, object), match, actions: [learn(object), goTo(TABLE.OUT_L2_SOURCE)],
-  });
-  // Where all filters let everything pass, so do ports that nobody has looked at yet.
-  return [flow(10, UNKNOWN_PORT, {}), ...ports.map(({ number }) => flow(50, number, { in_port: number === LOCAL ? LOCAL_PORT : number }))];
+  };
 }
 
 /** Stands in cookies for ports that are not known yet. */

@@ -4,7 +4,7 @@
  *
  *   CLASSIFY   in_port -> the source's filter (FROM); copies of what a mirrored workload sends; dropped: ports not known yet
  *              (those that are of some of it only: COPY)
- *   SPOOF      learns where addresses are
+ *   SPOOF      SpoofGuard, where it is on (spoof-flows.ts); learns where addresses are
  *   OUT_L2_*   layer 2 rules of the source's filter: classes of both MAC addresses, then the verdict
  *   FORWARD    the port to send to (MACS), or every port: such packets are judged by their own headers, first by the source's filter,
  *              then (FLOOD) a copy for each port by that port's
