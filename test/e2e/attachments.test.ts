@@ -108,11 +108,13 @@ describe('interfaces and attachments', () => {
 
   it('waits for an interface that is not there, and filters it from its first packet', async () => {
     const document = { ...attachment(world.workload(0)), metadata: { name: 'late' } };
-    const spec = { workload: { kind: 'VirtualMachine', name: 'late' }, vnic: 'eth0', interface: 'veth9' };
+    // Declared: a switch's userspace datapath receives nothing from a device that came back, so that it would not learn where its address is.
+    const mac = `02:dd:00:00:${(world.workloads.length + 1).toString(16).padStart(2, '0')}:02`;
+    const spec = { workload: { kind: 'VirtualMachine', name: 'late' }, vnic: 'eth0', interface: 'veth9', mac };
     await agent.write('late.yaml', [{ ...document, spec }, ruleTable('late', { appliedTo: { workloads: [{ kind: 'VirtualMachine', name: 'late' }] }, rules: [{ id: 50, direction: 'in', protocol: 'tcp', ports: ['81'], action: 'reject' }] })]);
     await agent.sync();
     expect((await filterOf('veth9'))?.['state']).toBe('waiting');
-    await world.addWorkload({ name: 'late', interface: 'veth9' });
+    expect((await world.addWorkload({ name: 'late', interface: 'veth9' })).mac).toBe(mac);
     probe = await startProbe(world);
     expect(await firstSyn('vm-0', 'late', 81)).toBe('refused');
     expect(await syn('vm-0', 'late', 80)).toBe('delivered');

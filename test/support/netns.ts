@@ -123,6 +123,8 @@ export class WorldSwitch {
   async addPorts(workloads: readonly WorldWorkload[]): Promise<void> {
     for (const workload of workloads) await this.leaveNoChecksums(workload);
     await this.vsctl(...workloads.flatMap(({ interface: device }) => ['--', 'add-port', WORLD_BRIDGE, device]));
+    // While it is a plain switch, it knows where each of them is (forwardAll).
+    for (const { interface: device, mac } of workloads) await this.appctl('fdb/add', WORLD_BRIDGE, device, '0', mac);
   }
 
   /** The userspace datapath passes checksums on as it finds them: the workload must make them itself. */
