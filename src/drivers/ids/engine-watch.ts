@@ -10,9 +10,9 @@ export interface EngineWatchOptions {
   readonly onChange: (answers: boolean) => void;
 }
 
-const INTERVAL_MS = 250;
-/** One late answer is a busy machine, two are a second without inspection. */
-const LIMIT_MS = 300;
+const INTERVAL_MS = 200;
+/** One late answer is a busy machine; two, asked at once one after the other, are 0.7 s without inspection. */
+const LIMIT_MS = 250;
 const MISSED = 2;
 /** So long without an answer, it is ended and started anew. */
 const GIVE_UP_MS = 15_000;
@@ -33,7 +33,7 @@ export async function watchEngine({ clock, ask, onChange }: EngineWatchOptions, 
       if (missed === MISSED) onChange(false);
       if (clock.monotonic() - answered >= GIVE_UP_MS) return 'hung';
     }
-    await sleep(clock, INTERVAL_MS, signal);
+    if (missed !== 1) await sleep(clock, INTERVAL_MS, signal);
   }
   return 'ended';
 }
