@@ -72,6 +72,8 @@ const SETTLE_MS = 5;
 const IDLE_MS = 1_000;
 const FIRST_PAUSE_MS = 50;
 const LAST_PAUSE_MS = 5_000;
+/** A datapath that hangs must not hold up the end. */
+const LEAVE_MS = 3_000;
 
 export class Agent {
   private readonly nft: NftSocket;
@@ -243,6 +245,7 @@ export class Agent {
   async stop(): Promise<void> {
     this.environment.notifier.stopping();
     await this.names.stop();
+    await this.leaveInspection();
     await this.inspection.stop();
     this.quarantines.stop();
     this.stopping.abort();
@@ -289,6 +292,16 @@ export class Agent {
       end({ outcome: 'failed' });
       throw error;
     }
+  }
+
+  /** Before the engine ends: traffic must not be sent to where nobody reads it any more. */
+  private async leaveInspection(): Promise<void> {
+    this.inspection.leave();
+    // Nothing was ever enforced by this run.
+    if (this.datapath.realized === undefined) return;
+    const { clock, log } = this.environment;
+    const applied = this.loop.flush('stopping').catch((error: unknown) => log.warn('ids.leave_failed', { error: describeError(error) }));
+    await Promise.race([applied, new Promise<void>((resolve) => clock.after(LEAVE_MS, resolve))]);
   }
 
   private async realizeNames(enforcement: Enforcement): Promise<void> {

@@ -47,6 +47,8 @@ export interface IdsParts {
   /** Makes the devices; before the first apply. */
   prepare(): Promise<void>;
   start(signal: AbortSignal): Promise<void>;
+  /** The engine will end with the agent: from now on nothing is inspected. The next apply enforces what policies say of that. */
+  leave(): void;
   stop(): Promise<void>;
   /** Makes devices that somebody removed. Never throws. */
   linksChanged(): void;
@@ -60,8 +62,9 @@ export function wireIds(wiring: IdsWiring): IdsParts {
   const { config, environment: { native, log }, links } = wiring;
   const alerting = buildAlerting(wiring);
   let inspecting = config.ids.enabled && config.ids.engine === 'external';
+  let leaving = false;
   const ids = config.ids.enabled ? buildIds(wiring, alerting, (now) => {
-    inspecting = now;
+    inspecting = now && !leaving;
     if (now) signatures?.begin();
     wiring.onDue();
   }) : undefined;
@@ -81,6 +84,10 @@ export function wireIds(wiring: IdsWiring): IdsParts {
     ids, alerting, prepare,
     get inspecting() {
       return inspecting;
+    },
+    leave: () => {
+      leaving = true;
+      inspecting &&= config.ids.engine === 'external';
     },
     start: async (signal) => {
       await alerting.start(signal);

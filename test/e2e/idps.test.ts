@@ -219,6 +219,25 @@ describe('prevent, on ovs', () => {
     expect((await site.fetch('/bad', { timeoutMs: 2_000 })).got).toBe(0);
   }, 300_000);
 
+  it('an agent that stops takes its engine along, and leaves behind what the policy says', async () => {
+    await site.policy(policy({ mode: 'prevent', onFailure: 'bypass' }));
+    await active();
+    await site.agent.stop();
+    expect(await site.fetch('/bad', { timeoutMs: 5_000 })).toMatchObject({ how: 'end', text: DROPPED });
+    await site.agent.start();
+    await running();
+    await active();
+    expect((await site.fetch('/bad', { timeoutMs: 2_000 })).got).toBe(0);
+    await site.policy(policy({ mode: 'prevent', onFailure: 'block' }));
+    await active();
+    await site.agent.stop();
+    expect(await site.fetch('/id', { timeoutMs: 1_000 })).toMatchObject({ how: 'timeout', got: 0 });
+    await site.agent.start();
+    await running();
+    await active();
+    expect(await site.fetch('/id')).toMatchObject({ how: 'end', text: ROOT_ID });
+  }, 120_000);
+
   it('block: nothing passes while the engine is gone, and the transfer goes on when it is back', async () => {
     await site.policy(policy({ mode: 'prevent', onFailure: 'block' }));
     await active();
