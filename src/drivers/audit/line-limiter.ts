@@ -1,3 +1,5 @@
+import { TokenBucket } from '../../platform/token-bucket.js';
+
 export interface RuleKey {
   readonly table: string;
   readonly ruleId: number;
@@ -15,8 +17,7 @@ export interface LineLimits {
 
 interface Bucket {
   readonly rule: RuleKey;
-  tokens: number;
-  filledAt: number;
+  readonly lines: TokenBucket;
   /** Lines left out since the last report. */
   suppressed: number;
 }
@@ -32,14 +33,10 @@ export class LineLimiter {
     const key = `${rule.table}/${String(rule.ruleId)}`;
     let bucket = this.#buckets.get(key);
     if (bucket === undefined) {
-      bucket = { rule, tokens: this.limits.burst, filledAt: nowMs, suppressed: 0 };
+      bucket = { rule, lines: new TokenBucket(this.limits.rate, this.limits.burst), suppressed: 0 };
       this.#buckets.set(key, bucket);
     }
-    this.#refill(bucket, nowMs);
-    if (bucket.tokens >= 1) {
-      bucket.tokens -= 1;
-      return true;
-    }
+    if (bucket.lines.take(nowMs)) return true;
     bucket.suppressed += 1;
     return false;
   }
@@ -48,10 +45,9 @@ export class LineLimiter {
   report(nowMs: number): Suppressed[] {
     const found: Suppressed[] = [];
     for (const [key, bucket] of this.#buckets) {
-      this.#refill(bucket, nowMs);
       if (bucket.suppressed > 0) found.push({ rule: bucket.rule, lines: bucket.suppressed });
       bucket.suppressed = 0;
-      if (bucket.tokens >= this.limits.burst) this.#buckets.delete(key);
+      if (bucket.lines.isFull(nowMs)) this.#buckets.delete(key);
     }
     return found;
   }
@@ -59,12 +55,5 @@ export class LineLimiter {
   /** Rules that have a bucket. */
   get size(): number {
     return this.#buckets.size;
-  }
-
-  #refill(bucket: Bucket, nowMs: number): void {
-    // A clock that was set back must not take tokens away.
-    const elapsed = Math.max(0, nowMs - bucket.filledAt);
-    bucket.tokens = Math.min(this.limits.burst, bucket.tokens + (elapsed * this.limits.rate) / 1000);
-    bucket.filledAt = nowMs;
   }
 }

@@ -9,7 +9,7 @@ import { AlertWindows, type AlertWindow } from './alert-windows.js';
 import { Chain, type Link } from './chain.js';
 import type { ConnectionTuple, EveAlert } from './eve-alert.js';
 import type { TailPosition } from './tail-position.js';
-import { TokenBucket } from './token-bucket.js';
+import { TokenBucket } from '../../platform/token-bucket.js';
 
 /** Whose alert it is: told from addresses alone. */
 export type AlertOwner = Pick<AlertView, 'workload' | 'filter' | 'direction' | 'labels' | 'namespaceLabels' | 'peer'>;
