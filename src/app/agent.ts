@@ -7,7 +7,6 @@ import { peerAccess } from '../api/peer-access.js';
 import { ApiServer } from '../api/server.js';
 import { FlowService } from '../connections/flow-service.js';
 import { NOT_APPLICABLE_ID } from '../compile/label-ids.js';
-import { OvsPorts } from '../discovery/ovs-ports.js';
 import { AuditLog } from '../drivers/audit/audit-log.js';
 import { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import { PolicyEngine } from '../compile/policy/policy-engine.js';
@@ -26,8 +25,9 @@ import { FileSource } from '../sources/file/file-source.js';
 import { LocalStore } from '../sources/file/local-store.js';
 import type { Config } from './config.js';
 import { Datapath } from './datapath.js';
-import { DesiredState, DISCOVERY_SOURCE, type NamedSource } from './desired.js';
+import { DesiredState, type NamedSource } from './desired.js';
 import { Differences } from './diff.js';
+import { wireDiscovery, type DiscoveryParts } from './discovery-wiring.js';
 import { DriftWatch } from './drift-watch.js';
 import type { Enforcement } from './enforcement.js';
 import { StoredFilterNumbers } from './filter-numbers.js';
@@ -99,7 +99,7 @@ export class Agent {
   private readonly hostAddresses: HostAddresses;
   private readonly ovs: OvsParts | undefined;
   private readonly kernel: NftablesParts | undefined;
-  private readonly ports: OvsPorts | undefined;
+  private readonly discovery: DiscoveryParts;
 
   constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
     const { native, clock, log } = environment;
@@ -120,9 +120,9 @@ export class Agent {
       }),
       { name: OWN_SOURCE, source: own },
     ];
-    this.ports = this.ovs === undefined || !config.ovs.discoverPorts ? undefined : this.buildPorts(this.ovs);
+    this.discovery = wireDiscovery({ config, native, links: this.links, declared: [...this.sources], ports: this.ovs?.ports, clock, log: log.child('discovery') });
     // Behind all others: what is declared stands.
-    if (this.ports !== undefined) this.sources.push({ name: DISCOVERY_SOURCE, source: this.ports });
+    this.sources.push(...this.discovery.sources);
     this.numbers = new StoredFilterNumbers({
       read: () => readTextFile(join(config.stateDir, 'filters.json')),
       write: (text) => writeFileAtomic(join(config.stateDir, 'filters.json'), text),
@@ -184,7 +184,10 @@ export class Agent {
 
     const status = new StatusReporter({
       node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, enforcement, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids, alerting, quarantines: this.quarantines, clock,
-      datapathState: () => parts.state(),
+      datapathState: async () => {
+        const state = await parts.state();
+        return { ...state, degraded: [...state.degraded, ...this.discovery.problems()] };
+      },
     });
     const objects = new OwnObjects({ store, sources: this.sources, reread: () => own.sync(this.stopping.signal) });
     const flows = new FlowService(this.flowTable, () => this.datapath.labels, (table, ruleId) => index.references.get(policyKey(table, ruleId)));
@@ -226,7 +229,9 @@ export class Agent {
     this.nflog.start((packets) => this.audit.onPackets(packets));
     await this.inspection.prepare();
     this.ovs?.start(signal);
-    await Promise.all(this.sources.map(({ source }) => source.start(signal)));
+    const found = this.discovery.sources;
+    await Promise.all(this.sources.filter((each) => !found.includes(each)).map(({ source }) => source.start(signal)));
+    await Promise.all(found.map(({ source }) => source.start(signal)));
     for (const { name, source } of this.sources) source.onChange(() => this.loop.markDirty(`source ${name}`));
     this.loop.start(signal);
     await this.api.start();
@@ -350,17 +355,6 @@ export class Agent {
       config, native, links: this.links, netdev: new NetdevDriver({ socket: this.nft, log: log.child('netdev') }), clock, log: log.child('ovs'),
       onDue: (reason) => this.loop.markDirty(reason), inspecting: () => this.inspection.inspecting, onLogged: (packet) => logReported(this.audit, this.datapath, packet),
       onRepaired: () => this.metrics.driftRepairs.inc({}),
-      discovery: () => this.ports?.problems ?? [],
-    });
-  }
-
-  private buildPorts(ovs: OvsParts): OvsPorts {
-    const { config, sources, environment: { clock, log } } = this;
-    const file = join(config.stateDir, 'ports.json');
-    const others = [...sources];
-    return new OvsPorts({
-      feed: ovs.ports, declared: () => others.map(({ source }) => source.snapshot().objects), clock, log: log.child('discovery'),
-      store: { read: () => readTextFile(file), write: (text) => writeFileAtomic(file, text) },
     });
   }
 

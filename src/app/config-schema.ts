@@ -53,6 +53,7 @@ export interface Config {
   readonly ovs: { readonly bridge: string; readonly database: string; readonly discoverPorts: boolean;
     readonly endRestoreWait: boolean; readonly firstTable: number; /** 0 = the bridge is the agent's. */ readonly nextTable: number };
   readonly sources: readonly SourceConfig[];
+  readonly discovery: { readonly pods: boolean };
   readonly failurePolicy: 'closed' | 'open';
   readonly spoofGuard: 'off' | 'declared';
   readonly api: { readonly socket: string; readonly group: string };
@@ -252,6 +253,9 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
     nextTable: integer(0, 254, 0, 'Table of others where packets go on that may pass; 0: the bridge is the agent\'s, which forwards (docs/open-vswitch.md).'),
   }),
   sources: SOURCES,
+  discovery: object({
+    pods: { type: 'boolean', default: true, description: 'Bind filters to interfaces of this node\'s pods that no Attachment names: by the route to the pod\'s address, or its neighbour entry and the bridge\'s forwarding table (docs/discovery.md). false: not.' },
+  }),
   spoofGuard: oneOf(['off', 'declared'], 'off', 'declared: workloads send only from the MAC and IP addresses that are declared for them, and claim no others by ARP and neighbour discovery (datapath ovs).'),
   failurePolicy: oneOf(['closed', 'open'], 'closed', 'What a filter does before its first rule table: drop all, or accept all.'),
   api: object({

@@ -1,0 +1,61 @@
+/** Workloads that are found on this host, not declared: each discovery is a source of desired state behind those that declare, and each can be switched off. */
+import { join } from 'node:path';
+import { OvsPorts, type PortFeed } from '../discovery/ovs-ports.js';
+import { PodRoutes } from '../discovery/pod-routes.js';
+import type { LinkSocket, NativeBinding } from '../native/binding.js';
+import { writeFileAtomic } from '../platform/atomic-file.js';
+import type { Clock } from '../platform/clock.js';
+import type { Logger } from '../platform/logger.js';
+import { readTextFile } from '../platform/read-file.js';
+import type { TextStore } from '../discovery/kept-text.js';
+import type { Config } from './config.js';
+import { DISCOVERY_SOURCE, type NamedSource } from './desired.js';
+
+export interface DiscoveryParts {
+  /** In their order: what an earlier one says of an interface stands. To be started when the declaring sources have. */
+  readonly sources: readonly NamedSource[];
+  /** What is not as it should be. */
+  readonly problems: () => readonly string[];
+}
+
+export interface DiscoveryWiring {
+  readonly config: Config;
+  readonly native: Pick<NativeBinding, 'RouteSocket'>;
+  readonly links: LinkSocket;
+  /** Sources that declare; they stand before what is found. */
+  readonly declared: readonly NamedSource[];
+  /** Of the Open vSwitch datapath. */
+  readonly ports: PortFeed | undefined;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export function wireDiscovery({ config, native, links, declared, ports, clock, log }: DiscoveryWiring): DiscoveryParts {
+  const found: NamedSource[] = [];
+  const problems: (() => readonly string[])[] = [];
+  const store = (name: string): TextStore => {
+    const file = join(config.stateDir, name);
+    return { read: () => readTextFile(file), write: (text) => writeFileAtomic(file, text) };
+  };
+  const before = (): NamedSource[] => [...declared, ...found];
+
+  if (ports !== undefined && config.ovs.discoverPorts) {
+    const others = before();
+    const source = new OvsPorts({ feed: ports, declared: () => others.map((each) => each.source.snapshot().objects), store: store('ports.json'), clock, log });
+    found.push({ name: DISCOVERY_SOURCE, source });
+    problems.push(() => source.problems);
+  }
+  if (config.discovery.pods) {
+    const reader = new native.RouteSocket();
+    const source = new PodRoutes({
+      node: config.node, sources: before().map((each) => each.source), store: store('pods.json'), clock, log,
+      reader: {
+        lookup: (addresses) => reader.lookup(addresses), neighbours: (addresses) => reader.neighbours(addresses), forwarding: (macs) => reader.forwarding(macs),
+        links: () => links.list(), monitor: (listener) => reader.monitor(listener), close: () => reader.close(),
+      },
+    });
+    found.push({ name: 'pods', source });
+    problems.push(() => source.problems);
+  }
+  return { sources: found, problems: () => problems.flatMap((each) => each()) };
+}
