@@ -45,7 +45,8 @@ export function wireDiscovery({ config, native, links, declared, ports, clock, l
     found.push({ name: DISCOVERY_SOURCE, source });
     problems.push(() => source.problems);
   }
-  if (config.discovery.pods) {
+  // A switch's ports are bound by their names there, and told by OvsPorts.
+  if (config.discovery.pods && config.datapath === 'nftables') {
     const reader = new native.RouteSocket();
     const source = new PodRoutes({
       node: config.node, sources: before().map((each) => each.source), store: store('pods.json'), clock, log,
@@ -57,5 +58,12 @@ export function wireDiscovery({ config, native, links, declared, ports, clock, l
     found.push({ name: 'pods', source });
     problems.push(() => source.problems);
   }
-  return { sources: found, problems: () => problems.flatMap((each) => each()) };
+  return { sources: found, problems: () => problems.flatMap((each) => some(each())) };
+}
+
+const MOST_LINES = 20;
+
+/** A status that is read: the first of many stand for all. */
+export function some(lines: readonly string[]): readonly string[] {
+  return lines.length <= MOST_LINES ? lines : [...lines.slice(0, MOST_LINES), `${lines.length - MOST_LINES} more are not bound as they should be`];
 }
