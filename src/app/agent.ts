@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { release } from 'node:os';
 import { join } from 'node:path';
+import { CniServer } from '../api/cni-server.js';
 import { peerAccess } from '../api/peer-access.js';
 import { ApiServer } from '../api/server.js';
 import { FlowService } from '../connections/flow-service.js';
@@ -23,6 +24,7 @@ import type { ServiceNotifier } from '../platform/sd-notify.js';
 import { ReconcileLoop } from '../reconcile/loop.js';
 import { FileSource } from '../sources/file/file-source.js';
 import { LocalStore } from '../sources/file/local-store.js';
+import { CniService } from './cni-service.js';
 import type { Config } from './config.js';
 import { Datapath } from './datapath.js';
 import { DesiredState, type NamedSource } from './desired.js';
@@ -100,6 +102,7 @@ export class Agent {
   private readonly ovs: OvsParts | undefined;
   private readonly kernel: NftablesParts | undefined;
   private readonly discovery: DiscoveryParts;
+  private readonly cni: CniServer | undefined;
 
   constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
     const { native, clock, log } = environment;
@@ -210,6 +213,7 @@ export class Agent {
       api: service, socketPath: config.api.socket, group: config.api.group, log: log.child('api'),
       peerCredentials: (fd) => native.peerCredentials(fd), allow: peerAccess(config.api.group),
     });
+    this.cni = this.buildCni(enforcement);
     collectMetrics({ metrics: this.metrics, datapath: this.datapath, enforcement, flows: this.flowTable, sources: this.sources, status, ids, alerting, quarantines: this.quarantines, names: this.names, clock });
     this.metricsServer = this.buildMetricsServer(status);
   }
@@ -237,6 +241,7 @@ export class Agent {
     await this.api.start();
     await this.metricsServer?.start(signal);
     await this.firstApply();
+    await this.cni?.start();
     await this.flowTable.start();
     this.links.monitor(() => this.linksChanged());
     this.hostAddresses.start(signal);
@@ -254,6 +259,7 @@ export class Agent {
     await this.inspection.stop();
     this.quarantines.stop();
     this.stopping.abort();
+    await this.cni?.stop();
     await this.loop.stopped();
     await this.api.stop();
     for (const { source } of this.sources) await source.stop();
@@ -318,6 +324,7 @@ export class Agent {
   private linksChanged(): void {
     this.hostAddresses.look();
     this.datapath.linksChanged();
+    this.discovery.linksChanged();
     this.loop.markDirty('links');
     this.inspection.linksChanged();
   }
@@ -355,6 +362,16 @@ export class Agent {
       config, native, links: this.links, netdev: new NetdevDriver({ socket: this.nft, log: log.child('netdev') }), clock, log: log.child('ovs'),
       onDue: (reason) => this.loop.markDirty(reason), inspecting: () => this.inspection.inspecting, onLogged: (packet) => logReported(this.audit, this.datapath, packet),
       onRepaired: () => this.metrics.driftRepairs.inc({}),
+    });
+  }
+
+  private buildCni(enforcement: Enforcement): CniServer | undefined {
+    const { config, datapath, loop, discovery: { containers }, environment: { native, clock, log } } = this;
+    if (containers === undefined) return undefined;
+    const service = new CniService({ containers, datapath, loop, enforcement, clock });
+    return new CniServer({
+      socketPath: config.cni.socket, log: log.child('cni'), handle: (request, signal) => service.handle(request, signal),
+      peerCredentials: (fd) => native.peerCredentials(fd), allow: ({ uid }) => uid === 0,
     });
   }
 

@@ -1,5 +1,6 @@
 /** Workloads that are found on this host, not declared: each discovery is a source of desired state behind those that declare, and each can be switched off. */
 import { join } from 'node:path';
+import { CniAttachments } from '../discovery/cni-attachments.js';
 import { OvsPorts, type PortFeed } from '../discovery/ovs-ports.js';
 import { PodRoutes } from '../discovery/pod-routes.js';
 import type { LinkSocket, NativeBinding } from '../native/binding.js';
@@ -16,6 +17,10 @@ export interface DiscoveryParts {
   readonly sources: readonly NamedSource[];
   /** What is not as it should be. */
   readonly problems: () => readonly string[];
+  /** Pods that a container runtime tells of; undefined when nobody listens for it. */
+  readonly containers: CniAttachments | undefined;
+  /** Interfaces came, went or changed. */
+  readonly linksChanged: () => void;
 }
 
 export interface DiscoveryWiring {
@@ -39,6 +44,11 @@ export function wireDiscovery({ config, native, links, declared, ports, clock, l
   };
   const before = (): NamedSource[] => [...declared, ...found];
 
+  const containers = config.cni.socket === '' ? undefined : buildContainers();
+  if (containers !== undefined) {
+    found.push({ name: 'cni', source: containers });
+    problems.push(() => containers.problems);
+  }
   if (ports !== undefined && config.ovs.discoverPorts) {
     const others = before();
     const source = new OvsPorts({ feed: ports, declared: () => others.map((each) => each.source.snapshot().objects), store: store('ports.json'), clock, log });
@@ -58,7 +68,14 @@ export function wireDiscovery({ config, native, links, declared, ports, clock, l
     found.push({ name: 'pods', source });
     problems.push(() => source.problems);
   }
-  return { sources: found, problems: () => problems.flatMap((each) => some(each())) };
+  return { sources: found, containers, problems: () => problems.flatMap((each) => some(each())), linksChanged: () => containers?.linksChanged() };
+
+  function buildContainers(): CniAttachments {
+    return new CniAttachments({
+      store: store('containers.json'), declared: () => declared.map((each) => each.source.snapshot().objects), clock, log,
+      interfaces: async () => new Set((await links.list()).map(({ name }) => name)),
+    });
+  }
 }
 
 const MOST_LINES = 20;
