@@ -1,9 +1,10 @@
 /** Pods that come through the CNI plugin: nothing passes before their policies are in force, and everything that may passes then. */
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Agent } from '../support/agent.js';
 import { CniRuntime, type CniPod, type PluginResult } from '../support/cni.js';
-import { eventually } from '../support/command.js';
+import { eventually, mustRun } from '../support/command.js';
 import { DATAPATH } from '../support/datapaths.js';
 import { ruleTable } from '../support/manifests.js';
 import { createWorld, type World } from '../support/netns.js';
@@ -86,6 +87,49 @@ describe.skipIf(DATAPATH !== 'nftables')('pods through the CNI plugin', () => {
     expect(leaks).toEqual([]);
     expect(tried).toBeGreaterThan(ROUNDS * 5);
     expect(await filters()).toEqual([]);
+  });
+
+  it('what runs before the answer to ADD gets through where interfaces are not closed before; what begins after it does not', async () => {
+    await agent.configure('cni', { interfaces: [] });
+    await agent.stop();
+    await agent.start();
+    const early = await runtime.sandbox('locked');
+    await runtime.send(early);
+    const result = await runtime.connect(early);
+    await passing(early);
+    expect((await runtime.plugin('ADD', early, result)).code).toBe(0);
+    const before = await runtime.look(early);
+    await pause(100);
+    expect((await runtime.look(early)).arrived - before.arrived).toBeLessThanOrEqual(1); // one may be under way
+    for (let round = 0; round < 20; round += 1) {
+      const pod = await runtime.sandbox('locked');
+      const { result: own, added } = await ready(pod);
+      expect(added.code).toBe(0);
+      await runtime.send(pod);
+      await pause(20);
+      expect(await runtime.stop(pod)).toMatchObject({ arrived: 0, received: 0 });
+      await leave(pod, own);
+    }
+    await agent.configure('cni', { interfaces: ['vcni*'] });
+    await agent.stop();
+    await agent.start();
+  });
+
+  it('the table can be listed and loaded again, and a restarted agent leaves it as it is', async () => {
+    const pod = await runtime.sandbox('locked');
+    await ready(pod);
+    for (const nft of ['nft', fileURLToPath(new URL('../../.cache/nft-1.1.3/nft', import.meta.url))]) {
+      const listing = await mustRun('ip', ['netns', 'exec', world.host, nft, 'list', 'table', 'inet', 'dfw']);
+      expect(listing.match(/iifname "vcni\*" iifname != @vnics counter packets \d+ bytes \d+ drop/g)).toHaveLength(2);
+      expect(listing.match(/oifname "vcni\*" oifname != @vnics counter packets \d+ bytes \d+ drop/g)).toHaveLength(2);
+      await mustRun('ip', ['netns', 'exec', world.host, nft, '-c', '-f', '-'], { input: `delete table inet dfw\n${listing}` });
+    }
+    await agent.kill();
+    const lines = (await agent.log()).length;
+    await agent.start();
+    const events = (await agent.log()).slice(lines).map((line) => line['event']);
+    expect(events).toContain('nftables.adopted');
+    expect(events).not.toContain('nftables.rebuild');
   });
 
   it('a pod that may gets its traffic with its object, not before; and so does one without any policy', async () => {

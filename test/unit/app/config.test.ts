@@ -58,7 +58,7 @@ describe('loadConfig', () => {
   it('sets every key through its option, its variable and the file alike', () => {
     const samples: Record<string, unknown> = {
       node: 'n-2', cluster: 'demo', datapath: 'ovs', 'ovs.bridge': 'br-x', 'ovs.database': 'tcp:127.0.0.1:6640', 'ovs.discoverPorts': false, 'ovs.endRestoreWait': true, 'ovs.firstTable': 100, 'ovs.nextTable': 200, sources: [{ type: 'file', path: '/a' }, { type: 'file', path: '/b' }],
-      failurePolicy: 'open', spoofGuard: 'declared', 'api.socket': '/s', 'api.group': 'ops', 'metrics.listen': '[::1]:1', 'audit.path': '/a', 'audit.format': 'json', 'ids.enabled': true,
+      'discovery.pods': false, 'cni.socket': '/cni.sock', 'cni.interfaces': ['veth*', 'eth7'], failurePolicy: 'open', spoofGuard: 'declared', 'api.socket': '/s', 'api.group': 'ops', 'metrics.listen': '[::1]:1', 'audit.path': '/a', 'audit.format': 'json', 'ids.enabled': true,
       'ids.tap': 'tap1', 'ids.sensor': 'tap2', 'ids.engine': 'external', 'ids.program': '/opt/suricata', 'ids.mode': 'ids', 'ids.inlineTap': 'i0', 'ids.inlineSensor': 'i1', 'ids.returnTap': 'i2', 'ids.returnSensor': 'i3', 'ids.returnedMark': 128, 'ids.signatures': '/sig',
       'ids.eveFile': '/log/eve.json', 'ids.homeNetworks': ['10.0.0.0/8', 'fd00::1'], 'ids.commandSocket': '/run/s.sock',
       'ids.bundle': 'https://rules.example/a.tar.gz', 'ids.bundleChecksum': '', 'ids.bundleInterval': 3600, 'ids.bundleCa': '/ca.pem', 'ids.allowFailedSignatures': 3,
@@ -76,6 +76,18 @@ describe('loadConfig', () => {
       const argv = flag === '--ovs-first-table' ? ['--ovs-next-table=200'] : flag === '--ids-bundle-checksum' ? ['--ids-bundle=/b.zip'] : flag === '--spoof-guard' ? ['--datapath=ovs'] : [];
       expect([flag, read(load({ argv: [...argv, `${flag}=${text}`] })), read(load({ env: { [variable]: text }, argv })), read(load({ file, argv }))]).toEqual([flag, value, value, value]);
     }
+  });
+
+  it('takes beginnings of interface names, but none that are too short, and not where nobody closes them', () => {
+    const good = (pattern: string): string => {
+      try {
+        return load({ argv: [`--cni-interfaces=["${pattern}"]`] }).cni.interfaces.join();
+      } catch {
+        return 'refused';
+      }
+    };
+    expect(['cali*', 'veth0', 'abc*', '*', 'et*', 'a*b*', 'veth*x', 'with space*', ''].map(good)).toEqual(['cali*', 'veth0', 'abc*', ...Array.from({ length: 6 }, () => 'refused')]);
+    expect(problemsOf({ argv: ['--cni-interfaces=[veth*]', '--datapath=ovs'] })).toContain('cni.interfaces: needs datapath nftables');
   });
 
   it('reads the file that --config or DFW_CONFIG names, and misses it when it is absent', () => {
