@@ -53,7 +53,7 @@ export interface Config {
   readonly ovs: { readonly bridge: string; readonly database: string; readonly discoverPorts: boolean;
     readonly endRestoreWait: boolean; readonly firstTable: number; /** 0 = the bridge is the agent's. */ readonly nextTable: number };
   readonly sources: readonly SourceConfig[];
-  readonly discovery: { readonly pods: boolean };
+  readonly discovery: { readonly pods: boolean; /** '' = none. */ readonly libvirt: string };
   /** '' = none. */
   readonly cni: { readonly socket: string; readonly interfaces: readonly string[] };
   readonly failurePolicy: 'closed' | 'open';
@@ -257,6 +257,7 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
   sources: SOURCES,
   discovery: object({
     pods: { type: 'boolean', default: true, description: 'Bind filters to interfaces of this node\'s pods that no Attachment names: by the route to the pod\'s address, or its neighbour entry and the bridge\'s forwarding table (docs/discovery.md). false: not.' },
+    libvirt: text('optional-path', 'Directory of libvirt\'s domain status files: virtual machines of this host, and filters for their interfaces (docs/discovery.md); empty: not.', '/run/libvirt/qemu'),
   }),
   cni: object({
     socket: text('optional-path', 'Unix socket of the CNI plugin dfw-cni, root only; empty: none (docs/cni.md).', ''),

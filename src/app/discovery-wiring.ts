@@ -1,6 +1,8 @@
 /** Workloads that are found on this host, not declared: each discovery is a source of desired state behind those that declare, and each can be switched off. */
 import { join } from 'node:path';
 import { CniAttachments } from '../discovery/cni-attachments.js';
+import { LibvirtDirectory } from '../discovery/libvirt-files.js';
+import { LibvirtMachines } from '../discovery/libvirt-machines.js';
 import { OvsPorts, type PortFeed } from '../discovery/ovs-ports.js';
 import { PodRoutes } from '../discovery/pod-routes.js';
 import type { LinkSocket, NativeBinding } from '../native/binding.js';
@@ -48,6 +50,15 @@ export function wireDiscovery({ config, native, links, declared, ports, clock, l
   if (containers !== undefined) {
     found.push({ name: 'cni', source: containers });
     problems.push(() => containers.problems);
+  }
+  // Before the switch's ports: those of virtual machines name them by uuid.
+  if (config.discovery.libvirt !== '') {
+    const others = before();
+    const source = new LibvirtMachines({
+      files: new LibvirtDirectory(config.discovery.libvirt), declared: () => others.map((each) => each.source.snapshot().objects), store: store('libvirt.json'), clock, log,
+    });
+    found.push({ name: 'libvirt', source });
+    problems.push(() => source.problems);
   }
   if (ports !== undefined && config.ovs.discoverPorts) {
     const others = before();

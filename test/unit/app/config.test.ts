@@ -58,7 +58,7 @@ describe('loadConfig', () => {
   it('sets every key through its option, its variable and the file alike', () => {
     const samples: Record<string, unknown> = {
       node: 'n-2', cluster: 'demo', datapath: 'ovs', 'ovs.bridge': 'br-x', 'ovs.database': 'tcp:127.0.0.1:6640', 'ovs.discoverPorts': false, 'ovs.endRestoreWait': true, 'ovs.firstTable': 100, 'ovs.nextTable': 200, sources: [{ type: 'file', path: '/a' }, { type: 'file', path: '/b' }],
-      'discovery.pods': false, 'cni.socket': '/cni.sock', 'cni.interfaces': ['veth*', 'eth7'], failurePolicy: 'open', spoofGuard: 'declared', 'api.socket': '/s', 'api.group': 'ops', 'metrics.listen': '[::1]:1', 'audit.path': '/a', 'audit.format': 'json', 'ids.enabled': true,
+      'discovery.pods': false, 'discovery.libvirt': '/run/other', 'cni.socket': '/cni.sock', 'cni.interfaces': ['veth*', 'eth7'], failurePolicy: 'open', spoofGuard: 'declared', 'api.socket': '/s', 'api.group': 'ops', 'metrics.listen': '[::1]:1', 'audit.path': '/a', 'audit.format': 'json', 'ids.enabled': true,
       'ids.tap': 'tap1', 'ids.sensor': 'tap2', 'ids.engine': 'external', 'ids.program': '/opt/suricata', 'ids.mode': 'ids', 'ids.inlineTap': 'i0', 'ids.inlineSensor': 'i1', 'ids.returnTap': 'i2', 'ids.returnSensor': 'i3', 'ids.returnedMark': 128, 'ids.signatures': '/sig',
       'ids.eveFile': '/log/eve.json', 'ids.homeNetworks': ['10.0.0.0/8', 'fd00::1'], 'ids.commandSocket': '/run/s.sock',
       'ids.bundle': 'https://rules.example/a.tar.gz', 'ids.bundleChecksum': '', 'ids.bundleInterval': 3600, 'ids.bundleCa': '/ca.pem', 'ids.allowFailedSignatures': 3,
