@@ -82,7 +82,7 @@ describe('routes, neighbours and forwarding tables', () => {
     namespace.run('bridge', 'fdb', 'add', '0a:00:00:00:00:09', 'dev', 'vb', 'master', 'static');
     const [va, vb, br0, br1] = [await indexOf('va'), await indexOf('vb'), await indexOf('br0'), await indexOf('br1')];
     const found = await routes.forwarding([MAC, own]);
-    expect(found.map(({ bridgeIndex, interfaceIndex }) => [bridgeIndex, interfaceIndex]).sort()).toEqual([[br0, va], [br1, vb]].sort());
+    expect(found.map(({ bridgeIndex, interfaceIndex }) => `${bridgeIndex} ${interfaceIndex}`).sort()).toEqual([`${br0} ${va}`, `${br1} ${vb}`].sort());
     expect(new Set(found.map(({ mac }) => mac))).toEqual(new Set([MAC]));
   });
 

@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Cleanup } from './cleanup.js';
+import type { Cleanup } from './cleanup.js';
 import { mustRun } from './command.js';
 import { Namespaces } from './namespaces.js';
 import { OUTSIDE_IPV4, type World } from './netns.js';

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { CniInterface } from '../../../src/api/cni-messages.js';
 import { CniService } from '../../../src/app/cni-service.js';
-import type { Realized } from '../../../src/app/realized.js';
 import { CniAttachments } from '../../../src/discovery/cni-attachments.js';
 import type { Logger } from '../../../src/platform/logger.js';
 
@@ -50,7 +49,7 @@ class Bench {
 
   constructor() {
     const options = Reflect.get(this.service, 'options') as { datapath: object; enforcement: object };
-    Object.defineProperty(options.datapath, 'realized', { get: () => (this.inForce === undefined ? undefined : ({ world: { filters: this.inForce } } as unknown as Realized)) });
+    Object.defineProperty(options.datapath, 'realized', { get: () => (this.inForce === undefined ? undefined : { world: { filters: this.inForce } }) });
     Object.defineProperty(options.enforcement, 'name', { get: () => this.name });
   }
 }

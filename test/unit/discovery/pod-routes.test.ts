@@ -99,7 +99,8 @@ class Bench {
 
   /** Lets all timers pass. */
   async fire(): Promise<void> {
-    for (const action of [...this.timers.keys()]) {
+    const due = Array.from(this.timers.keys());
+    for (const action of due) {
       this.timers.delete(action);
       action();
     }
