@@ -5,21 +5,14 @@
 import type { Layer2Binding, MacMatch } from '../../compile/layer2.js';
 import type { TrafficMatch } from '../../model/objects.js';
 import type { Layer2Rule } from '../../model/rule.js';
-import { accept, counter, drop, duplicate, equal, host32, immediate, limit, log, meta, notEqual, payload, type Expression } from './expressions.js';
-import { rule, type ChainImage, type HookImage, type RuleImage } from './image.js';
+import { copyRules, limitImages, type MirrorTarget } from './copy-rules.js';
+import { accept, counter, drop, equal, limit, log, meta, notEqual, payload, type Expression } from './expressions.js';
+import { rule, type ChainImage, type HookImage, type LimitImage, type RuleImage } from './image.js';
 import { trafficMatches } from './traffic-match.js';
 import { FAMILY, HOOK, META, PAYLOAD } from './kernel.js';
 
 export const NETDEV_TABLE = { family: FAMILY.netdev, table: 'dfw' } as const;
 type Side = 'in' | 'out';
-
-export interface MirrorTarget {
-  readonly name: string;
-  /** Interface index of the device that gets the copies. */
-  readonly deviceIndex: number;
-  /** Absent: all packets. */
-  readonly match?: readonly TrafficMatch[];
-}
 
 export interface NetdevFilter {
   readonly number: number;
@@ -34,6 +27,8 @@ export interface NetdevFilter {
 
 export interface NetdevImage {
   readonly chains: ReadonlyMap<string, ChainImage>;
+  /** Limits that rules name. */
+  readonly limits: ReadonlyMap<string, LimitImage>;
 }
 
 const MIRROR_PRIORITY = -200;
@@ -43,20 +38,20 @@ const RULES_PRIORITY = -100;
 
 export function netdevImage(filters: readonly NetdevFilter[], sensors: readonly { readonly interface: string; readonly interfaceIndex: number }[], logGroup: number): NetdevImage {
   const chains = new Map<string, ChainImage>();
+  const limits = new Map<string, LimitImage>();
   for (const filter of filters) {
     for (const side of ['in', 'out'] as const) {
       const hook = (priority: number): HookImage => ({ hook: side === 'out' ? HOOK.netdevIngress : HOOK.netdevEgress, priority, device: filter.interface });
-      const mirrors = filter.mirrors[side];
-      const everything = mirrors.filter(({ match }) => match === undefined);
-      if (everything.length > 0) {
+      const copies = copyRules(filter.mirrors[side], filter);
+      if (copies.together.length > 0) {
         const name = mirrorChain(filter.number, side);
-        chains.set(name, { name, hook: hook(MIRROR_PRIORITY), rules: everything.flatMap((mirror) => mirrorRules(mirror, filter)) });
+        chains.set(name, { name, hook: hook(MIRROR_PRIORITY), rules: copies.together });
       }
-      // A chain of its own for each: a packet that matches twice is copied once.
-      for (const [index, mirror] of mirrors.filter(({ match }) => match !== undefined).entries()) {
+      for (const [index, rules] of copies.apart.entries()) {
         const name = `${mirrorChain(filter.number, side)}_${index}`;
-        chains.set(name, { name, hook: hook(MIRROR_PRIORITY), rules: mirrorRules(mirror, filter, accept) });
+        chains.set(name, { name, hook: hook(MIRROR_PRIORITY), rules });
       }
+      for (const limit of filter.mirrors[side].flatMap((mirror) => limitImages(mirror))) limits.set(limit.name, limit);
       const blocked = filter.blocked.filter((entry) => entry.side === side).flatMap(({ match }) => trafficMatches(match));
       if (blocked.length > 0) {
         const name = `blocked_${filter.number}_${side}`;
@@ -79,18 +74,12 @@ export function netdevImage(filters: readonly NetdevFilter[], sensors: readonly 
       rules: [rule(`copies delivered to ${sensor.interface} (${sensor.interfaceIndex})`, counter, drop)],
     });
   }
-  return { chains };
+  return { chains, limits };
 }
 
-/** Of mirrors of all packets; those of others have a number more. */
+/** Of devices that get all packets; those of others have a number more. */
 export function mirrorChain(filter: number, side: Side): string {
   return `mirror_${filter}_${side}`;
-}
-
-function mirrorRules(mirror: MirrorTarget, filter: NetdevFilter, ...end: readonly Expression[]): RuleImage[] {
-  return trafficMatches(mirror.match).map(({ text, expressions }) => rule(
-    `mirror ${shortName(mirror.name)} of ${filter.interface} (${filter.interfaceIndex})${text}`, ...expressions, counter, immediate(0, host32(mirror.deviceIndex)), duplicate(0), ...end,
-  ));
 }
 
 function shortName(name: string): string {
