@@ -8,6 +8,7 @@ import { copyRequest } from '../model/copying.js';
 import type { Filter } from '../model/filter.js';
 import { objectKey, type PodObject, type TrafficControlObject } from '../model/objects.js';
 import { selectorMatches } from '../model/selector.js';
+import type { RefusedCopies, TrafficControlView } from '../model/views.js';
 import type { Link } from '../native/binding.js';
 
 export interface ResolvedMirror {
@@ -42,6 +43,13 @@ export function sidesOf(control: TrafficControlObject): readonly ('in' | 'out')[
 export function copiesOf(active: readonly ResolvedMirror[], filter: Filter, side: 'in' | 'out'): readonly TrafficControlObject[] {
   return active.filter(({ control, filters }) => control.action === 'Mirror' && filters.includes(filter) && sidesOf(control).includes(side))
     .map(({ control }) => control).sort((a, b) => compareText(a.metadata.name, b.metadata.name));
+}
+
+/** For each direction that is copied. `sees`: what the datapath does where the control does not say. */
+export function refusedCopies(control: TrafficControlObject, sees: (side: 'in' | 'out') => boolean): NonNullable<TrafficControlView['refused']> {
+  const of = (side: 'in' | 'out'): RefusedCopies => control.refused ?? (sees(side) ? 'copied' : 'left-out');
+  const sides = sidesOf(control);
+  return { ...(sides.includes('in') ? { ingress: of('in') } : {}), ...(sides.includes('out') ? { egress: of('out') } : {}) };
 }
 
 export function matchOf({ match }: TrafficControlObject): Pick<TrafficControlObject, 'match'> {
