@@ -4,6 +4,7 @@
  */
 import { inTurn, takesAll, type CopyRequest } from '../../../model/copying.js';
 import { hash32 } from '../../../model/text-hash.js';
+import type { Action } from '../openflow/actions.js';
 import { subfield } from '../openflow/oxm.js';
 import { register, resubmit, set, type Flow, type MatchValues, type Step } from './flow.js';
 import { CATEGORY, cookie, REGISTER, TABLE } from './stages.js';
@@ -30,8 +31,8 @@ interface Turn {
 export function copySteps(requests: readonly PortCopy[], own: number, stage: CopyStage): Step[] {
   return turnsOf(requests, own, stage).flatMap((turns): Step[] => {
     const steps = ask(turns);
-    // What is written meanwhile ends with the clone, and so does what a meter drops.
-    return turns.some(({ request: { sampling, meters = [] } }) => sampling !== undefined || meters.length > 0) ? [{ type: 'clone', actions: steps }] : steps;
+    // What is drawn is forgotten with the clone.
+    return turns.some(({ request: { sampling } }) => sampling !== undefined) ? [{ type: 'clone', actions: steps }] : steps;
   });
 }
 
@@ -66,9 +67,11 @@ function turnFlows(turns: readonly Turn[]): Flow[] {
   const flow = (priority: number, matched: MatchValues, object: number, ...actions: Step[]): Flow => ({
     table: TABLE.COPY, priority, cookie: cookie(CATEGORY.diversions, object), match: matched, actions,
   });
+  // A meter stands in the clone itself: the switch looks no further to see whether a clone needs a packet of its own, and a meter drops what it is of.
+  const output: Action[] = [...meters.map((meter): Action => ({ type: 'meter', meter })), { type: 'output', port }];
   const take = (priority: number, matched: MatchValues): Flow => (asked
     ? flow(priority, matched, NOBODY)
-    : flow(priority, matched, diversionObject(control), ...meters.map((meter): Step => ({ type: 'meter', meter })), { type: 'output', port }));
+    : flow(priority, matched, diversionObject(control), ...(meters.length === 0 ? output : [{ type: 'clone', actions: output } as const])));
   const others = rest.length === 0 ? [] : [flow(40, id, NOBODY, ...ask(rest))];
   const variants = matchVariants(match);
   if (sampling === undefined) return [...variants.map((variant) => take(50, { ...id, ...variant })), ...others];
