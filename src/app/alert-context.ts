@@ -127,19 +127,20 @@ export class TrackedAlerts implements AlertContexts {
     const word = filter.addresses.includes(record.destination) ? record.ruleIdIn : record.ruleIdOut;
     const label = word === NOT_APPLICABLE_ID ? undefined : this.options.labels().get(word);
     const policy = label === undefined ? undefined : this.options.policyOf(label.table, label.ruleId);
-    // A connection that no rule admits any more: whose packets go on being refused.
-    const ended = word === 0 ? this.refused({
+    // An end that has not admitted it: its rules do no more, or never did and the packet came that far only (a switch tracks it before both have judged).
+    const open = (this.filterAt(record.source) !== undefined && record.ruleIdOut === 0) || (this.filterAt(record.destination) !== undefined && record.ruleIdIn === 0);
+    const ended = open ? this.refused({
       protocol: protocolToText(record.protocol), source: { address: record.source, port: record.sourcePort }, destination: { address: record.destination, port: record.destinationPort },
     }) : undefined;
     return {
       flowId: flowId(record),
-      ...ended,
       connection: {
         source: { address: record.source, port: record.sourcePort }, destination: { address: record.destination, port: record.destinationPort },
         state: TCP_STATES[record.tcpState] ?? '',
       },
       ...(label === undefined ? {} : { ruleId: label.ruleId, ruleset: label.table === '' ? 'default' : label.table }),
-      ...(policy === undefined ? {} : { policy }),
+      ...(policy === undefined || ended !== undefined ? {} : { policy }),
+      ...ended,
     };
   }
 }

@@ -134,6 +134,9 @@ describe('what rules refuse', () => {
   test('is what goes on in a connection that no rule admits any more', async () => {
     const [facts] = await build([record({ ruleIdIn: 0 })], [], () => true).contexts.connections([IN], false);
     expect(facts).toMatchObject({ ...REFUSED, flowId: '000000ab00000000' });
+    // Admitted by its sender's rules, and no further.
+    const local = record({ source: '10.0.0.2', sourcePort: 4, ruleIdOut: 6, ruleIdIn: 0 });
+    expect((await build([local], [DB], () => true).contexts.connections([tuple('10.0.0.2', 4, '10.0.0.1', 80)], false))[0]).toMatchObject(REFUSED);
     expect((await build([record({ ruleIdIn: 0 })]).contexts.connections([IN], false))[0]).not.toHaveProperty('refused');
   });
 
