@@ -196,7 +196,7 @@ export class AgentService implements AgentApi {
       const { action, direction, target, sampling, rateLimit } = mirror.control;
       const { packets, bytes, capped } = await enforcement.mirrored(name, mirror.filters);
       const dropped = await enforcement.dropped(target.name) ?? this.options.datapath.links.get(target.name)?.txDropped ?? 0;
-      const engineDropped = this.options.engineDevices.includes(target.name) ? this.options.ids?.status().stats?.dropped : undefined;
+      const engineDropped = this.options.engineDevices.includes(target.name) ? (this.options.ids?.status().stats?.dropped ?? 0) : undefined;
       return {
         name, action, direction, device: target.name,
         state: mirror.pending === undefined ? 'active' : `pending: ${mirror.pending}`,

@@ -80,9 +80,9 @@ function workloads(): Manifest[] {
 }
 
 /** Where copies go. */
-async function copyDevice({ host, exec }: World): Promise<void> {
-  await exec(host, 'ip', ['link', 'add', 'copy0', 'type', 'veth', 'peer', 'name', 'reader0']);
-  await exec(host, 'ip', ['link', 'set', 'copy0', 'up']);
+async function copyDevice(where: World): Promise<void> {
+  await where.exec(where.host, 'ip', ['link', 'add', 'copy0', 'type', 'veth', 'peer', 'name', 'reader0']);
+  await where.exec(where.host, 'ip', ['link', 'set', 'copy0', 'up']);
 }
 
 /** Copies of all, of some, of samples, with limits of both kinds. */

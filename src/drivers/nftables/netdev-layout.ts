@@ -51,7 +51,7 @@ export function netdevImage(filters: readonly NetdevFilter[], sensors: readonly 
         const name = `${mirrorChain(filter.number, side)}_${index}`;
         chains.set(name, { name, hook: hook(MIRROR_PRIORITY), rules });
       }
-      for (const limit of filter.mirrors[side].flatMap((mirror) => limitImages(mirror))) limits.set(limit.name, limit);
+      for (const cap of filter.mirrors[side].flatMap((mirror) => limitImages(mirror))) limits.set(cap.name, cap);
       const blocked = filter.blocked.filter((entry) => entry.side === side).flatMap(({ match }) => trafficMatches(match));
       if (blocked.length > 0) {
         const name = `blocked_${filter.number}_${side}`;

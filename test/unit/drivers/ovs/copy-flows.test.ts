@@ -46,7 +46,7 @@ function run(requests: readonly PortCopy[], stage: CopyStage, packet: Packet): C
       else if (step.type === 'resubmit') {
         if ((depth += 1) > 60) throw new Error('the switch would give up');
         const best = flows.filter((flow) => matches(flow)).sort((a, b) => b.priority - a.priority);
-        if (best.length > 1 && best[0]?.priority === best[1]?.priority && JSON.stringify(best[0]?.match) !== JSON.stringify(best[1]?.match) && best[0]?.actions.toString() !== best[1]?.actions.toString()) throw new Error('either could match');
+        if (new Set(best.filter(({ priority }) => priority === best[0]?.priority).map(({ actions }) => JSON.stringify(actions))).size > 1) throw new Error('either could match');
         if (best[0] !== undefined) act(best[0].actions, passed, best[0].cookie);
       } else throw new Error(`no copy does ${step.type}`);
     }
