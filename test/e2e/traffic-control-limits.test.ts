@@ -112,7 +112,7 @@ describe.each<WorldDatapath>(['nftables', 'ovs'])('copies of %s that are not of 
       for (const { errors } of sniffers) await eventually('a sniffer', async () => (errors().includes('listening on') ? true : undefined), 10_000);
       await during();
       // A busy machine lets sniffers lag; what they have not read when they end is lost.
-      for (let [last, quiet, rounds] = [-1, 0, 0]; quiet < 3 && rounds < 60; rounds += 1) {
+      for (let [last, quiet, rounds] = [-1, 0, 0]; quiet < 5 && rounds < 60; rounds += 1) {
         await new Promise((resolve) => setTimeout(resolve, 300));
         const now = sniffers.reduce((sum, { out }) => sum + out().length, 0);
         quiet = now === last ? quiet + 1 : 0;

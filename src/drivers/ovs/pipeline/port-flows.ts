@@ -2,6 +2,7 @@
 import { v4FromText, v6FromText } from '../../../model/address.js';
 import type { Action } from '../openflow/actions.js';
 import { PORT } from '../openflow/constants.js';
+import { answers } from './answer-flows.js';
 import { LOCAL_PORT } from './base-flows.js';
 import { copyFlows, copySteps, diversionObject, type PortCopy } from './copy-flows.js';
 import { flags, goTo, raise, register, resubmit, set, type Flow, type MatchValues, type Step } from './flow.js';
@@ -73,7 +74,7 @@ export function filterFlows(filter: PortFilter): Flow[] {
     ...arrivals(filter, flow),
     ...binding('out'), ...binding('in'),
     ...copiesBehindRules(filter, flow),
-    ...redirects(filter),
+    ...redirects(filter, flow),
     ...copyFlows(filter.mirrors.out, port), ...copyFlows(filter.mirrors.in, port),
     // An address that is declared is nobody else's, and need not be learned.
     ...(filter.guard === undefined ? (mac === '' ? [] : [flow(TABLE.SPOOF, 100, { in_port: port }, goTo(TABLE.OUT_L2_SOURCE))])
@@ -126,15 +127,22 @@ function copiesBehindRules({ port, mirrors }: PortFilter, flow: FlowOf): Flow[] 
   ];
 }
 
-function redirects({ redirects: to, port }: PortFilter): Flow[] {
+function redirects({ redirects: to, port }: PortFilter, flow: FlowOf): Flow[] {
   const output = ({ port: target }: PortDiversion): Action[] => (target === 0 ? [] : [{ type: 'output', port: target }]);
   const side = (base: number, mine: MatchValues, diversions: readonly PortDiversion[]): Flow[] => diversions.slice(0, MOST_REDIRECTS).flatMap((diversion, index) =>
     matchVariants(diversion.match).map((match): Flow => ({
       table: TABLE.OUTPUT, priority: base - index, cookie: cookie(CATEGORY.diversions, diversionObject(diversion.control)), match: { ...mine, ...match }, actions: output(diversion),
     })));
-  return [...side(160, { in_port: port }, to.out), ...side(150, { [register(REGISTER.port)]: port }, to.in)];
+  const { resets, errors } = to.in.length === 0 ? { resets: [], errors: [] } : answers(port);
+  const told = [
+    ...resets.map((match) => flow(TABLE.TRACK, 290, match, goTo(TABLE.OUTPUT))),
+    ...[...resets, ...errors].map((match) => flow(TABLE.OUTPUT, ANSWERS_PRIORITY, match, { type: 'output', port })),
+  ];
+  return [...told, ...side(160, { in_port: port }, to.out), ...side(150, { [register(REGISTER.port)]: port }, to.in)];
 }
 
+/** Above what goes to a port and is redirected. */
+const ANSWERS_PRIORITY = 155;
 /** Priorities between those of the two directions. */
 const MOST_REDIRECTS = 10;
 

@@ -57,8 +57,8 @@ describe('limits', () => {
   });
 
   it('come into the table with the chains that name them', () => {
-    const filter = (number: number, mirrors: readonly MirrorTarget[]) => ({ ...OF, number, mirrors: { in: mirrors, out: mirrors }, blocked: [], layer2: [] });
-    const { limits, chains: made } = netdevImage([filter(1, [to('a', 1, rate)]), filter(2, [to('a', 1, rate), to('b', 2)])], [], 1);
+    const filter = (number: number, mirrors: readonly MirrorTarget[]) => ({ ...OF, number, mac: '', mirrors: { in: mirrors, out: mirrors }, redirects: { in: [], out: [] }, blocked: [], layer2: [] });
+    const { limits, chains: made } = netdevImage([filter(1, [to('a', 1, rate)]), filter(2, [to('a', 1, rate), to('b', 2)])], [], 1, 1);
     expect([...limits.keys()]).toEqual(limitImages({ control: 'a', ...rate }).map(({ name }) => name));
     expect([...made.keys()]).toEqual(['mirror_1_in_0', 'mirror_1_out_0', 'mirror_2_in', 'mirror_2_in_0', 'mirror_2_out', 'mirror_2_out_0']);
   });
