@@ -127,6 +127,7 @@ class ListJob : public Job {
       entry.Set("rxDropped", number(link.stats.rx_dropped));
       entry.Set("txPackets", number(link.stats.tx_packets));
       entry.Set("txDropped", number(link.stats.tx_dropped));
+      entry.Set("txErrors", number(link.stats.tx_errors));
       result.Set(static_cast<uint32_t>(position), entry);
     }
     return result;

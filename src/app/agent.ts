@@ -367,7 +367,7 @@ export class Agent {
   private buildNftables(): NftablesParts {
     const { config, environment: { native, clock, log } } = this;
     return wireNftables({
-      config, native, nft: this.nft, flows: this.flowTable, clock, log, inspecting: () => this.inspection.inspecting, onDue: () => this.loop.markDirty('sweep'),
+      config, native, nft: this.nft, linkSocket: this.links, flows: this.flowTable, clock, log, inspecting: () => this.inspection.inspecting, onDue: () => this.loop.markDirty('sweep'),
       links: () => this.datapath.links, filters: () => this.datapath.realized?.world.filters ?? [],
     });
   }

@@ -1,6 +1,7 @@
 /** TrafficControls resolved: which filters are copied where. Pure. */
 import type { MirrorTarget, NetdevFilter } from '../drivers/nftables/netdev-layout.js';
 import type { EffectiveTable } from '../compile/effective.js';
+import { isTunnel } from '../drivers/tunnels/tunnel-device.js';
 import { layer2Bindings } from '../compile/layer2.js';
 import { compareText, type World } from '../compile/world.js';
 import type { Filter } from '../model/filter.js';
@@ -87,7 +88,9 @@ export function netdevFilters(
     const targets = (side: 'in' | 'out'): MirrorTarget[] => copiesOf(active, filter, side).flatMap((control): MirrorTarget[] => {
       const device = links.get(control.target.name);
       // Copying a device to itself would never end.
-      return device === undefined || device.index === link.index ? [] : [{ name: control.metadata.name, deviceIndex: device.index, ...matchOf(control) }];
+      return device === undefined || device.index === link.index ? [] : [{
+        name: control.metadata.name, deviceIndex: device.index, ...(isTunnel(control.target) ? { tunnel: true } : {}), ...matchOf(control),
+      }];
     });
     const blocked = mirrors.flatMap((mirror) => (mirror.blocked && mirror.filters.includes(filter) ? sidesOf(mirror.control).map((side) => ({ side, ...matchOf(mirror.control) })) : []));
     return [{

@@ -15,6 +15,7 @@ import type { FlowTable, Link } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
 import { NO_TRAFFIC, sumTraffic, type Enforced, type Enforcement, type TrafficCounter, type Wanted } from './enforcement.js';
+import type { MirrorTunnels } from './mirror-tunnels.js';
 import { netdevFilters, resolveMirrors, type ResolvedMirror } from './mirrors.js';
 import { BRIDGE_REALM, Placement } from './placement.js';
 import type { RefusedFrames } from './refused-frames.js';
@@ -24,6 +25,7 @@ export interface NftablesEnforcementOptions {
   readonly driver: NftablesDriver;
   readonly bridge: BridgeDriver;
   readonly netdev: NetdevDriver;
+  readonly tunnels: Pick<MirrorTunnels, 'ensure' | 'release' | 'cleanup'>;
   /** Answers to what is rejected on bridges; wanted from the first filter on one. */
   readonly answers: Pick<RefusedFrames, 'start' | 'degraded'>;
   readonly flows: FlowTable;
@@ -175,7 +177,7 @@ export class NftablesEnforcement implements Enforcement {
     await this.options.driver.cleanup();
     await this.options.bridge.cleanup();
     await this.options.netdev.cleanup();
-    return ['table inet dfw', 'table bridge dfw', 'table netdev dfw'];
+    return ['table inet dfw', 'table bridge dfw', 'table netdev dfw', ...(await this.options.tunnels.cleanup())];
   }
 
   private async settle(): Promise<void> {
@@ -219,14 +221,16 @@ export class NftablesEnforcement implements Enforcement {
     return 'table netdev dfw differs';
   }
 
-  private async applyFrames({ world, compilation, links }: Wanted): Promise<{ changed: boolean; mirrors: readonly ResolvedMirror[]; problems: Problem[] }> {
+  private async applyFrames({ world, compilation, links: before }: Wanted): Promise<{ changed: boolean; mirrors: readonly ResolvedMirror[]; problems: Problem[] }> {
     const { options } = this;
-    const mirrors = resolveMirrors(world, links, options.inspecting(), pendingReason);
+    const targets = world.trafficControls.filter(({ action }) => action === 'Mirror').map(({ target }) => target);
+    const { links, paths, problems: noTunnel } = await options.tunnels.ensure(targets, before);
+    const mirrors = resolveMirrors(world, links, options.inspecting(), (control, device) => pendingReason(control, device, noTunnel.get(control.target.name)));
     const tables = (filter: Filter): readonly EffectiveTable[] => compilation.sources.get(compilation.filterTables.get(filter.name) ?? '') ?? [];
     const filters = netdevFilters(world, tables, mirrors, links);
     const sensor = links.get(options.sensor);
     const wanted = netdevImage(
-      filters, sensor === undefined ? [] : [{ interface: sensor.name, interfaceIndex: sensor.index }], options.logGroup,
+      filters, sensor === undefined ? [] : [{ interface: sensor.name, interfaceIndex: sensor.index }], options.logGroup, paths,
     );
     const text = JSON.stringify([...wanted.chains.values()].map((chain) => [chain.name, chain.hook, chain.rules.map(({ comment }) => comment)]));
     if (text === this.framesInForce) return { changed: false, mirrors, problems: [] };
@@ -234,6 +238,8 @@ export class NftablesEnforcement implements Enforcement {
       const changed = await options.netdev.apply(wanted);
       this.framesInForce = text;
       this.frames = wanted;
+      // Nothing is copied there any more.
+      await options.tunnels.release(targets, links);
       return { changed, mirrors, problems: [] };
     } catch (error) {
       // An interface may vanish between listing and hooking: its link event brings us back here.
@@ -253,11 +259,10 @@ async function inTurn<A, B>(first: () => Promise<A>, second: () => Promise<B>): 
   return [began, second()];
 }
 
-function pendingReason(control: TrafficControlObject, device: Link | undefined): string | undefined {
+function pendingReason(control: TrafficControlObject, device: Link | undefined, noTunnel: string | undefined): string | undefined {
   if (control.inspection?.mode === 'prevent') return 'the nftables datapath hands out copies only';
   if (control.action !== 'Mirror') return `action ${control.action} is not supported by the nftables datapath`;
-  const { type, name } = control.target;
-  if (type !== 'device' && type !== 'internal') return `a tunnel (${type}) is not supported by the nftables datapath`;
-  if (device === undefined) return `device ${name} does not exist`;
-  return device.up ? undefined : `device ${name} is down`;
+  if (noTunnel !== undefined) return noTunnel;
+  if (device === undefined) return `device ${control.target.name} does not exist`;
+  return device.up ? undefined : `device ${control.target.name} is down`;
 }

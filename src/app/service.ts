@@ -25,6 +25,7 @@ import type { OwnObjects } from './own-objects.js';
 import type { PolicyQueries } from './policy-queries.js';
 import { idsStatus } from './ids-status.js';
 import { findFilter, type Realized } from './realized.js';
+import { lostCopies } from './mirror-tunnels.js';
 import type { NameLearning } from './name-learning.js';
 import type { Quarantines } from './quarantines.js';
 import type { StatusReporter } from './status.js';
@@ -190,12 +191,11 @@ export class AgentService implements AgentApi {
     return Promise.all(this.realized.mirrors.map(async (mirror): Promise<TrafficControlView> => {
       const { name } = mirror.control.metadata;
       const { packets, bytes } = await this.options.enforcement.mirrored(name, mirror.filters);
-      const device = this.options.datapath.links.get(mirror.control.target.name);
       return {
         name, action: mirror.control.action, direction: mirror.control.direction, device: mirror.control.target.name,
         state: mirror.pending === undefined ? 'active' : `pending: ${mirror.pending}`,
         workloads: mirror.filters.map((filter) => ({ namespace: filter.workload.namespace ?? 'default', name: filter.workload.name, filter: filter.name })),
-        packets: Number(packets), bytes: Number(bytes), dropped: device?.txDropped ?? 0,
+        packets: Number(packets), bytes: Number(bytes), dropped: lostCopies(mirror.control.target, this.options.datapath.links),
       };
     }));
   }

@@ -332,6 +332,7 @@ export interface Link {
   readonly rxDropped: number;
   readonly txPackets: number;
   readonly txDropped: number;
+  readonly txErrors: number;
 }
 export interface LinkEvent {
   readonly type: 'new' | 'delete' | 'lost'; // lost: events were missed, list again
