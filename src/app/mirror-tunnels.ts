@@ -3,9 +3,10 @@
  * one end) and the tunnel behind it (drivers/nftables/tunnel-layout.ts says why). All are in link group GROUP, by which they are known as ours.
  */
 import type { TunnelPath } from '../drivers/nftables/tunnel-layout.js';
-import { isTunnel, tunnelDevice, tunnelEnds, type TunnelType } from '../drivers/tunnels/tunnel-device.js';
+import { tunnelDevice } from '../drivers/tunnels/tunnel-device.js';
 import { describeError } from '../model/errors.js';
 import type { TrafficTarget } from '../model/objects.js';
+import { isTunnel, tunnelEnds, type TunnelTarget } from '../model/tunnel.js';
 import type { Link, LinkSocket } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
@@ -28,8 +29,6 @@ export interface MadeTunnels {
   /** By the target's name: why there is no tunnel. */
   readonly problems: ReadonlyMap<string, string>;
 }
-
-type Tunnel = TrafficTarget & { readonly type: TunnelType };
 
 /** `ip link show group 57207`. */
 export const TUNNEL_GROUP = 0xdf77;
@@ -85,7 +84,7 @@ export class MirrorTunnels {
     return [...links.values()].filter(({ group, alias }) => group === TUNNEL_GROUP && alias !== '').map(({ name }) => `tunnel ${name}`);
   }
 
-  private async make(target: Tunnel, links: ReadonlyMap<string, Link>): Promise<void> {
+  private async make(target: TunnelTarget, links: ReadonlyMap<string, Link>): Promise<void> {
     const device = tunnelDevice(target);
     if (typeof device === 'string') throw new NoTunnel(device);
     const names = namesOf(target.name);
@@ -162,18 +161,18 @@ function allNames({ name }: TrafficTarget): string[] {
   return [outer, inner, tunnel];
 }
 
-function aliasOf({ type, options }: Tunnel): string {
+function aliasOf({ type, options }: TunnelTarget): string {
   return `dfw-agent: copies by ${type} ${Object.entries(options).map(([key, value]) => `${key}=${value}`).join(' ')}`;
 }
 
-function pathOf(target: Tunnel, links: ReadonlyMap<string, Link>): TunnelPath | undefined {
+function pathOf(target: TunnelTarget, links: ReadonlyMap<string, Link>): TunnelPath | undefined {
   if (!asItShould(target, links)) return undefined;
   const names = namesOf(target.name);
   const [inner, tunnel] = [links.get(names.inner), links.get(names.tunnel)];
   return inner === undefined || tunnel === undefined ? undefined : { name: target.name, inner, tunnel, ends: tunnelEnds(target) };
 }
 
-function asItShould(target: Tunnel, links: ReadonlyMap<string, Link>): boolean {
+function asItShould(target: TunnelTarget, links: ReadonlyMap<string, Link>): boolean {
   const names = namesOf(target.name);
   return allNames(target).every((name) => {
     const link = links.get(name);
@@ -185,7 +184,7 @@ function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 
-function reason({ type }: Tunnel, error: unknown): string {
+function reason({ type }: TunnelTarget, error: unknown): string {
   const known = new Map([
     ['EOPNOTSUPP', `the kernel has no tunnels of type ${type}`],
     ['EEXIST', `another ${type} tunnel of the host is in the way`],

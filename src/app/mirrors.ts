@@ -1,12 +1,12 @@
 /** TrafficControls resolved: which filters are copied where. Pure. */
 import type { MirrorTarget, NetdevFilter } from '../drivers/nftables/netdev-layout.js';
 import type { EffectiveTable } from '../compile/effective.js';
-import { isTunnel } from '../drivers/tunnels/tunnel-device.js';
 import { layer2Bindings } from '../compile/layer2.js';
 import { compareText, type World } from '../compile/world.js';
 import type { Filter } from '../model/filter.js';
 import { objectKey, type PodObject, type TrafficControlObject } from '../model/objects.js';
 import { selectorMatches } from '../model/selector.js';
+import { isTunnel } from '../model/tunnel.js';
 import type { Link } from '../native/binding.js';
 
 export interface ResolvedMirror {

@@ -3,7 +3,7 @@
  * because a copy made at the egress hook still has the route of the packet it was made of: a tunnel that gets it as it is lowers that route's path MTU to its own, and what
  * the copy was made of is refused as too large from then on. Past the pair it has no route.
  */
-import type { TunnelEnds } from '../tunnels/tunnel-device.js';
+import type { TunnelEnds } from '../../model/tunnel.js';
 import { accept, byte, counter, drop, equal, forward, host32, immediate, mask, meta, notEqual, payload, type Expression } from './expressions.js';
 import { rule, type ChainImage, type RuleImage } from './image.js';
 import { ETHERTYPE, HOOK, META, PAYLOAD } from './kernel.js';
