@@ -167,7 +167,8 @@ class ForwardingRequest : public Job {
   explicit ForwardingRequest(std::shared_ptr<NetlinkSocket> socket) : socket_(std::move(socket)) {
     header_ = mnl_nlmsg_put_header(buffer_);
     header_->nlmsg_type = RTM_NEWNEIGH;
-    header_->nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE;
+    // Of the entry for all unknown addresses there can be several, so the kernel knows no replacing.
+    header_->nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL;
     auto* entry = static_cast<ndmsg*>(mnl_nlmsg_put_extra_header(header_, sizeof(ndmsg)));
     entry->ndm_family = AF_BRIDGE;
     entry->ndm_state = NUD_PERMANENT | NUD_NOARP;

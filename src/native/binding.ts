@@ -347,7 +347,7 @@ export interface LinkSocket {
    * knows no such kind.
    */
   create(request: { name: string; kind: string; mtu: number; group: number; data: Uint8Array }): Promise<void>;
-  /** Where a vxlan device sends frames for addresses that it does not know: one destination, 4 or 16 bytes. ENODEV when there is no such device. */
+  /** Where a vxlan device sends frames for addresses that it does not know: one destination, 4 or 16 bytes. EEXIST when it has one, ENODEV when there is no such device. */
   setForwarding(request: { interfaceIndex: number; address: Uint8Array; port: number; vni: number }): Promise<void>;
   /** Absent fields stay as they are. `arp: false` sets IFF_NOARP. */
   set(name: string, change: { up?: boolean; mtu?: number; arp?: boolean; promiscuous?: boolean; alias?: string }): Promise<void>;
