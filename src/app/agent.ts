@@ -236,6 +236,8 @@ export class Agent {
     await this.firstApply();
     await this.flowTable.start();
     this.links.monitor(() => this.linksChanged());
+    // What changed before, by ourselves or by others, came as no event.
+    this.linksChanged();
     this.hostAddresses.start(signal);
     this.drift.start(signal);
     await this.inspection.start(signal);

@@ -40,12 +40,14 @@ const RETRY_MS = 10_000;
 
 export class MirrorTunnels {
   private retrying = false;
+  /** What the kernel refused, and when (ms, monotonic): an attempt makes and removes devices, which brings the next apply. */
+  private readonly refused = new Map<string, { readonly problem: string; readonly at: number }>();
 
   constructor(private readonly options: MirrorTunnelsOptions) {}
 
   /**
    * Makes the tunnels among the targets, where they are absent or not as they should be. Devices of others that have their names are left alone. Never rejects: what cannot
-   * be made is among the problems, and tried again at each call, at the latest after RETRY_MS.
+   * be made is among the problems; what the kernel refused is tried again RETRY_MS later, the rest at each call.
    */
   async ensure(targets: readonly TrafficTarget[], links: ReadonlyMap<string, Link>): Promise<MadeTunnels> {
     const wanted = [...new Map(targets.filter((target) => isTunnel(target)).map((target) => [target.name, target])).values()];
@@ -54,6 +56,12 @@ export class MirrorTunnels {
     let present = links;
     for (const target of wanted) {
       if (asItShould(target, present)) continue;
+      const before = this.refused.get(target.name);
+      if (before !== undefined && this.options.clock.monotonic() < before.at + RETRY_MS) {
+        problems.set(target.name, before.problem);
+        continue;
+      }
+      this.refused.delete(target.name);
       try {
         present = await this.list();
         await this.make(target, present);
@@ -61,17 +69,19 @@ export class MirrorTunnels {
       } catch (error) {
         const problem = error instanceof NoTunnel ? error.message : reason(target, error);
         problems.set(target.name, problem);
-        this.options.log.debug('tunnel.failed', { name: target.name, error: describeError(error) });
+        if (!(error instanceof NoTunnel)) this.refused.set(target.name, { problem, at: this.options.clock.monotonic() });
+        if (before?.problem !== problem) this.options.log.warn('tunnel.failed', { name: target.name, error: describeError(error) });
       }
       present = await this.list().catch(() => present);
     }
-    if (problems.size > 0) this.retryLater();
+    if (this.refused.size > 0) this.retryLater();
     return { links: present, paths: wanted.flatMap((target) => pathOf(target, present) ?? []), problems };
   }
 
   /** Removes tunnels of ours that are not among the targets. True when there was one. Never rejects: what is left goes at the next call. */
   async release(targets: readonly TrafficTarget[], links: ReadonlyMap<string, Link>): Promise<boolean> {
     const wanted = new Set(targets.flatMap((target) => (isTunnel(target) ? allNames(target) : [])));
+    for (const name of this.refused.keys()) if (!wanted.has(name)) this.refused.delete(name);
     const left = [...links.values()].filter(({ name, group }) => group === TUNNEL_GROUP && !wanted.has(name));
     for (const { name } of left) await this.remove(name);
     return left.length > 0;

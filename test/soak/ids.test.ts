@@ -155,9 +155,9 @@ describe.each<WorldDatapath>(['nftables', 'ovs'])('on %s', (datapath) => {
         if ((await agent.ask<{ reloaded: boolean }>('ids', 'reload')).reloaded) reloads += 1;
       }
       if (round % 7 === 0) {
-        await rename(join(directory, 'log/eve.json'), join(directory, 'log/eve.json.1'));
+        // The engine makes the file when it has something to write.
+        await rename(join(directory, 'log/eve.json'), join(directory, 'log/eve.json.1')).then(() => (rotations += 1), ignoreAbsent);
         await engine('reopen-log-files');
-        rotations += 1;
       }
       const at = Date.now() - began;
       ofAgent.push({ at, value: await residentMiB(agent.pid) });
@@ -216,6 +216,10 @@ describe.each<WorldDatapath>(['nftables', 'ovs'])('on %s', (datapath) => {
     if (SECONDS >= 300) for (const samples of [ofAgent, ofEngine]) expect(slope(steady(samples)) * 60_000).toBeLessThan(2);
   }, SECONDS * 1000 + 600_000);
 });
+
+function ignoreAbsent(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ENOENT') throw error;
+}
 
 function round1(value: number): number {
   return Math.round(value * 10) / 10;
