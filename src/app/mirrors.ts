@@ -6,7 +6,6 @@ import { compareText, type World } from '../compile/world.js';
 import type { Filter } from '../model/filter.js';
 import { objectKey, type PodObject, type TrafficControlObject } from '../model/objects.js';
 import { selectorMatches } from '../model/selector.js';
-import { isTunnel } from '../model/tunnel.js';
 import type { Link } from '../native/binding.js';
 
 export interface ResolvedMirror {
@@ -88,9 +87,7 @@ export function netdevFilters(
     const targets = (side: 'in' | 'out'): MirrorTarget[] => copiesOf(active, filter, side).flatMap((control): MirrorTarget[] => {
       const device = links.get(control.target.name);
       // Copying a device to itself would never end.
-      return device === undefined || device.index === link.index ? [] : [{
-        name: control.metadata.name, deviceIndex: device.index, ...(isTunnel(control.target) ? { tunnel: true } : {}), ...matchOf(control),
-      }];
+      return device === undefined || device.index === link.index ? [] : [{ name: control.metadata.name, deviceIndex: device.index, ...matchOf(control) }];
     });
     const blocked = mirrors.flatMap((mirror) => (mirror.blocked && mirror.filters.includes(filter) ? sidesOf(mirror.control).map((side) => ({ side, ...matchOf(mirror.control) })) : []));
     return [{

@@ -277,7 +277,7 @@ describe.each<WorldDatapath>(['nftables', 'ovs'])('copies of pings on %s', (data
       await agent.write('pods.yaml', podManifests('default', [web, client, collector]));
       await loadActive(control('all', vxlan(4), { appliedTo: { podSelector: {} } }));
       const name = await device();
-      const [sent = 0] = await pinged(4, [() => counter(world.host, name, 'tx_packets')]);
+      const [sent = 0] = await pinged(4, [() => counter(world.host, `${name}_t`, 'tx_packets')]);
       expect(sent).toBeGreaterThanOrEqual(4 * PINGS);
       expect(sent).toBeLessThanOrEqual(4 * PINGS + 10);
       await agent.write('pods.yaml', podManifests('default', [web, client]));

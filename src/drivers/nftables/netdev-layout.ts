@@ -8,7 +8,7 @@ import type { Layer2Rule } from '../../model/rule.js';
 import { accept, counter, drop, duplicate, equal, host32, immediate, limit, log, meta, notEqual, payload, type Expression } from './expressions.js';
 import { rule, type ChainImage, type HookImage, type RuleImage } from './image.js';
 import { trafficMatches } from './traffic-match.js';
-import { outerPackets, tunnelChains, type TunnelPath } from './tunnel-layout.js';
+import { tunnelChains, type TunnelPath } from './tunnel-layout.js';
 import { FAMILY, HOOK, META, PAYLOAD } from './kernel.js';
 
 export const NETDEV_TABLE = { family: FAMILY.netdev, table: 'dfw' } as const;
@@ -18,8 +18,6 @@ export interface MirrorTarget {
   readonly name: string;
   /** Interface index of the device that gets the copies. */
   readonly deviceIndex: number;
-  /** Copies go on into a tunnel: what tunnels send is not copied there again. */
-  readonly tunnel?: true;
   /** Absent: all packets. */
   readonly match?: readonly TrafficMatch[];
 }
@@ -48,20 +46,19 @@ export function netdevImage(
   filters: readonly NetdevFilter[], sensors: readonly { readonly interface: string; readonly interfaceIndex: number }[], logGroup: number, tunnels: readonly TunnelPath[] = [],
 ): NetdevImage {
   const chains = new Map(tunnelChains(tunnels).map((chain): [string, ChainImage] => [chain.name, chain]));
-  const notAgain = (mirror: MirrorTarget | undefined): readonly RuleImage[] => (mirror?.tunnel === undefined ? [] : outerPackets(tunnels));
   for (const filter of filters) {
     for (const side of ['in', 'out'] as const) {
       const hook = (priority: number): HookImage => ({ hook: side === 'out' ? HOOK.netdevIngress : HOOK.netdevEgress, priority, device: filter.interface });
       const mirrors = filter.mirrors[side];
-      const everything = mirrors.filter(({ match }) => match === undefined).sort((a, b) => Number(a.tunnel ?? false) - Number(b.tunnel ?? false));
+      const everything = mirrors.filter(({ match }) => match === undefined);
       if (everything.length > 0) {
         const name = mirrorChain(filter.number, side);
-        chains.set(name, { name, hook: hook(MIRROR_PRIORITY), rules: everything.flatMap((mirror, index) => [...(everything[index - 1]?.tunnel === undefined ? notAgain(mirror) : []), ...mirrorRules(mirror, filter)]) });
+        chains.set(name, { name, hook: hook(MIRROR_PRIORITY), rules: everything.flatMap((mirror) => mirrorRules(mirror, filter)) });
       }
       // A chain of its own for each: a packet that matches twice is copied once.
       for (const [index, mirror] of mirrors.filter(({ match }) => match !== undefined).entries()) {
         const name = `${mirrorChain(filter.number, side)}_${index}`;
-        chains.set(name, { name, hook: hook(MIRROR_PRIORITY), rules: [...notAgain(mirror), ...mirrorRules(mirror, filter, accept)] });
+        chains.set(name, { name, hook: hook(MIRROR_PRIORITY), rules: mirrorRules(mirror, filter, accept) });
       }
       const blocked = filter.blocked.filter((entry) => entry.side === side).flatMap(({ match }) => trafficMatches(match));
       if (blocked.length > 0) {
