@@ -27,7 +27,7 @@ Server(('::',${PORT}),Answer).serve_forever()`;
 /** Frames, as the kernel counts them at devices. */
 interface Counts { readonly pod: number; readonly out: number; readonly back: number }
 
-describe.each<WorldDatapath>(['ovs'])('redirects on %s', (datapath) => {
+describe.each<WorldDatapath>(['nftables', 'ovs'])('redirects on %s', (datapath) => {
   let world: World;
   let agent: Agent;
 
