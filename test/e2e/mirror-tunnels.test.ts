@@ -181,10 +181,10 @@ it.each([4, 6] as const)('streams of TCP arrive whole, of IPv%i', async (family)
   const bytes = (): Promise<number> => t.counter(t.collector.netns, 'dec0', 'rx_bytes');
   await t.loadActive(mirror('stream', t.vxlan(4)));
   const size = 20_000_000;
-  const server = `import socket\ns=socket.create_server(('::',7100),family=socket.AF_INET6,dualstack_ipv6=True)\ns.settimeout(20)\nprint('ready',flush=True)\nc,_=s.accept()\nn=0\nwhile True:\n  d=c.recv(1<<20)\n  if not d: break\n  n+=len(d)\nprint(n)`;
+  const server = `import socket\ns=socket.create_server(('::',7100),family=socket.AF_INET6,dualstack_ipv6=True)\ns.settimeout(60)\nprint('ready',flush=True)\nc,_=s.accept()\nn=0\nwhile True:\n  d=c.recv(1<<20)\n  if not d: break\n  n+=len(d)\nprint(n)`;
   const before = await bytes();
   const serving = t.world.exec(t.web.netns, '/usr/bin/python3', ['-c', server]);
-  const sending = `import socket,time\nfor n in range(100):\n  try:\n    s=socket.create_connection(('${family === 4 ? t.web.ipv4 : t.web.ipv6}',7100),5); break\n  except OSError: time.sleep(0.05)\ns.sendall(bytes(${size})); s.close()`;
+  const sending = `import socket,time\nfor n in range(1000):\n  try:\n    s=socket.create_connection(('${family === 4 ? t.web.ipv4 : t.web.ipv6}',7100),5); break\n  except OSError: time.sleep(0.05)\ns.sendall(bytes(${size})); s.close()`;
   expect((await t.world.exec(t.client.netns, '/usr/bin/python3', ['-c', sending])).code).toBe(0);
   expect((await serving).stdout).toContain(String(size));
   await new Promise((resolve) => setTimeout(resolve, 500));

@@ -138,7 +138,7 @@ describe.each<WorldDatapath>(['nftables', 'ovs'])('on %s', (datapath) => {
     await pace(10);
 
     const [ofAgent, ofEngine]: [Sample[], Sample[]] = [[], []];
-    const provoked: number[] = [];
+    const provoked: { readonly round: number; readonly port: number }[] = [];
     const [began, end] = [Date.now(), Date.now() + SECONDS * 1000];
     let [reloads, rotations, switches] = [0, 0, 0];
     let inspected = true;
@@ -149,7 +149,7 @@ describe.each<WorldDatapath>(['nftables', 'ovs'])('on %s', (datapath) => {
       await agent.write('pods.yaml', pods(inspected, round));
       await agent.sync();
       expect((await policy()).workloads.length).toBe(inspected ? 1 : 0);
-      if (round % 4 === 0 && inspected) provoked.push(await provoke(round % 8 === 0 ? web.ipv6 : web.ipv4));
+      if (round % 4 === 0 && inspected) provoked.push({ round, port: await provoke(round % 8 === 0 ? web.ipv6 : web.ipv4) });
       if (round % 5 === 0) {
         await writeFile(join(directory, 'signatures/round.rules'), `alert udp any any -> any 9 (msg:"round ${round}"; sid:${9_100_000 + (round % 7)}; rev:1;)\n`);
         if ((await agent.ask<{ reloaded: boolean }>('ids', 'reload')).reloaded) reloads += 1;
@@ -178,7 +178,7 @@ describe.each<WorldDatapath>(['nftables', 'ovs'])('on %s', (datapath) => {
     const control = (await policy()).packets - controlBefore;
     await eventually('all alerts', async () => {
       const ports = await seen();
-      return provoked.every((port) => ports.has(port)) ? true : undefined;
+      return provoked.every(({ port }) => ports.has(port)) ? true : undefined;
     }, 30_000, 500).catch(() => undefined);
     const found = await seen();
 
@@ -193,9 +193,9 @@ describe.each<WorldDatapath>(['nftables', 'ovs'])('on %s', (datapath) => {
       perHour: round1(slope(steady(samples)) * 3_600_000),
     });
     const echoed = (await Promise.all(streams.map((stream) => stream.stats()))).reduce((sum, stats) => sum + stats.echoed, 0);
-    const missing = provoked.filter((port) => !found.has(port));
+    const missing = provoked.filter(({ port }) => !found.has(port));
     console.log(JSON.stringify({
-      datapath, seconds: SECONDS, total, last: { ...last, control }, switches, reloads, rotations, alerts: provoked.length, missing: missing.length, echoed, agentMiB: trend(ofAgent), engineMiB: trend(ofEngine),
+      datapath, seconds: SECONDS, total, last: { ...last, control }, switches, reloads, rotations, alerts: provoked.length, missing, echoed, agentMiB: trend(ofAgent), engineMiB: trend(ofEngine),
     }));
     expect(total.sent).toBeGreaterThan(SECONDS * 100);
     for (const each of [total, last]) {
