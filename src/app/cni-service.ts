@@ -45,7 +45,9 @@ export class CniService {
   }
 
   private async add(container: CniInterface, timeoutMs: number, signal: AbortSignal): Promise<void> {
-    const { containers, clock } = this.options;
+    const { containers, clock, datapath } = this.options;
+    // The interface is new: where it is enforced, and what else hooks on it, depends on what it is.
+    datapath.linksChanged();
     const deadline = clock.monotonic() + timeoutMs - MARGIN_MS;
     // Both at once, for a disk is slow; neither may be missing from the answer.
     await Promise.all([containers.add(container), this.inForce(container, deadline, signal)]);

@@ -97,7 +97,6 @@ function acrossKeys(config: Config): Omit<ConfigProblem, 'origin'>[] {
   if (config.dns.nflogGroup === config.nflogGroup) problems.push({ path: 'dns.nflogGroup', reason: 'must not be the group nflogGroup names' });
   if ([config.nflogGroup, config.dns.nflogGroup].includes(config.bridge.nflogGroup)) problems.push({ path: 'bridge.nflogGroup', reason: 'must not be the group nflogGroup or dns.nflogGroup names' });
   if (config.cni.interfaces.length > 0 && config.datapath !== 'nftables') problems.push({ path: 'cni.interfaces', reason: 'needs datapath nftables' });
-  if (config.spoofGuard !== 'off' && config.datapath !== 'ovs') problems.push({ path: 'spoofGuard', reason: 'needs datapath ovs in this version' });
   if (config.ids.mode === 'ips' && config.ids.engine === 'external') {
     problems.push({ path: 'ids.engine', reason: 'must be suricata with ids.mode ips: nobody would notice that an external engine is gone, and onFailure of policies would not be kept' });
   }

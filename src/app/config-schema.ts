@@ -266,7 +266,7 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
       description: 'Interfaces that container runtimes make, by name or by how names begin (`cali*`, `veth*`): closed while no filter is on them, from the moment they are there (datapath nftables; docs/cni.md).',
     },
   }),
-  spoofGuard: oneOf(['off', 'declared'], 'off', 'declared: workloads send only from the MAC and IP addresses that are declared for them, and claim no others by ARP and neighbour discovery (datapath ovs).'),
+  spoofGuard: oneOf(['off', 'declared'], 'off', 'declared: workloads send only from the MAC and IP addresses that are declared for them, and claim no others by ARP and neighbour discovery (docs/spoof-guard.md).'),
   failurePolicy: oneOf(['closed', 'open'], 'closed', 'What a filter does before its first rule table: drop all, or accept all.'),
   api: object({
     socket: text('absolute-path', 'Unix socket of the API, mode 0660.', '/run/dfw-agent/agent.sock'),

@@ -67,7 +67,7 @@ export function wireNftables(wiring: NftablesWiring): NftablesParts {
     tunnels: new MirrorTunnels({ links: wiring.linkSocket, log: log.child('tunnels'), clock, writeSysctl: (path, value) => writeFile(path, value), onDue: wiring.onDue }),
     answers, flows, clock, log: log.child('datapath'), logGroup, sensors: idsDevices(config).map(({ engine }) => engine),
     returns: new ReturnPathDriver({ kernel: returnPaths, mark: config.ids.returnedMark, log: log.child('netdev') }), returnedMark: config.ids.returnedMark,
-    inspecting: wiring.inspecting, onDue: wiring.onDue,
+    spoofGuard: config.spoofGuard === 'declared', inspecting: wiring.inspecting, onDue: wiring.onDue,
   });
   return {
     enforcement,

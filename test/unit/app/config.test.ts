@@ -73,7 +73,7 @@ describe('loadConfig', () => {
       const file = `${at.map((name, depth) => `${'  '.repeat(depth)}${name}:`).join('\n')} ${JSON.stringify(value)}\n`;
       const read = (config: Config): unknown => at.reduce<unknown>((tree, name) => Reflect.get(Object(tree), name), config);
       // What makes no sense alone.
-      const argv = flag === '--ovs-first-table' ? ['--ovs-next-table=200'] : flag === '--ids-bundle-checksum' ? ['--ids-bundle=/b.zip'] : flag === '--spoof-guard' ? ['--datapath=ovs'] : [];
+      const argv = flag === '--ovs-first-table' ? ['--ovs-next-table=200'] : flag === '--ids-bundle-checksum' ? ['--ids-bundle=/b.zip'] : [];
       expect([flag, read(load({ argv: [...argv, `${flag}=${text}`] })), read(load({ env: { [variable]: text }, argv })), read(load({ file, argv }))]).toEqual([flag, value, value, value]);
     }
   });
@@ -135,7 +135,6 @@ describe('loadConfig', () => {
 
   it('refuses what this version cannot do instead of ignoring it', () => {
     expect(problemsOf({ file: 'sources: [{ type: kubernetes }]\n' })).toContain('agent.yaml:1: sources[0].type: kubernetes is not in this version');
-    expect(problemsOf({ argv: ['--spoof-guard', 'declared'] })).toContain('spoofGuard: needs datapath ovs');
     expect(problemsOf({ argv: ['--datapath', 'ovs', '--ids-mode', 'ips', '--ids-engine', 'external'] })).toContain('ids.engine: must be suricata with ids.mode ips');
   });
 
