@@ -81,6 +81,7 @@ export class Datapath {
     const world = this.world.update(desired.changes);
     options.policies.setHostAddresses(options.hostAddresses());
     options.policies.update(desired.changes, world.filters);
+    options.numbers.retain(new Set(world.filters.map(({ attachment }) => attachment)));
     await options.numbers.save();
     await options.ruleNumbers.save();
     await options.held.save(options.policies.held());
