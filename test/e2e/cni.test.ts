@@ -41,7 +41,7 @@ const passing = (pod: CniPod): Promise<unknown> => eventually('traffic passes bo
 });
 async function leave(pod: CniPod, result: unknown): Promise<void> {
   expect((await runtime.plugin('DEL', pod, result)).code).toBe(0);
-  runtime.remove(pod);
+  await runtime.remove(pod);
 }
 
 describe.skipIf(DATAPATH !== 'nftables')('pods through the CNI plugin', () => {
@@ -182,7 +182,7 @@ describe.skipIf(DATAPATH !== 'nftables')('pods through the CNI plugin', () => {
     expect((await runtime.plugin('DEL', pod, undefined, { env: { CNI_NETNS: undefined, CNI_ARGS: undefined } })).code).toBe(0);
     expect(await filters()).toEqual([]);
     expect(failure(await runtime.plugin('CHECK', pod, result))).toMatchObject({ code: 102, details: 'E_NOT_FOUND' });
-    runtime.remove(pod);
+    await runtime.remove(pod);
   });
 
   it('lets go of what the runtime forgot: by GC, and where the interface is gone', async () => {
@@ -195,11 +195,11 @@ describe.skipIf(DATAPATH !== 'nftables')('pods through the CNI plugin', () => {
     expect(await filters()).toHaveLength(3);
     expect((await runtime.plugin('GC', kept, undefined, { env: none, config: { cniVersion: '1.1.0', 'cni.dev/valid-attachments': valid } })).code).toBe(0);
     expect((await filters()).map((one) => one.interface)).toEqual([kept.interface, gone.interface]);
-    runtime.remove(gone);
+    await runtime.remove(gone);
     expect(await filters()).toHaveLength(2);
     await eventually('the filter of the interface that is gone is, too', async () => ((await filters()).length === 1 ? true : undefined), 20_000, 200);
     await runtime.plugin('DEL', kept, undefined);
-    for (const pod of [kept, forgotten]) runtime.remove(pod);
+    for (const pod of [kept, forgotten]) await runtime.remove(pod);
   });
 
   it('an agent that is away: the pod fails, or passes where it is told to', async () => {
@@ -230,6 +230,6 @@ describe.skipIf(DATAPATH !== 'nftables')('pods through the CNI plugin', () => {
     expect(await filters()).toHaveLength(20);
     await Promise.all(pods.map((pod) => runtime.plugin('DEL', pod, undefined)));
     expect(await filters()).toEqual([]);
-    for (const pod of pods) runtime.remove(pod);
+    for (const pod of pods) await runtime.remove(pod);
   });
 });

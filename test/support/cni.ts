@@ -8,12 +8,13 @@ import { fileURLToPath } from 'node:url';
 import type { Cleanup } from './cleanup.js';
 import { mustRun } from './command.js';
 import { Namespaces } from './namespaces.js';
-import { OUTSIDE_IPV4, type World } from './netns.js';
+import { BRIDGE_MAC, OUTSIDE_IPV4, WORLD_BRIDGE, type World } from './netns.js';
 import { LineProcess } from './probe/line-process.js';
 
 export const DFW_CNI = fileURLToPath(new URL('../../build/Release/dfw-cni', import.meta.url));
 const FIRST_PACKETS = fileURLToPath(new URL('./probe/first_packets.py', import.meta.url));
 const PORT = 7000;
+const HOST_MAC = '02:c0:ff:ee:ff:ff';
 
 export interface CniPod {
   readonly namespace: string;
@@ -88,18 +89,22 @@ export class CniRuntime {
 
   /** The first plugin of the chain; resolves with its result. The container's side first, so that what sends there can at the first moment. */
   async connect({ netns, ipv4, mac, interface: device }: CniPod): Promise<unknown> {
-    const { host } = this.world;
-    await mustRun('ip', ['-n', host, '-batch', '-'], { input: `link add ${device} address 02:c0:ff:ee:ff:ff type veth peer name eth0 address ${mac} netns ${netns}\n` });
+    const { host, ovs } = this.world;
+    const gateway = ovs === undefined ? HOST_MAC : BRIDGE_MAC;
+    const route = ovs === undefined ? device : WORLD_BRIDGE;
+    await mustRun('ip', ['-n', host, '-batch', '-'], { input: `link add ${device} address ${HOST_MAC} type veth peer name eth0 address ${mac} netns ${netns}\n` });
     await mustRun('ip', ['-n', netns, '-batch', '-'], {
       input: [
-        'link set lo up', 'link set eth0 up', `addr add ${ipv4}/32 dev eth0`, 'neigh replace 169.254.1.1 lladdr 02:c0:ff:ee:ff:ff dev eth0 nud permanent',
+        'link set lo up', 'link set eth0 up', `addr add ${ipv4}/32 dev eth0`, `neigh replace 169.254.1.1 lladdr ${gateway} dev eth0 nud permanent`,
         'route add 169.254.1.1/32 dev eth0', `route add default via 169.254.1.1 dev eth0 src ${ipv4}`,
       ].join('\n'),
     });
-    await mustRun('ip', ['-n', host, '-batch', '-'], { input: `link set ${device} up\nroute add ${ipv4}/32 dev ${device}\nneigh replace ${ipv4} lladdr ${mac} dev ${device} nud permanent\n` });
+    if (ovs?.datapath === 'netdev') await mustRun('ip', ['netns', 'exec', netns, 'ethtool', '-K', 'eth0', 'tx', 'off']);
+    await mustRun('ip', ['-n', host, '-batch', '-'], { input: `link set ${device} up\nroute add ${ipv4}/32 dev ${route}\nneigh replace ${ipv4} lladdr ${mac} dev ${route} nud permanent\n` });
+    await ovs?.vsctl('add-port', WORLD_BRIDGE, device);
     return {
       cniVersion: '1.0.0',
-      interfaces: [{ name: device, mac: '02:c0:ff:ee:ff:ff' }, { name: 'eth0', mac, sandbox: `/run/netns/${netns}` }],
+      interfaces: [{ name: device, mac: HOST_MAC }, { name: 'eth0', mac, sandbox: `/run/netns/${netns}` }],
       ips: [{ address: `${ipv4}/32`, gateway: '169.254.1.1', interface: 1 }], routes: [{ dst: '0.0.0.0/0' }], dns: {},
     };
   }
@@ -131,7 +136,8 @@ export class CniRuntime {
   }
 
   /** The pod's namespace and what is in it go. */
-  remove(pod: CniPod): void {
+  async remove(pod: CniPod): Promise<void> {
+    await this.world.ovs?.vsctl('--if-exists', 'del-port', WORLD_BRIDGE, pod.interface);
     this.pods.delete(pod);
     this.namespaces.remove(pod.netns);
   }
@@ -141,7 +147,7 @@ export class CniRuntime {
     for (const pod of this.sending) await this.stop(pod);
     for (const pod of this.pods) {
       await this.plugin('DEL', pod, undefined);
-      this.remove(pod);
+      await this.remove(pod);
     }
   }
 }
