@@ -145,8 +145,37 @@ export class Messages {
   }
 }
 
-/** True where parse() met fields, here or anywhere inside, that the description does not have. Only with `keepUnknown`. */
-export function hasUnknownFields(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return false;
-  return Object.getOwnPropertySymbols(value).includes(UNKNOWN) || Object.values(value).some((one) => (Array.isArray(one) ? one.some(hasUnknownFields) : hasUnknownFields(one)));
+/**
+ * The message, with the unknown fields that `previous` (as parse() gave it) has at the same places: in messages of one field, and in those elements of
+ * lists that have the same `id`, `name` or `key`, each used once.
+ */
+export function withUnknownOf(message: object, previous: unknown): object {
+  if (typeof previous !== 'object' || previous === null) return message;
+  const result: Record<string | symbol, unknown> = { ...message };
+  const unknown: unknown = Reflect.get(previous, UNKNOWN);
+  if (unknown !== undefined) result[UNKNOWN] = unknown;
+  for (const [name, value] of Object.entries(message)) {
+    const before: unknown = Reflect.get(previous, name);
+    if (Array.isArray(value) && Array.isArray(before)) result[name] = listWithUnknown(value, before);
+    else if (typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array)) result[name] = withUnknownOf(value, before);
+  }
+  return result;
+}
+
+function listWithUnknown(list: readonly unknown[], previous: readonly unknown[]): unknown[] {
+  const left = new Map<string, unknown[]>();
+  for (const element of previous) {
+    const key = keyOf(element);
+    if (key !== undefined) left.set(key, [...(left.get(key) ?? []), element]);
+  }
+  return list.map((element: unknown) => {
+    const before = left.get(keyOf(element) ?? '')?.shift();
+    return typeof element === 'object' && element !== null && before !== undefined ? withUnknownOf(element, before) : element;
+  });
+}
+
+function keyOf(element: unknown): string | undefined {
+  if (typeof element !== 'object' || element === null) return undefined;
+  const key: unknown = Reflect.get(element, 'id') ?? Reflect.get(element, 'name') ?? Reflect.get(element, 'key');
+  return key === undefined ? undefined : String(key);
 }
