@@ -3,9 +3,9 @@
  * its own. Everything goes away with the Cleanup it is given.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, rmSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GrpcEtcd, type GrpcEtcdOptions } from '../../src/sources/etcd/client/grpc-etcd.js';
@@ -80,6 +80,8 @@ export class EtcdServer {
       ...args,
     ];
     const [program = '', ...rest] = netns === undefined ? line : ['ip', 'netns', 'exec', netns, ...line];
+    // A killed one leaves its socket.
+    rmSync(member.socket, { force: true });
     const log = openSync(join(this.directory, `${member.name}.log`), 'a');
     const child = spawn(program, rest, { stdio: ['ignore', log, log], cwd: this.directory, env: { PATH: process.env['PATH'] } });
     closeSync(log);
@@ -160,6 +162,39 @@ export class EtcdServer {
     const result = await this.run(['--endpoints', this.endpoints.join(','), ...args], input);
     if (result.code !== 0) throw new Error(`etcdctl ${args.join(' ')}: ${result.stderr}`);
     return result.stdout;
+  }
+
+  /** A way to the first member that the test opens and shuts; open at first. */
+  async door(cleanup: Cleanup): Promise<{ readonly endpoint: string; open(): Promise<void>; shut(): Promise<void> }> {
+    const port = Number(new URL(this.member(0).client).port);
+    const sockets = new Set<Socket>();
+    let door: Server | undefined;
+    const number = (await freePorts())[0];
+    const shut = async (): Promise<void> => {
+      const closing = door;
+      door = undefined;
+      for (const socket of sockets) socket.destroy();
+      if (closing !== undefined) await new Promise((resolve) => closing.close(resolve));
+    };
+    const open = async (): Promise<void> => {
+      const opening = createServer((inside) => {
+        const outside = connect(port, '127.0.0.1');
+        for (const [socket, other] of [[inside, outside], [outside, inside]] as const) {
+          sockets.add(socket);
+          socket.on('error', () => other.destroy());
+          socket.on('close', () => {
+            sockets.delete(socket);
+            other.destroy();
+          });
+          socket.pipe(other);
+        }
+      });
+      door = opening;
+      await new Promise<void>((resolve) => opening.listen(number, '127.0.0.1', resolve));
+    };
+    cleanup.defer('door', shut);
+    await open();
+    return { endpoint: `http://127.0.0.1:${number}`, open, shut };
   }
 
   /** A client of this process, closed with the Cleanup. By loopback, or with a namespace by the sockets. */
