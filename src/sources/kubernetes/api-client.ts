@@ -17,6 +17,8 @@ export interface ApiRequest {
   readonly signal: AbortSignal;
   /** Nothing came for so long: the request has failed. Default 30 s. */
   readonly idleMs?: number;
+  /** Until the answer begins. Default 60 s. */
+  readonly headersMs?: number;
   /** Ask for a compressed answer: of long lists a tenth goes over the network. */
   readonly compressed?: boolean;
 }
@@ -130,11 +132,11 @@ export class HttpApiClient implements ApiClient {
   }
 
   private async send({ credentials, dispatcher }: InUse, asked: ApiRequest): Promise<ApiResponse> {
-    const { method = 'GET', path, body, contentType, signal, idleMs = DEFAULT_IDLE_MS, compressed = false } = asked;
+    const { method = 'GET', path, body, contentType, signal, idleMs = DEFAULT_IDLE_MS, headersMs = HEADERS_MS, compressed = false } = asked;
     const { clock } = this.options;
     try {
       const response = await request(`${credentials.server}${path}`, {
-        method, dispatcher, signal, headersTimeout: HEADERS_MS, bodyTimeout: idleMs,
+        method, dispatcher, signal, headersTimeout: headersMs, bodyTimeout: idleMs,
         headers: {
           ...credentials.headers, accept: 'application/json', 'user-agent': 'dfw-agent',
           ...(compressed ? { 'accept-encoding': 'gzip' } : {}), ...(body === undefined ? {} : { 'content-type': contentType ?? 'application/json' }),

@@ -30,6 +30,8 @@ export class ClusterState {
   private readonly manifestView = new ManifestView(this.store, this.manifests);
   private readonly pool = new StringPool();
   private readonly states = new Map<string, ResourceState>();
+  /** By kind: the version that is read. */
+  private readonly versions = new Map<string, string>();
   private errorsChanged = false;
   private current: SourceSnapshot = { objects: new Map(), manifests: new Map(), errors: [], revision: 0 };
 
@@ -54,6 +56,7 @@ export class ClusterState {
     };
     for (const watched of options.kinds) {
       const [newest = ''] = watched.apiVersions;
+      this.versions.set(watched.kind, newest);
       for (const namespace of this.scopes(watched)) this.states.set(scopeKey(watched.kind, namespace), new ResourceState(watched, context, this.trimmerOf(watched, newest)));
     }
   }
@@ -69,6 +72,8 @@ export class ClusterState {
 
   /** From now on the kind comes in this version. */
   useVersion(watched: WatchedKind, apiVersion: string): void {
+    if (this.versions.get(watched.kind) === apiVersion) return;
+    this.versions.set(watched.kind, apiVersion);
     for (const namespace of this.scopes(watched)) this.resource(watched.kind, namespace)?.retrim(this.trimmerOf(watched, apiVersion));
   }
 

@@ -15,6 +15,7 @@ import { discover } from './discovery.js';
 import { DEFAULT_TIMES, Reflector, type ReflectorTimes } from './reflector.js';
 import type { Judgement } from './resource-state.js';
 import { watchedKinds, type ServedResource, type WatchedKind } from './resources.js';
+import { ServerHistory } from './server-history.js';
 import { StateJournal } from './state-journal.js';
 import { troublesOf } from './troubles.js';
 
@@ -54,6 +55,7 @@ export class KubernetesSource implements Source {
   private readonly times: KubernetesTimes;
   private readonly state: ClusterState;
   private readonly journal: StateJournal | undefined;
+  private readonly history = new ServerHistory(() => this.eachReflector((reflector) => reflector.lookAgain()));
   private readonly followed = new Map<string, Followed>();
   /** Kinds that the server does not have, and since when (monotonic). */
   private readonly absent = new Map<string, number>();
@@ -61,7 +63,7 @@ export class KubernetesSource implements Source {
   private looking: Promise<unknown> = Promise.resolve();
   /** Somebody asked to look again while that was under way. */
   private again = false;
-  private discoveryTrouble: SourceTrouble | undefined;
+  private discoveryTrouble: { readonly message: string; readonly since: number } | undefined;
   private storedAt: number | undefined;
   private startedAt = 0;
   private published = false;
@@ -105,9 +107,11 @@ export class KubernetesSource implements Source {
     return [
       ...(!this.complete && this.published && this.storedAt !== undefined
         ? [{ reason: `not everything was read since the start; in force is what was stored at ${new Date(this.storedAt).toISOString()}`, since: this.startedAt }] : []),
-      ...(this.discoveryTrouble === undefined ? [] : [this.discoveryTrouble]),
-      ...troublesOf([...this.followed.values()].flatMap(({ resource, reflectors }) =>
-        reflectors.flatMap(({ problem }) => (problem === undefined ? [] : [{ resource: resource.plural, ...problem }])))),
+      ...troublesOf([
+        ...(this.discoveryTrouble === undefined ? [] : [{ resource: 'API discovery', ...this.discoveryTrouble }]),
+        ...[...this.followed.values()].flatMap(({ resource, reflectors }) =>
+          reflectors.flatMap(({ problem }) => (problem === undefined ? [] : [{ resource: resource.plural, message: problem.error.message, since: problem.since }]))),
+      ]),
       ...this.missingBuiltIns(),
       ...warnings.map((reason) => ({ reason, since: since(reason) })),
       ...(this.journal?.problem === undefined ? [] : [this.journal.problem]),
@@ -200,9 +204,9 @@ export class KubernetesSource implements Source {
         pause = this.nextLookMs() * (0.75 + random() / 2);
       } catch (error) {
         if (this.ending.signal.aborted) return;
-        const reason = describeError(error);
-        if (this.discoveryTrouble?.reason !== reason) log.warn('kubernetes.discovery_failed', { reason });
-        this.discoveryTrouble = { reason, since: this.discoveryTrouble?.since ?? clock.now() };
+        const message = error instanceof AgentError ? error.message : describeError(error);
+        if (this.discoveryTrouble?.message !== message) log.warn('kubernetes.discovery_failed', { reason: describeError(error) });
+        this.discoveryTrouble = { message, since: this.discoveryTrouble?.since ?? clock.now() };
         pause = backoff.next();
       }
       await new Promise<void>((resolve) => {
@@ -245,7 +249,7 @@ export class KubernetesSource implements Source {
         if (known?.resource.apiVersion === resource.apiVersion && known.resource.plural === resource.plural) continue;
         await this.unfollow(watched.kind);
         log.info('kubernetes.watching', { kind: watched.kind, apiVersion: resource.apiVersion });
-        if (known !== undefined) this.state.useVersion(watched, resource.apiVersion);
+        this.state.useVersion(watched, resource.apiVersion);
         this.followed.set(watched.kind, this.followResource(resource));
         continue;
       }
@@ -267,7 +271,7 @@ export class KubernetesSource implements Source {
       const sink = this.state.resource(resource.watched.kind, namespace);
       if (sink === undefined) return [];
       return [new Reflector({
-        client, resource, ...(namespace === undefined ? {} : { namespace }), sink, clock, log, random, times: this.times,
+        client, resource, ...(namespace === undefined ? {} : { namespace }), sink, clock, log, random, times: this.times, history: this.history,
         onMissing: () => this.lookSoon(),
         onProgress: () => this.progress(),
         onRecovered: () => this.recovered(),
@@ -290,7 +294,11 @@ export class KubernetesSource implements Source {
 
   private recovered(): void {
     if (this.discoveryTrouble !== undefined) this.lookSoon();
-    for (const { reflectors } of this.followed.values()) for (const reflector of reflectors) reflector.tryNow();
+    this.eachReflector((reflector) => reflector.tryNow());
+  }
+
+  private eachReflector(action: (reflector: Reflector) => void): void {
+    for (const { reflectors } of this.followed.values()) for (const reflector of reflectors) action(reflector);
   }
 
   /** Changes that come together are published together. */

@@ -4,8 +4,8 @@
  *
  * - A list takes effect when its last page is there, never before; what is in force then becomes what it says.
  * - A watch that ends goes on from the last revision (bookmarks keep it young). 410: list again, and apply the difference.
- * - A server that went back in time (a restored backup) is listed again. A watch begun at a future revision would be silent, so before a
- *   watch goes on after a failure the server is asked where it is.
+ * - A server that went back in time (a restored backup) is listed again, with everything else. A watch begun at a future revision would be
+ *   silent, so a server that may have restarted is looked at first: what fits in a page is listed, else it is asked for its revision.
  * - Failures are retried with growing pauses for ever; `problem` says what is wrong, and since when.
  */
 import { AgentError, describeError, isAgentError } from '../../model/errors.js';
@@ -20,6 +20,7 @@ import { LineSplitter } from './line-splitter.js';
 import { ListParser } from './list-parser.js';
 import { collectionPath, type ServedResource } from './resources.js';
 import { wentBack } from './revisions.js';
+import type { ServerHistory } from './server-history.js';
 
 /** Where what was read goes. Calls come from one resource in order. */
 export interface ReflectorSink {
@@ -28,10 +29,12 @@ export interface ReflectorSink {
   remove(item: unknown): void;
   /** A list begins: put()s until endList() are its items. */
   beginList(): void;
-  /** The list is complete: what it did not hold is gone. */
-  endList(): void;
+  /** The list is complete: what it did not hold is gone. True when an object in it is older than the one that was known. */
+  endList(): boolean;
   /** The list cannot be had: its items so far never were. */
   dropList(): void;
+  /** Objects known. */
+  readonly size: number;
 }
 
 export interface ReflectorTimes {
@@ -43,9 +46,11 @@ export interface ReflectorTimes {
   readonly watchIdleMs: number;
   readonly firstPauseMs: number;
   readonly lastPauseMs: number;
+  /** A server that may have restarted is looked at no more often. */
+  readonly suspectMs: number;
 }
 
-export const DEFAULT_TIMES: ReflectorTimes = { pageSize: 500, watchSeconds: [300, 600], watchIdleMs: 150_000, firstPauseMs: 500, lastPauseMs: 30_000 };
+export const DEFAULT_TIMES: ReflectorTimes = { pageSize: 500, watchSeconds: [300, 600], watchIdleMs: 150_000, firstPauseMs: 500, lastPauseMs: 30_000, suspectMs: 10_000 };
 
 export interface ReflectorOptions {
   readonly client: ApiClient;
@@ -56,6 +61,7 @@ export interface ReflectorOptions {
   readonly log: Logger;
   readonly random: () => number;
   readonly times: ReflectorTimes;
+  readonly history: ServerHistory;
   /** The server answers 404: the resource may be gone. */
   readonly onMissing: () => void;
   /** After a list, after events, and when `problem` changed. */
@@ -69,8 +75,6 @@ export interface ReflectorProblem { readonly reason: string; readonly since: num
 /** After a watch that lasted less and brought nothing, the next one waits: longer and longer, but not long. */
 const SHORT_WATCH_MS = 1_000;
 const SHORT_WATCH_PAUSE_MS = 2_000;
-/** Watches that end early make the server suspect, but not more often. */
-const SUSPECT_MS = 10_000;
 interface Waiter { resolve(): void; reject(error: unknown): void }
 
 export class Reflector {
@@ -87,6 +91,8 @@ export class Reflector {
   /** Of the watch under way. */
   private interrupt = new AbortController();
   private checkedAt = -Infinity;
+  /** In which the last list was read. */
+  private epoch = 0;
   private readonly ending = new AbortController();
   private running: Promise<void> | undefined;
   private wake: (() => void) | undefined;
@@ -126,6 +132,12 @@ export class Reflector {
     return done;
   }
 
+  /** Ends the watch, because the history's epoch has changed. */
+  lookAgain(): void {
+    this.interrupt.abort();
+    this.wake?.();
+  }
+
   /** Ends a pause between attempts. */
   tryNow(): void {
     if (this.current !== undefined) this.wake?.();
@@ -136,10 +148,10 @@ export class Reflector {
     while (!this.ending.signal.aborted) {
       const asked = this.waiters.splice(0);
       try {
-        if (this.mustList || asked.length > 0) await this.list();
+        if (this.mustList || this.epoch !== this.options.history.epoch || asked.length > 0) await this.list();
         for (const waiter of asked) waiter.resolve();
         this.interrupt = new AbortController();
-        if (this.waiters.length > 0 || this.ending.signal.aborted) continue;
+        if (this.waiters.length > 0 || this.ending.signal.aborted || this.epoch !== this.options.history.epoch) continue;
         const began = clock.monotonic();
         const events = await this.watch();
         if (events === 0 && clock.monotonic() - began < SHORT_WATCH_MS) await this.pause(Math.min(this.backoff.next(), SHORT_WATCH_PAUSE_MS));
@@ -170,8 +182,9 @@ export class Reflector {
   }
 
   private async list(): Promise<void> {
-    const { sink, log, clock, times } = this.options;
+    const { sink, log, clock, times, history } = this.options;
     const began = clock.monotonic();
+    const { epoch } = history;
     const whole = this.wholeList;
     this.wholeList = false;
     sink.beginList();
@@ -190,10 +203,14 @@ export class Reflector {
       this.wholeList = isGone(error);
       throw error;
     }
-    if (this.revision !== undefined && wentBack(this.revision, resourceVersion)) log.warn('kubernetes.went_back', { resource: this.name, from: this.revision, to: resourceVersion });
-    sink.endList();
-    this.revision = resourceVersion;
+    const behind = history.isBehind(resourceVersion);
+    const older = sink.endList();
+    if (behind || older) this.wentBack(resourceVersion);
+    this.epoch = history.epoch === epoch + 1 && (behind || older) ? history.epoch : epoch;
+    this.checkedAt = clock.monotonic();
+    this.reached(resourceVersion);
     this.mustList = false;
+    this.doubtful = false;
     this.succeeded();
     log.debug('kubernetes.listed', { resource: this.name, items, revision: resourceVersion, ms: Math.round(clock.monotonic() - began) });
     this.options.onProgress();
@@ -223,14 +240,17 @@ export class Reflector {
   /** Until it ends or is interrupted; resolves with the number of events. */
   private async watch(): Promise<number> {
     const { client, clock, times, random } = this.options;
-    if (this.doubtful) await this.checkRevision();
+    const checkIn = this.checkedAt + times.suspectMs - clock.monotonic();
+    if (this.doubtful && checkIn <= 0) await this.check();
     if (this.mustList || this.revision === undefined) return 1;
     const [least, most] = times.watchSeconds;
     const seconds = Math.round(least + random() * (most - least));
     const query = this.query({ watch: '1', allowWatchBookmarks: 'true', resourceVersion: this.revision, timeoutSeconds: String(seconds) });
-    const { body } = await client.open({ path: `${this.path}${query}`, signal: this.interrupt.signal, idleMs: times.watchIdleMs });
+    const { interrupt } = this;
+    const { body } = await client.open({ path: `${this.path}${query}`, signal: interrupt.signal, idleMs: times.watchIdleMs, headersMs: times.watchIdleMs });
     const began = clock.monotonic();
     this.succeeded();
+    const cancelCheck = this.doubtful ? clock.after(Math.max(checkIn, 0), () => interrupt.abort()) : () => undefined;
     const lines = new LineSplitter();
     let events = 0;
     try {
@@ -239,18 +259,18 @@ export class Reflector {
         for (const line of batch) this.event(line);
         events += batch.length;
         if (batch.length > 0) this.options.onProgress();
-        if (this.interrupt.signal.aborted) break;
+        if (interrupt.signal.aborted) break;
       }
     } catch (error) {
-      if (this.interrupt.signal.aborted) return 1;
+      if (interrupt.signal.aborted) return 1;
       const failure = this.readFailure(error);
       // Connections end: servers restart, balancers forget. Only what keeps the next one from beginning is trouble.
       if (failure.code !== 'E_UNREACHABLE') throw failure;
-      this.doubtful = true;
+    } finally {
+      cancelCheck();
     }
-    const now = clock.monotonic();
     // Before its time: the server may have restarted, with an older state.
-    if (now - began < seconds * 900 && now - this.checkedAt > SUSPECT_MS) this.doubtful = true;
+    if (clock.monotonic() - began < seconds * 900) this.doubtful = true;
     return events;
   }
 
@@ -266,26 +286,38 @@ export class Reflector {
     if (type === 'ERROR') throw watchError(object, this.path);
     const version = fieldsOf(fieldsOf(object)?.['metadata'])?.['resourceVersion'];
     if (typeof version === 'string' && this.revision !== undefined && wentBack(this.revision, version)) {
-      this.options.log.warn('kubernetes.went_back', { resource: this.name, from: this.revision, to: version });
+      this.wentBack(version);
       throw gone(this.path, ': its revision went backwards');
     }
     if (type === 'ADDED' || type === 'MODIFIED') sink.put(object);
     else if (type === 'DELETED') sink.remove(object);
     else if (type !== 'BOOKMARK') throw new AgentError('E_PARSE', 'an event of the watch has no type that is known', { retryable: true });
-    if (typeof version !== 'string') return;
-    this.revision = version;
+    if (typeof version === 'string') this.reached(version);
   }
 
-  /** Asks where the server is. */
-  private async checkRevision(): Promise<void> {
-    const { client, log } = this.options;
-    this.checkedAt = this.options.clock.monotonic();
+  /** Whether what is known leads to what the server has now. */
+  private async check(): Promise<void> {
+    const { client, clock, sink, times, history } = this.options;
+    if (sink.size <= times.pageSize) {
+      this.mustList = true;
+      return;
+    }
     const answer = fieldsOf(await client.json({ path: `${this.path}${this.query({ limit: '1' })}`, signal: this.interrupt.signal }));
     const now = fieldsOf(answer?.['metadata'])?.['resourceVersion'];
+    this.checkedAt = clock.monotonic();
     this.doubtful = false;
-    if (typeof now !== 'string' || this.revision === undefined || !wentBack(this.revision, now)) return;
-    log.warn('kubernetes.went_back', { resource: this.name, from: this.revision, to: now });
+    if (typeof now === 'string' && (history.isBehind(now) || (this.revision !== undefined && wentBack(this.revision, now)))) this.wentBack(now);
+  }
+
+  private reached(revision: string): void {
+    this.revision = revision;
+    this.options.history.seen(revision);
+  }
+
+  private wentBack(revision: string): void {
+    this.options.log.warn('kubernetes.went_back', { resource: this.name, from: this.revision, to: revision });
     this.mustList = true;
+    this.options.history.back(this.epoch, revision);
   }
 
   private readFailure(error: unknown): AgentError {
@@ -301,7 +333,6 @@ export class Reflector {
   }
 
   private succeeded(): void {
-    this.doubtful = false;
     if (this.current === undefined) return;
     this.options.log.info('kubernetes.recovered', { resource: this.name, after: this.current.reason });
     this.current = undefined;

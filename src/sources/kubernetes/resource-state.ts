@@ -7,6 +7,7 @@ import type { DesiredObject } from '../../model/objects.js';
 import type { Decoder, DecodeProblem } from '../manifests/decode.js';
 import type { SourceError } from '../source.js';
 import type { ReflectorSink } from './reflector.js';
+import { wentBack } from './revisions.js';
 import type { WatchedKind } from './resources.js';
 
 /** Of all resources together. */
@@ -95,12 +96,18 @@ export class ResourceState implements ReflectorSink {
     this.listed = new Map();
   }
 
-  endList(): void {
+  endList(): boolean {
     const staged = this.staged ?? new Map<string, Staged>();
     this.staged = undefined;
-    for (const key of [...this.versions.keys()]) if (!this.listed.has(key)) this.forget(key);
+    let older = false;
+    for (const [key, version] of [...this.versions]) {
+      const listed = this.listed.get(key);
+      if (listed === undefined) this.forget(key);
+      else if (listed !== version) older ||= wentBack(version, listed);
+    }
     for (const [key, entry] of staged) this.take(key, entry);
     this.listed = new Map();
+    return older;
   }
 
   dropList(): void {

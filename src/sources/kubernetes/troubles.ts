@@ -4,9 +4,8 @@ import type { SourceTrouble } from '../source.js';
 export interface ResourceProblem {
   /** Plural name. */
   readonly resource: string;
-  readonly reason: string;
+  readonly message: string;
   readonly since: number;
-  readonly error: { readonly message: string };
 }
 
 /** Resources named in one line. */
@@ -15,7 +14,7 @@ const NAMED = 6;
 /** The same message of several resources is told once, with the time of the first. */
 export function troublesOf(problems: readonly ResourceProblem[]): SourceTrouble[] {
   const byMessage = new Map<string, { resources: string[]; since: number }>();
-  for (const { resource, error: { message }, since } of problems) {
+  for (const { resource, message, since } of problems) {
     const known = byMessage.get(message);
     if (known === undefined) byMessage.set(message, { resources: [resource], since });
     else {

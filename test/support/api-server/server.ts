@@ -33,6 +33,8 @@ export type Fault =
   | { readonly destroy: true }
   /** No answer for so long. */
   | { readonly delayMs: number }
+  /** A watch that begins well, and on which nothing comes. */
+  | { readonly silent: true }
   /** A watch ends after so long, cleanly or (`cut`) not. */
   | { readonly closeAfterMs: number; readonly cut?: boolean }
   /** The body ends in its middle. */
@@ -301,6 +303,7 @@ export class ApiServer {
     response.writeHead(200, { 'content-type': 'application/json', 'transfer-encoding': 'chunked' });
     response.flushHeaders();
     const write = (type: string, text: string): void => {
+      if (fault !== undefined && 'silent' in fault) return;
       if (!response.writableEnded && !response.destroyed) response.write(`{"type":"${type}","object":${text}}\n`);
     };
     const past = from === undefined ? [] : storage.eventsAfter(resource, from);
