@@ -45,6 +45,8 @@ export interface ApiServerOptions {
   readonly certificate: KeyPair;
   /** Default 0: any. */
   readonly port?: number;
+  /** A Unix socket to listen on instead; `port` is then what clients are told. */
+  readonly path?: string;
   /** Between bookmarks of a watch. Default 500. */
   readonly bookmarkMs?: number;
 }
@@ -99,9 +101,10 @@ export class ApiServer {
     this.server = server;
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen(this.port, '127.0.0.1', resolve);
+      if (this.options.path === undefined) server.listen(this.port, '127.0.0.1', resolve);
+      else server.listen(this.options.path, resolve);
     });
-    this.port = (server.address() as AddressInfo).port;
+    if (this.options.path === undefined) this.port = (server.address() as AddressInfo).port;
   }
 
   /** Ends all connections; what is stored stays. */
