@@ -3,7 +3,12 @@
  * validation, the command line, the environment variables, `--help` and docs/config.md are all made; and its TypeScript type.
  */
 export interface FileSourceConfig { readonly type: 'file'; readonly path: string }
-export interface KubernetesSourceConfig { readonly type: 'kubernetes'; readonly kubeconfig?: string }
+export interface KubernetesSourceConfig {
+  readonly type: 'kubernetes';
+  readonly kubeconfig?: string;
+  /** Absent or empty = all. */
+  readonly namespaces?: readonly string[];
+}
 export interface EtcdSourceConfig {
   readonly type: 'etcd';
   readonly endpoints: readonly string[];
@@ -145,7 +150,7 @@ const SOURCES: ConfigSchema = {
   type: 'array',
   minItems: 1,
   description: 'Where the desired state comes from: one or more sources, merged. '
-    + '`{type: file, path: DIRECTORY}`, `{type: kubernetes, kubeconfig: FILE}` (in-cluster when omitted) or '
+    + '`{type: file, path: DIRECTORY}`, `{type: kubernetes, kubeconfig: FILE, namespaces: [NAME]}` (in-cluster and all namespaces when omitted; docs/kubernetes.md) or '
     + '`{type: etcd, endpoints: [URL], prefix: /dfw/v1, tls: {ca: FILE, cert: FILE, key: FILE}}`.',
   default: [{ type: 'file', path: '/etc/dfw-agent/manifests' }],
   items: {
@@ -154,7 +159,10 @@ const SOURCES: ConfigSchema = {
     required: ['type'],
     oneOf: [
       sourceOfType('file', ['path'], { path: text('absolute-path', 'Directory of manifests, watched.') }),
-      sourceOfType('kubernetes', [], { kubeconfig: text('absolute-path', 'In-cluster configuration when omitted.') }),
+      sourceOfType('kubernetes', [], {
+        kubeconfig: text('absolute-path', 'In-cluster configuration when omitted.'),
+        namespaces: { type: 'array', items: { type: 'string', minLength: 1 }, description: 'Of namespaced kinds, only objects in these; all when omitted.' },
+      }),
       sourceOfType('etcd', ['endpoints'], {
         endpoints: { type: 'array', minItems: 1, items: { type: 'string', format: 'http-url' } },
         prefix: { type: 'string', minLength: 1 },

@@ -122,7 +122,7 @@ describe('loadConfig', () => {
   });
 
   it('refuses what this version cannot do instead of ignoring it', () => {
-    expect(problemsOf({ file: 'sources: [{ type: kubernetes }]\n' })).toContain('agent.yaml:1: sources[0].type: kubernetes is not in this version');
+    expect(problemsOf({ file: 'sources: [{ type: kubernetes, namespaces: [Shop] }]\n' })).toContain('agent.yaml:1: sources[0].namespaces[0]: ');
     expect(problemsOf({ argv: ['--spoof-guard', 'declared'] })).toContain('spoofGuard: needs datapath ovs');
     expect(problemsOf({ argv: ['--datapath', 'ovs', '--ids-mode', 'ips', '--ids-engine', 'external'] })).toContain('ids.engine: must be suricata with ids.mode ips');
     expect(problemsOf({ argv: ['--ids-mode', 'ips'] })).toContain('ids.mode: ips needs datapath ovs');

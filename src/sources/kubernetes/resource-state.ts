@@ -1,0 +1,168 @@
+/**
+ * What is known of one resource: decoded objects in the source's store, and which version of each that is. A list is staged until it is
+ * complete. An object that cannot be used keeps its last good version, and its refusal is told until it is mended or gone.
+ */
+import { DEFAULT_NAMESPACE, fieldsOf } from '../../model/identity.js';
+import type { DesiredObject } from '../../model/objects.js';
+import type { Decoder, DecodeProblem } from '../manifests/decode.js';
+import type { SourceError } from '../source.js';
+import type { ReflectorSink } from './reflector.js';
+import { wentBack } from './revisions.js';
+import type { WatchedKind } from './resources.js';
+
+/** Of all resources together. */
+export interface StateContext {
+  readonly decoder: Decoder;
+  get(key: string): DesiredObject | undefined;
+  /** `manifest`: trimmed. */
+  set(key: string, object: DesiredObject, manifest: unknown): void;
+  delete(key: string): void;
+  refuse(key: string, errors: readonly SourceError[] | undefined): void;
+  /** What became of an object as it arrived; only of kinds that are ours. */
+  judged?(judgement: Judgement): void;
+}
+
+/** For the object's status: `problems` empty when it is in order. */
+export interface Judgement {
+  readonly key: string;
+  readonly plain: PlainObject;
+  readonly problems: readonly DecodeProblem[];
+}
+
+/** What every object of the API has. */
+export interface PlainObject {
+  readonly fields: Readonly<Record<string, unknown>>;
+  readonly name: string;
+  readonly namespace: string | undefined;
+  readonly version: string;
+}
+
+type Staged = { readonly plain: PlainObject; readonly manifest: unknown; readonly object: DesiredObject } | { readonly plain: PlainObject; readonly problems: readonly DecodeProblem[] };
+
+/** Errors told for one object. */
+const MAX_ERRORS = 5;
+
+export class ResourceState implements ReflectorSink {
+  /** Versions of what was taken; '' for a refused one. */
+  private versions = new Map<string, string>();
+  private staged: Map<string, Staged> | undefined;
+  private listed = new Map<string, string>();
+
+  /** `trim`: for the version that is watched. */
+  constructor(private readonly watched: WatchedKind, private readonly context: StateContext, private trim: (item: unknown) => unknown) {}
+
+  get size(): number {
+    return this.versions.size;
+  }
+
+  version(key: string): string | undefined {
+    return this.versions.get(key);
+  }
+
+  /** Another version of the API is watched from now on: nothing that is known counts as seen. */
+  retrim(trim: (item: unknown) => unknown): void {
+    this.trim = trim;
+    for (const key of this.versions.keys()) this.versions.set(key, '');
+  }
+
+  /** From an earlier run. False when it can no longer be decoded. */
+  restore(key: string, version: string, manifest: unknown): boolean {
+    const decoded = this.context.decoder.decode(manifest);
+    if (!('object' in decoded)) return false;
+    this.context.set(key, decoded.object, manifest);
+    this.versions.set(key, version);
+    return true;
+  }
+
+  put(item: unknown): void {
+    const plain = plainObject(item);
+    if (plain === undefined) return;
+    const key = this.keyOf(plain);
+    if (this.staged === undefined) {
+      this.take(key, this.decode(plain, item));
+      return;
+    }
+    this.listed.set(key, plain.version);
+    if (plain.version === '' || this.versions.get(key) !== plain.version) this.staged.set(key, this.decode(plain, item));
+  }
+
+  remove(item: unknown): void {
+    const plain = plainObject(item);
+    if (plain !== undefined) this.forget(this.keyOf(plain));
+  }
+
+  beginList(): void {
+    this.staged = new Map();
+    this.listed = new Map();
+  }
+
+  endList(): boolean {
+    const staged = this.staged ?? new Map<string, Staged>();
+    this.staged = undefined;
+    let older = false;
+    for (const [key, version] of [...this.versions]) {
+      const listed = this.listed.get(key);
+      if (listed === undefined) this.forget(key);
+      else if (listed !== version) older ||= wentBack(version, listed);
+    }
+    for (const [key, entry] of staged) this.take(key, entry);
+    this.listed = new Map();
+    return older;
+  }
+
+  dropList(): void {
+    this.staged = undefined;
+    this.listed = new Map();
+  }
+
+  /** The resource itself is gone. */
+  clear(): void {
+    for (const key of [...this.versions.keys()]) this.forget(key);
+  }
+
+  private decode(plain: PlainObject, item: unknown): Staged {
+    const manifest = this.trim(item);
+    const decoded = this.context.decoder.decode(manifest);
+    return 'object' in decoded ? { plain, manifest, object: decoded.object } : { plain, problems: decoded.problems };
+  }
+
+  private take(key: string, staged: Staged): void {
+    if ('problems' in staged) {
+      this.versions.set(key, '');
+      this.context.refuse(key, staged.problems.slice(0, MAX_ERRORS).map(({ path, message }) => ({ object: key, path, message })));
+    } else {
+      this.versions.set(key, staged.plain.version);
+      this.context.refuse(key, undefined);
+      const before = this.context.get(key);
+      // Most changes of Nodes and Pods are of what nobody here looks at.
+      this.context.set(key, before !== undefined && sameContent(before, staged.object) ? before : staged.object, staged.manifest);
+    }
+    if (this.watched.own) this.context.judged?.({ key, plain: staged.plain, problems: 'problems' in staged ? staged.problems : [] });
+  }
+
+  private forget(key: string): void {
+    this.versions.delete(key);
+    this.context.refuse(key, undefined);
+    this.context.delete(key);
+  }
+
+  private keyOf({ name, namespace }: PlainObject): string {
+    return this.watched.namespaced ? `${this.watched.kind}/${namespace ?? DEFAULT_NAMESPACE}/${name}` : `${this.watched.kind}/${name}`;
+  }
+}
+
+/** Long lists of addresses are taken as new: comparing them costs what applying them costs. */
+function sameContent(a: DesiredObject, b: DesiredObject): boolean {
+  return a.kind !== 'RuleTable' && a.kind !== 'AddressSet' && JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** Undefined when it has no name: nothing can be said about it. */
+export function plainObject(item: unknown): PlainObject | undefined {
+  const fields = fieldsOf(item);
+  const { name, namespace, resourceVersion } = fieldsOf(fields?.['metadata']) ?? {};
+  if (fields === undefined || typeof name !== 'string' || name === '') return undefined;
+  return {
+    fields, name, namespace: typeof namespace === 'string' && namespace !== '' ? namespace : undefined,
+    version: typeof resourceVersion === 'string' ? resourceVersion : '',
+  };
+}
