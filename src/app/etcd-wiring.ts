@@ -90,9 +90,10 @@ export class EtcdParts {
   }
 }
 
-async function passwordOf(file: string): Promise<string> {
+/** The first line. @throws AgentError E_IO, retryable. */
+export async function passwordOf(file: string): Promise<string> {
   try {
-    return (await readFile(file, 'utf8')).replace(/\r?\n$/, '');
+    return /^[^\r\n]*/.exec(await readFile(file, 'utf8'))?.[0] ?? '';
   } catch (error) {
     throw new AgentError('E_IO', `the password cannot be read: ${describeError(error)}`, { object: file, retryable: true, cause: error });
   }
