@@ -38,7 +38,7 @@ const SCALARS: Readonly<Record<string, Scalar>> = {
   bool: { wireType: VARINT, write: (writer, value) => void writer.bool(value === true), read: (reader) => reader.bool() },
   uint32: { wireType: VARINT, write: (writer, value) => void writer.uint32(Number(value)), read: (reader) => reader.uint32() },
   int32: { wireType: VARINT, write: (writer, value) => void writer.int32(Number(value)), read: (reader) => reader.int32() },
-  uint64: { wireType: VARINT, write: (writer, value) => void writer.uint64(String(value)), read: (reader) => String(reader.uint64()) },
+  uint64: { wireType: VARINT, write: (writer, value) => void writer.uint64(String(value)), read: (reader) => decimal(reader.uint64()) },
   int64: { wireType: VARINT, write: (writer, value) => void writer.int64(Number(value)), read: (reader) => numberOf(reader.int64()) },
   double: { wireType: FIXED64, write: (writer, value) => void writer.double(Number(value)), read: (reader) => reader.double() },
 };
@@ -46,6 +46,10 @@ const SCALARS: Readonly<Record<string, Scalar>> = {
 /** protobuf.js reads a Long where that package is installed, else a number. */
 function numberOf(value: unknown): number {
   return typeof value === 'number' ? value : Number(String(value));
+}
+
+function decimal(value: number | { toString(): string }): string {
+  return value.toString();
 }
 
 /** protobuf.js cuts a text short where its length goes beyond the bytes. */
@@ -157,7 +161,7 @@ export function withUnknownOf(message: object, previous: unknown): object {
   for (const [name, value] of Object.entries(message)) {
     const before: unknown = Reflect.get(previous, name);
     if (Array.isArray(value) && Array.isArray(before)) result[name] = listWithUnknown(value, before);
-    else if (typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array)) result[name] = withUnknownOf(value, before);
+    else if (typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array)) result[name] = withUnknownOf(value as object, before);
   }
   return result;
 }
@@ -177,5 +181,5 @@ function listWithUnknown(list: readonly unknown[], previous: readonly unknown[])
 function keyOf(element: unknown): string | undefined {
   if (typeof element !== 'object' || element === null) return undefined;
   const key: unknown = Reflect.get(element, 'id') ?? Reflect.get(element, 'name') ?? Reflect.get(element, 'key');
-  return key === undefined ? undefined : String(key);
+  return typeof key === 'string' || typeof key === 'number' ? String(key) : undefined;
 }

@@ -34,6 +34,7 @@ const set = (name: string, addresses: readonly string[], more: object = {}): unk
 const pod = (name: string, labels: object = {}): unknown => ({ apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: 'shop', labels } });
 const table = (name: string, ...ids: number[]): unknown => ({ apiVersion: 'dfw.dev/v1', kind: 'RuleTable', metadata: { name }, spec: { rules: ids.map((id) => ({ id, action: 'accept' })) } });
 const keys = async (): Promise<string[]> => (await client.range({ range: keysUnder('/dfw/') }, never)).found.map(({ key }) => key);
+const versionOf = (manifest: unknown): string => (manifest as { metadata: { resourceVersion: string } }).metadata.resourceVersion;
 const operations = async (...manifests: unknown[]): Promise<string[]> => (await objects.apply(made(...manifests), never)).map(({ operation }) => operation);
 
 describe('objects in etcd', () => {
@@ -64,14 +65,14 @@ describe('objects in etcd', () => {
   it('are written over the revision that the document is of, and no other', async () => {
     await operations(pod('web'));
     const { objects: [before] } = await objects.list(['Pod'], never);
-    const version = (before?.manifest as { metadata: { resourceVersion: string } }).metadata.resourceVersion;
+    const version = versionOf(before?.manifest);
     const mine = { ...(pod('web', { by: 'me' }) as object), metadata: { name: 'web', namespace: 'shop', labels: { by: 'me' }, resourceVersion: version } };
     await operations(pod('web', { by: 'other' }));
     await expect(objects.apply(made(set('s', []), mine), never)).rejects.toEqual(refused('E_CONFLICT', `the document is of ${version}`));
     await expect(objects.compare(made(mine), never)).rejects.toEqual(refused('E_CONFLICT'));
     expect(await keys()).toEqual(['/dfw/v1/objects/Pod/shop/web']);
     const { objects: [now] } = await objects.list(['Pod'], never);
-    await objects.apply(made({ ...mine, metadata: { ...mine.metadata, resourceVersion: (now?.manifest as typeof mine).metadata.resourceVersion } }), never);
+    await objects.apply(made({ ...mine, metadata: { ...mine.metadata, resourceVersion: versionOf(now?.manifest) } }), never);
     const { objects: [after] } = await objects.list(['Pod'], never);
     expect(after?.object.metadata.labels).toEqual({ by: 'me' });
   });

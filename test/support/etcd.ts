@@ -232,13 +232,13 @@ async function freePorts(): Promise<[number, number]> {
 }
 
 /** An authority, and certificates of it for 127.0.0.1, each with its own common name; PEM files in `directory`. */
-export async function authority(directory: string): Promise<{ readonly ca: string; issue(name: string, days?: number): Promise<{ cert: string; key: string }> }> {
+export async function authority(directory: string): Promise<{ readonly ca: string; readonly issue: (name: string, days?: number) => Promise<{ cert: string; key: string }> }> {
   const [ca, caKey] = [join(directory, 'ca.pem'), join(directory, 'ca-key.pem')];
   const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
   await mustRun('openssl', ['req', '-x509', ...ec, '-keyout', caKey, '-out', ca, '-days', '2', '-subj', '/CN=dfw-test-ca']);
   return {
     ca,
-    async issue(name, days = 1) {
+    issue: async (name, days = 1) => {
       const [key, cert, request] = [join(directory, `${name}-key.pem`), join(directory, `${name}.pem`), join(directory, `${name}.csr`)];
       await mustRun('openssl', ['req', '-new', ...ec, '-keyout', key, '-out', request, '-subj', `/CN=${name}`, '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost', '-addext', 'extendedKeyUsage=serverAuth,clientAuth']);
       // openssl 3.0 knows -copy_extensions; -days below 0 makes one that has expired.

@@ -126,7 +126,8 @@ function readLine(line: string): { readonly revision: number; readonly key: stri
   if (line[8] !== ' ' || checksum(body) !== line.slice(0, 8)) return undefined;
   const entry = parsed(body);
   if (!Array.isArray(entry)) return undefined;
-  const [revision, key, value]: readonly unknown[] = entry;
+  const fields: readonly unknown[] = entry;
+  const [revision, key, value] = fields;
   if (typeof revision !== 'number' || typeof key !== 'string' || (value !== undefined && typeof value !== 'string')) return undefined;
   return { revision, key, value: value === undefined ? undefined : Buffer.from(value, 'base64') };
 }

@@ -22,22 +22,21 @@ export function failureOf(thrown: unknown, object: string, signal: AbortSignal):
   const history = historyLost(text);
   if (history !== undefined) return { error: history, remedy: undefined };
   if (isTokenProblem(text)) return { error: refusal('E_DENIED', text, object, thrown), remedy: 'token' };
-  switch (code) {
-    case status.PERMISSION_DENIED:
-    case status.UNAUTHENTICATED:
-      return { error: refusal('E_DENIED', text, object, thrown), remedy: undefined };
-    case status.DEADLINE_EXCEEDED:
-      return { error: new AgentError('E_UNREACHABLE', 'no answer in time', { object, retryable: true, cause: thrown }), remedy: 'endpoint' };
-    case status.INVALID_ARGUMENT:
-    case status.FAILED_PRECONDITION:
-      if (/too large|too many operations/.test(text)) return { error: refusal('E_LIMIT', text, object, thrown), remedy: undefined };
-      return { error: refusal(/authenticat|password|user|certificate|CommonName/i.test(text) ? 'E_DENIED' : 'E_INVALID', text, object, thrown), remedy: undefined };
-    case status.RESOURCE_EXHAUSTED:
-      // Of the message, or of the database; "too many requests" goes by.
-      return /too many requests/.test(text) ? { error: unreachable(text, object, thrown), remedy: 'endpoint' } : { error: refusal('E_LIMIT', text, object, thrown), remedy: undefined };
-    default:
-      return { error: unreachable(text, object, thrown), remedy: 'endpoint' };
-  }
+  if (code === status.DEADLINE_EXCEEDED) return { error: new AgentError('E_UNREACHABLE', 'no answer in time', { object, retryable: true, cause: thrown }), remedy: 'endpoint' };
+  const refused = refusalOf(code, text);
+  if (refused !== undefined) return { error: refusal(refused, text, object, thrown), remedy: undefined };
+  return { error: unreachable(text, object, thrown), remedy: 'endpoint' };
+}
+
+/** What no other endpoint would answer otherwise. */
+function refusalOf(code: status, text: string): ErrorCode | undefined {
+  if (code === status.PERMISSION_DENIED || code === status.UNAUTHENTICATED) return 'E_DENIED';
+  if (code === status.NOT_FOUND) return 'E_NOT_FOUND';
+  // Of the message, or of the database; "too many requests" goes by.
+  if (code === status.RESOURCE_EXHAUSTED) return /too many requests/.test(text) ? undefined : 'E_LIMIT';
+  if (code !== status.INVALID_ARGUMENT && code !== status.FAILED_PRECONDITION) return undefined;
+  if (/too large|too many operations/.test(text)) return 'E_LIMIT';
+  return /authenticat|password|user|certificate|CommonName/i.test(text) ? 'E_DENIED' : 'E_INVALID';
 }
 
 /** Of a watch that the server ended. */

@@ -36,7 +36,7 @@ export function txnRequest(conditions: readonly Condition[], writes: readonly Wr
 export function positionOf(answer: unknown): Position {
   const header = fieldsOf(fieldsOf(answer)?.['header']);
   if (header === undefined) throw new AgentError('E_UNREACHABLE', 'an answer without a header', { object: 'etcd', retryable: true });
-  return { cluster: String(header['clusterId'] ?? '0'), revision: numberIn(header, 'revision') };
+  return { cluster: textIn(header, 'clusterId'), revision: numberIn(header, 'revision') };
 }
 
 export function keyValues(answer: unknown): KeyValue[] {
