@@ -118,6 +118,11 @@ export class EtcdServer {
     return this.member(index).data;
   }
 
+  /** Lines of a shell that call etcdctl; must succeed. */
+  async shell(script: string): Promise<void> {
+    await mustRun('sh', ['-ec', script], { env: { ETCDCTL_API: '3', ETCDCTL_ENDPOINTS: this.endpoints.join(',') } });
+  }
+
   /** Until it answers. */
   async ready(): Promise<void> {
     await eventually('etcd answers', async () => {

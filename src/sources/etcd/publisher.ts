@@ -97,7 +97,7 @@ export class Publisher {
           keepAt = clock.monotonic() + keepMs;
         }
         if (clock.monotonic() >= keepAt) {
-          if (!(await this.options.client.keepLease(this.#registration.lease, signal))) throw this.#lost('its lease ran out');
+          await this.#keep(this.#registration, signal);
           keepAt = clock.monotonic() + keepMs;
         }
         this.#dirty = false;
@@ -113,6 +113,15 @@ export class Publisher {
         await this.#pause(Math.min(this.#pauses.next(), keepMs), signal);
       }
     }
+  }
+
+  /** And what stands under the lease is what was put there: somebody may have deleted it, or put an older store in the place of this one. */
+  async #keep({ lease, published }: Registration, signal: AbortSignal): Promise<void> {
+    const { client, keys } = this.options;
+    if (!(await client.keepLease(lease, signal))) throw this.#lost('its lease ran out');
+    const { found } = await client.range({ range: keys.published() }, signal);
+    const ours = found.filter((entry) => entry.lease === lease && (entry.key === keys.agent() || published.get(entry.key) === Buffer.from(entry.value).toString()));
+    if (ours.length !== found.length || ours.length !== published.size + 1) throw this.#lost('somebody changed what was published');
   }
 
   async #register(signal: AbortSignal): Promise<Registration> {
