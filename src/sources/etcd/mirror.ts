@@ -128,8 +128,7 @@ export class EtcdMirror {
       const either = AbortSignal.any([signal, this.#interrupt.signal]);
       try {
         const resuming = asked.length === 0 && !readAgain;
-        if (resuming) await this.#checkHistory(signal);
-        else {
+        if (!resuming) {
           await this.#read(continued, asked.length > 0, signal);
           readAgain = false;
           continued = true;
@@ -151,16 +150,34 @@ export class EtcdMirror {
     for (const { reject } of this.#asked.splice(0)) reject(new AgentError('E_CANCELLED', 'the etcd source was stopped', { object: 'etcd' }));
   }
 
-  /** The store still has the newest change that was seen, at its revision. @throws HistoryLost where it has not, and as calls do. */
-  async #checkHistory(signal: AbortSignal): Promise<void> {
-    const { client, log } = this.options;
-    const anchor = this.#anchor;
-    if (anchor === undefined) return;
-    const { at, found: [found] } = await client.range({ range: onlyKey(anchor.key), revision: anchor.revision }, signal);
-    const same = anchor.value === undefined ? found === undefined : found?.modRevision === anchor.revision && Buffer.compare(found.value, anchor.value) === 0;
-    if (same && at.cluster === this.#cluster) return;
-    log.warn('etcd.another-history', { key: anchor.key, revision: anchor.revision });
+  /**
+   * The store that is now watched has the newest change that was seen, at its revision; or nothing, where nothing was seen. `resuming`: that revision must not be compacted.
+   * @throws HistoryLost where it has not, and as calls do.
+   */
+  async #checkHistory(resuming: boolean, signal: AbortSignal): Promise<void> {
+    try {
+      if (await this.#isSame(this.#anchor, signal)) return;
+    } catch (error) {
+      // What was read a moment ago may be older than what the store keeps.
+      if (!resuming && error instanceof HistoryLost && error.reason === 'compacted') return;
+      throw error;
+    }
+    this.options.log.warn('etcd.another-history', { key: this.#anchor?.key, revision: this.#anchor?.revision });
     throw new HistoryLost('future', 'the store has another history than it had');
+  }
+
+  async #isSame(anchor: Anchor | undefined, signal: AbortSignal): Promise<boolean> {
+    const { client, ranges } = this.options;
+    if (anchor === undefined) {
+      for (const [index, range] of ranges.entries()) {
+        const { found } = await client.range({ range, limit: 1, revision: Math.max(1, this.#upTo[index] ?? 0) }, signal);
+        if (found.length > 0) return false;
+      }
+      return true;
+    }
+    const { at, found: [found] } = await client.range({ range: onlyKey(anchor.key), revision: anchor.revision }, signal);
+    if (at.cluster !== this.#cluster) return false;
+    return anchor.value === undefined ? found === undefined : found?.modRevision === anchor.revision && Buffer.compare(found.value, anchor.value) === 0;
   }
 
   async #read(continued: boolean, asked: boolean, signal: AbortSignal): Promise<void> {
@@ -220,15 +237,16 @@ export class EtcdMirror {
     // that was exchanged something may have. After a reading those revisions may be compacted, and there is no doubt about them.
     const latest = resuming ? (this.#anchor?.revision ?? Infinity) : Infinity;
     const requests = ranges.map((range, index) => ({ range, from: Math.min(this.#upTo[index] ?? 0, latest) + 1 }));
-    for await (const batch of client.watch(requests, signal)) await this.#take(batch);
+    for await (const batch of client.watch(requests, signal)) await this.#take(batch, resuming, signal);
   }
 
-  async #take(batch: WatchBatch): Promise<void> {
+  async #take(batch: WatchBatch, resuming: boolean, signal: AbortSignal): Promise<void> {
     const { client, sink, clock, log } = this.options;
     switch (batch.kind) {
       case 'opened': {
         const { cluster, revision } = batch.at;
         if (cluster !== this.#cluster || revision < this.#highest) throw new HistoryLost('future', `the store stands at revision ${revision}, after ${this.#highest}`);
+        await this.#checkHistory(resuming, signal);
         this.#pauses.reset();
         if (!this.#state.connected) log.info('etcd.connected', { endpoint: client.endpoint, revision });
         this.#state = { ...this.#state, connected: true, reason: '', since: this.#state.connected ? this.#state.since : clock.now() };
