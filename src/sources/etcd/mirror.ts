@@ -231,11 +231,22 @@ export class EtcdMirror {
     }
   }
 
+  /**
+   * Up to the newest change seen the history is known to be the same (#checkHistory). Between that and what was complete nothing happened; in a
+   * history that was exchanged something may have: it is watched from there on. After a reading those revisions may be compacted, and there is little doubt about them.
+   */
   async #watch(resuming: boolean, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#follow(this.#anchor?.revision ?? Infinity, resuming, signal);
+    } catch (error) {
+      if (resuming || !(error instanceof HistoryLost) || error.reason !== 'compacted') throw error;
+      await this.#follow(Infinity, false, signal);
+    }
+  }
+
+  /** From what is complete on, or from `latest` if that is earlier. */
+  async #follow(latest: number, resuming: boolean, signal: AbortSignal): Promise<void> {
     const { client, ranges } = this.options;
-    // Up to the newest change seen the history is known to be the same. Between that and what was complete nothing happened; in a history
-    // that was exchanged something may have. After a reading those revisions may be compacted, and there is no doubt about them.
-    const latest = resuming ? (this.#anchor?.revision ?? Infinity) : Infinity;
     const requests = ranges.map((range, index) => ({ range, from: Math.min(this.#upTo[index] ?? 0, latest) + 1 }));
     for await (const batch of client.watch(requests, signal)) await this.#take(batch, resuming, signal);
   }
