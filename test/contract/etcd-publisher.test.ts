@@ -19,7 +19,7 @@ const keys = new EtcdKeys('/dfw/v1', 'host-7');
 const vm = (name: string): string => keys.workload({ kind: 'VirtualMachine', name });
 const identity = (instance: string, boot = 'boot'): AgentIdentity => ({ instance, boot, version: '1' });
 
-interface Running { readonly publisher: Publisher; kill(): Promise<void> }
+interface Running { readonly publisher: Publisher; readonly kill: () => Promise<void> }
 function start(client: EtcdClient, who: AgentIdentity, workloads: Readonly<Record<string, string>>, graceSeconds = 2): Running {
   const publisher = new Publisher({ client, keys, identity: who, graceSeconds, clock: systemClock, log: silent, random: Math.random });
   const stop = new AbortController();
@@ -101,7 +101,7 @@ it('comes back by itself after etcd was away for longer than the lease', async (
   await server.ready();
   await server.etcd(['del', '--prefix', '/dfw/v1/workloads/']);
   await becomes(client, { [vm('a')]: '1' });
-  await eventually('nothing is wrong', async () => (publisher.troubles.length === 0 ? true : undefined));
+  expect(await eventually('nothing is wrong', async () => (publisher.troubles.length === 0 ? true : undefined))).toBe(true);
 });
 
 it('needs the rights of docs/etcd.md and no more', async () => {
