@@ -186,7 +186,7 @@ describe('two hosts', () => {
   it('of one name are noticed: the second says so and publishes nothing', async () => {
     const [, b] = worlds;
     if (b === undefined) throw new Error('no world');
-    const third = await createWorld({ workloads: 0 });
+    const third = await createWorld({ workloads: 1 });
     worlds.push(third);
     const twin = await Agent.run(third, { config: { node: 'host-1', sources: [{ type: 'etcd', endpoints: server.sockets, grace: 3 }] } });
     await eventually('it says so', async () => {

@@ -143,13 +143,13 @@ export class Publisher {
     return { lease, old, published: new Map(), stale: new Set(others.map(({ key }) => key)) };
   }
 
-  /** Who lives renews his lease long before half of it is gone. @throws AgentError E_CONFLICT while somebody else does. */
+  /** Who lives renews his lease when a third of it is gone, and does not come down to a third. @throws AgentError E_CONFLICT while somebody else does. */
   async #checkStanding({ value, lease }: KeyValue, signal: AbortSignal): Promise<void> {
     const { client, keys, identity } = this.options;
     const { instance, boot } = fieldsOf(parsed(value)) ?? {};
     if (instance === identity.instance && boot === identity.boot) return;
     const time = lease === 0 ? undefined : await client.leaseTime(lease, signal);
-    if (time === undefined || time.left < time.granted / 2) return;
+    if (time === undefined || time.left < time.granted / 3) return;
     const who = instance === identity.instance ? 'this host itself, before it was started again, or a clone of it' : `instance ${String(instance)}`;
     throw new AgentError('E_CONFLICT', `another agent has the node name ${keys.node} (${who}); it is known until its ${time.left} s are over. Two hosts must not have one name`, { object: keys.agent(), retryable: true });
   }
