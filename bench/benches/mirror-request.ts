@@ -2,7 +2,8 @@
 export interface RatesRequest {
   readonly directory: string;
   readonly rounds: number;
-  /** Seconds of TCP in a round. */
+  /** Of TCP, and the seconds of each. */
+  readonly tcpRounds: number;
   readonly seconds: number;
   /** Small packets a second, and how many of them. */
   readonly rate: number;

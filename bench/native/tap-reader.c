@@ -77,6 +77,8 @@ int main(int argc, char **argv) {
     fprintf(stderr, "usage: tap-reader INTERFACE\n");
     return 2;
   }
+  /* A reader that other work of the machine keeps from reading says nothing about copies. */
+  if (setpriority(PRIO_PROCESS, 0, -20) != 0) fail("priority", "-20");
   int handle = open_ring(argv[1]);
   printf("ready\n");
   fflush(stdout);
