@@ -30,6 +30,9 @@ export interface EngineBoundsOptions {
  * so does traffic that it is in the path of. The kernel's default is 100 ms.
  */
 const PERIOD_US = 20_000;
+/** Below the group that the agent was started in. Names that nobody else gives: one who is in such a group already has made it. */
+const OWN_GROUP = 'dfw-agent.self';
+const ENGINE_GROUP = 'dfw-agent.engine';
 const NICE = 5;
 /** Of -1000 to 1000 (proc(5)): when the host runs short, the engine goes before workloads do. */
 const OOM_SCORE = 500;
@@ -63,12 +66,12 @@ export class ProcessBounds implements EngineBounds {
     const { memory, processor, root, proc, self } = this.options;
     const own = join(root, await this.#ownGroup());
     // Where an earlier bind() has put us already.
-    const parent = own.endsWith('/agent') ? own.slice(0, -'/agent'.length) : own;
+    const parent = own.endsWith(`/${OWN_GROUP}`) ? own.slice(0, -OWN_GROUP.length - 1) : own;
     const needed = [...(memory === 0 ? [] : ['memory']), ...(processor === 0 ? [] : ['cpu'])];
     const offered = (await readFile(join(parent, 'cgroup.controllers'), 'utf8')).trim().split(' ');
     const missing = needed.filter((name) => !offered.includes(name));
     if (missing.length > 0) throw new Error(`${missing.join(' and ')} cannot be bounded in ${parent}`);
-    const engine = join(parent, 'engine');
+    const engine = join(parent, ENGINE_GROUP);
     await makeDirectory(engine);
     if (parent === own) {
       const inside = (await readFile(join(own, 'cgroup.procs'), 'utf8')).trim().split('\n').map(Number);
@@ -77,16 +80,15 @@ export class ProcessBounds implements EngineBounds {
         await rmdir(engine).catch(() => undefined);
         throw new Error(`${String(strangers.length)} other processes are in ${own}`);
       }
-      await makeDirectory(join(parent, 'agent'));
-      await writeFile(join(parent, 'agent/cgroup.procs'), String(self));
+      await makeDirectory(join(parent, OWN_GROUP));
+      await writeFile(join(parent, OWN_GROUP, 'cgroup.procs'), String(self));
     }
     await writeFile(join(engine, 'cgroup.procs'), String(pid));
     await writeFile(join(parent, 'cgroup.subtree_control'), needed.map((name) => `+${name}`).join(' '));
     if (memory > 0) await writeFile(join(engine, 'memory.max'), String(memory));
     if (processor > 0) await writeFile(join(engine, 'cpu.max'), `${String(Math.round(PERIOD_US * processor / 100))} ${String(PERIOD_US)}`);
-    // Its workers were started in the group: nothing of it is left outside.
-    const group = await readFile(join(proc, String(pid), 'cgroup'), 'utf8');
-    if (!/^0::.*\/engine$/m.test(group)) throw new Error(`process ${String(pid)} did not get into ${engine}`);
+    const group = /^0::.*$/m.exec(await readFile(join(proc, String(pid), 'cgroup'), 'utf8'))?.[0] ?? '';
+    if (!group.trimEnd().endsWith(`/${ENGINE_GROUP}`)) throw new Error(`process ${String(pid)} did not get into ${engine}`);
   }
 
   async #ownGroup(): Promise<string> {
