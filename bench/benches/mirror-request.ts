@@ -62,3 +62,15 @@ export interface EngineAnswer {
   readonly tcpBits: Readonly<Record<'ours' | 'tc', readonly number[]>>;
   readonly tcp: Readonly<Record<'ours' | 'tc', readonly Copies[]>>;
 }
+
+export interface SwitchRequest {
+  readonly directory: string;
+  readonly rounds: number;
+  readonly seconds: number;
+}
+
+export interface SwitchAnswer {
+  /** Bits a second, by round. */
+  readonly tcp: Readonly<Record<'none' | 'ours' | 'hand', readonly number[]>>;
+  readonly copies: Readonly<Record<'ours' | 'hand', readonly Copies[]>>;
+}

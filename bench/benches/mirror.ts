@@ -1,13 +1,13 @@
 /** Copies for inspection beside those that tc's mirred makes: throughput, loss, processor time; and how soon an alert, or a changed label, comes through. */
-import { availableParallelism } from 'node:os';
-import { mkdir } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Report } from '../lib/report.js';
 import { row, type Goal, type Row } from '../lib/row.js';
 import { inSandbox } from '../lib/sandbox.js';
 import { median } from '../lib/statistics.js';
 import type { BenchContext } from './bench.js';
-import type { Copies, CostAnswer, CostRequest, EngineAnswer, EngineRequest, RatesAnswer, RatesRequest } from './mirror-request.js';
+import type { Copies, CostAnswer, CostRequest, EngineAnswer, EngineRequest, RatesAnswer, RatesRequest, SwitchAnswer, SwitchRequest } from './mirror-request.js';
 
 const PEER = 'tc u32 + mirred';
 const SMALL_RATE = 200_000;
@@ -16,7 +16,7 @@ const CHUNK = 20;
 
 export async function mirror(context: BenchContext): Promise<Report> {
   const notes: string[] = [];
-  const rows: Row[] = [...await rates(context), ...await cost(context), ...await engine(context)];
+  const rows: Row[] = [...await rates(context), ...await cost(context), ...await engine(context), ...await onSwitch(context)];
   notes.push('one host, one agent, one workload with one rule; tc copies on the same vNIC to the same tap in place of ours; the order turns every round');
   notes.push('the reader takes frames from a TPACKET_V3 ring of the size of the engine\'s and does nothing with them; one TCP connection of iperf3, frames of up to 64 KB');
   return { bench: 'mirror', rows, notes };
@@ -24,9 +24,13 @@ export async function mirror(context: BenchContext): Promise<Report> {
 
 async function measured(context: BenchContext, name: string, what: string, request: object): Promise<unknown> {
   context.progress(what);
-  const directory = join(context.directory, name);
-  await mkdir(directory);
-  return inSandbox(name, { ...request, directory }, { timeoutMs: 590_000 });
+  // Short: sockets stand in it.
+  const directory = await mkdtemp(join(tmpdir(), 'dfwb-'));
+  try {
+    return await inSandbox(name, { ...request, directory }, { timeoutMs: 590_000 });
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
 }
 
 async function rates(context: BenchContext): Promise<Row[]> {
@@ -46,13 +50,13 @@ async function rates(context: BenchContext): Promise<Row[]> {
 }
 
 /** Nothing is lost where the peer loses nothing, and what is lost is counted. */
-function losses(what: string, copies: Readonly<Record<'ours' | 'tc', readonly Copies[]>>): Row[] {
+function losses(what: string, copies: Readonly<Record<'ours' | 'tc', readonly Copies[]>>, peer = PEER): Row[] {
   const most = Math.max(...copies.tc.map(({ lost }) => lost));
   const made = median(copies.ours.map(({ copied }) => copied));
   return [
     row({ measure: `copies lost, ${what}, of some ${Math.round(made)} a round`, unit: 'frames', ours: copies.ours.map(({ lost }) => lost), goals: [{ kind: 'at most', value: most, of: 'p99' }] }),
     row({ measure: 'of that, in no counter', unit: 'frames', ours: copies.ours.map(({ uncounted }) => Math.abs(uncounted)), goals: [{ kind: 'at most', value: 0, of: 'p99' }] }),
-    row({ measure: `copies lost, ${what}, by ${PEER}`, unit: 'frames', ours: copies.tc.map(({ lost }) => lost) }),
+    row({ measure: `copies lost, ${what}, by ${peer}`, unit: 'frames', ours: copies.tc.map(({ lost }) => lost) }),
   ];
 }
 
@@ -88,5 +92,17 @@ async function engine(context: BenchContext): Promise<Row[]> {
     }),
     row({ measure: 'copies in no counter, all these rates', unit: 'frames', ours: tcp.ours.map(({ uncounted }) => Math.abs(uncounted)), goals: [{ kind: 'at most', value: 0, of: 'p99' }] }),
     ...losses(`${request.rate} small packets/s, Suricata`, small),
+  ];
+}
+
+async function onSwitch(context: BenchContext): Promise<Row[]> {
+  const request: Omit<SwitchRequest, 'directory'> = { rounds: context.quick ? 1 : 10, seconds: context.quick ? 1 : 2 };
+  const { tcp, copies } = await measured(context, 'mirror-ovs', 'Open vSwitch', request) as SwitchAnswer;
+  const megabits = (values: readonly number[]): readonly number[] => values.map((bits) => bits / 1e6);
+  const name = 'the same rules, flows with output to the tap written by hand';
+  return [
+    row({ measure: 'ovs: TCP, copies made, reader keeps up', unit: 'Mbit/s', ours: megabits(tcp.ours), peer: { name, values: megabits(tcp.hand) }, goals: [{ kind: 'at least', value: 1, of: 'ratio' }] }),
+    row({ measure: 'ovs: the same beside no copies', unit: 'Mbit/s', ours: megabits(tcp.ours), peer: { name: 'ours, no copies', values: megabits(tcp.none) } }),
+    ...losses('ovs, that TCP', { ours: copies.ours, tc: copies.hand }, 'flows by hand'),
   ];
 }

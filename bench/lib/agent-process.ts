@@ -16,11 +16,8 @@ export class AgentProcess {
   private readonly logFile: string;
   private child: ChildProcess | undefined;
 
-  /**
-   * `directory` is created; manifests are JSON documents, one file. `settings` are further ones of the configuration; `netns` is where it runs,
-   * by name, if not here.
-   */
-  constructor(private readonly directory: string, private readonly settings: Readonly<Record<string, unknown>> = {}, private readonly netns?: string) {
+  /** `directory` is created; manifests are JSON documents, one file. `settings` are further ones of the configuration. */
+  constructor(private readonly directory: string, private readonly settings: Readonly<Record<string, unknown>> = {}) {
     this.socket = join(directory, 'agent.sock');
     this.logFile = join(directory, 'agent.log');
   }
@@ -36,8 +33,7 @@ export class AgentProcess {
       audit: { path: join(directory, 'audit.log') }, stateDir: join(directory, 'state'), ...this.settings,
     }));
     const log = openSync(this.logFile, 'a');
-    const [program = '', ...args] = [...(this.netns === undefined ? [] : ['ip', 'netns', 'exec', this.netns]), join(ROOT, 'bin/dfw-agent'), '--config', config];
-    this.child = spawn(program, args, { stdio: ['ignore', log, log], cwd: directory });
+    this.child = spawn(join(ROOT, 'bin/dfw-agent'), ['--config', config], { stdio: ['ignore', log, log], cwd: directory });
     closeSync(log);
     const deadline = Date.now() + timeoutMs;
     for (;;) {

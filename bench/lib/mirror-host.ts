@@ -139,7 +139,8 @@ function macText(mac: readonly number[]): string {
   return mac.map((byte) => byte.toString(16).padStart(2, '0')).join(':');
 }
 
-function manifests(copier: Copier): unknown[] {
+/** One pod at vnic0 with one rule; inspected where ours makes the copies. */
+export function manifests(copier: Copier): unknown[] {
   const metadata = { namespace: 'default', name: 'web' };
   return [
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'default' } },

@@ -68,7 +68,7 @@ class Site {
 
   /** As its unit does; returns at once. */
   startEngine(): void {
-    const [program = '', args] = inNetns(this.world.host, ENGINE, [join(this.directory, 'engine')]);
+    const [program, args] = inNetns(this.world.host, ENGINE, [join(this.directory, 'engine')]);
     const engine = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [engine.stdout, engine.stderr]) {
       stream.on('data', (chunk: Buffer) => {
