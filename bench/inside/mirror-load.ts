@@ -24,7 +24,7 @@ const { NftSocket } = native();
 const socket = new NftSocket();
 const targets = request.copies ? [{ name: 'copies', deviceIndex: request.tap }] : [];
 await new NetdevDriver({ socket, log: QUIET }).apply(netdevImage([
-  { number: 1, interface: 'vnic0', interfaceIndex: request.vnic, mirrors: { in: targets, out: targets }, blocked: [], layer2: [] },
-], [request.sensor], 223));
+  { number: 1, interface: 'vnic0', interfaceIndex: request.vnic, mac: '', mirrors: { in: targets, out: targets }, redirects: { in: [], out: [] }, blocked: [], layer2: [] },
+], [request.sensor], 223, 0));
 socket.close();
 console.log('{}');

@@ -97,7 +97,6 @@ function acrossKeys(config: Config): Omit<ConfigProblem, 'origin'>[] {
   if (config.dns.nflogGroup === config.nflogGroup) problems.push({ path: 'dns.nflogGroup', reason: 'must not be the group nflogGroup names' });
   if ([config.nflogGroup, config.dns.nflogGroup].includes(config.bridge.nflogGroup)) problems.push({ path: 'bridge.nflogGroup', reason: 'must not be the group nflogGroup or dns.nflogGroup names' });
   if (config.spoofGuard !== 'off' && config.datapath !== 'ovs') problems.push({ path: 'spoofGuard', reason: 'needs datapath ovs in this version' });
-  if (config.ids.mode === 'ips' && config.datapath !== 'ovs') problems.push({ path: 'ids.mode', reason: 'ips needs datapath ovs in this version; nftables hands out copies (ids)' });
   problems.push(...alertProblems(config));
   problems.push(...externalProblems(config));
   if (config.ids.bundle === '' && config.ids.bundleChecksum !== '') problems.push({ path: 'ids.bundleChecksum', reason: 'is the checksum of nothing without ids.bundle' });

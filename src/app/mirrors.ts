@@ -1,5 +1,6 @@
 /** TrafficControls resolved: which filters are copied where. Pure. */
 import type { MirrorTarget, NetdevFilter } from '../drivers/nftables/netdev-layout.js';
+import type { RedirectTarget } from '../drivers/nftables/redirect-layout.js';
 import type { EffectiveTable } from '../compile/effective.js';
 import { layer2Bindings } from '../compile/layer2.js';
 import { compareText, type World } from '../compile/world.js';
@@ -20,13 +21,14 @@ export interface ResolvedMirror {
 
 /** `pending`: why copies cannot flow on this datapath; undefined when they can. `inspecting`: the engine is there; copies are made in any case. */
 export function resolveMirrors(
-  world: World, links: ReadonlyMap<string, Link>, inspecting: boolean, pending: (control: TrafficControlObject, device: Link | undefined) => string | undefined,
+  world: World, links: ReadonlyMap<string, Link>, inspecting: boolean,
+  pending: (control: TrafficControlObject, device: Link | undefined, filters: readonly Filter[]) => string | undefined,
 ): ResolvedMirror[] {
   return world.trafficControls.map((control) => {
     const filters = world.filters.filter((filter) => selects(control, filter, world));
     const device = links.get(control.target.name);
     const inPath = control.inspection?.mode === 'prevent';
-    const why = pending(control, device) ?? (inPath && !inspecting ? 'the engine does not inspect now' : undefined);
+    const why = pending(control, device, filters) ?? (inPath && !inspecting ? 'the engine does not inspect now' : undefined);
     const blocked = inPath && why !== undefined && control.inspection.onFailure === 'block';
     return { control, filters, device, pending: why === undefined || !inPath ? why : `${why}; traffic ${blocked ? 'is dropped' : 'passes uninspected'}`, blocked };
   });
@@ -54,6 +56,12 @@ export function copiesOf(active: readonly ResolvedMirror[], filter: Filter, side
     }
   }
   return [...byDevice.values()];
+}
+
+/** By name: traffic can go only one way, and the first that matches decides. */
+export function redirectsOf(mirrors: readonly ResolvedMirror[], filter: Filter, side: 'in' | 'out'): readonly ResolvedMirror[] {
+  return mirrors.filter(({ control, filters }) => control.action === 'Redirect' && filters.includes(filter) && sidesOf(control).includes(side))
+    .sort((a, b) => compareText(a.control.metadata.name, b.control.metadata.name));
 }
 
 export function matchOf({ match }: TrafficControlObject): Pick<TrafficControlObject, 'match'> {
@@ -90,8 +98,13 @@ export function netdevFilters(
       return device === undefined || device.index === link.index ? [] : [{ name: control.metadata.name, deviceIndex: device.index, ...matchOf(control) }];
     });
     const blocked = mirrors.flatMap((mirror) => (mirror.blocked && mirror.filters.includes(filter) ? sidesOf(mirror.control).map((side) => ({ side, ...matchOf(mirror.control) })) : []));
+    const redirects = (side: 'in' | 'out'): RedirectTarget[] => redirectsOf(mirrors, filter, side).flatMap(({ control, pending }): RedirectTarget[] => {
+      const device = links.get(control.target.name);
+      return pending !== undefined || device === undefined ? [] : [{ name: control.metadata.name, deviceIndex: device.index, ...matchOf(control) }];
+    });
     return [{
-      number: filter.number, interface: filter.interface, interfaceIndex: link.index, blocked,
+      number: filter.number, interface: filter.interface, interfaceIndex: link.index, mac: filter.mac, blocked,
+      redirects: { in: redirects('in'), out: redirects('out') },
       mirrors: { in: targets('in'), out: targets('out') }, layer2: layer2Bindings(tables(filter)),
     }];
   });

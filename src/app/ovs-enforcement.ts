@@ -15,7 +15,7 @@ import type { Filter } from '../model/filter.js';
 import type { TrafficControlObject } from '../model/objects.js';
 import { NO_TRAFFIC, sumTraffic, type Enforced, type Enforcement, type TrafficCounter, type Wanted } from './enforcement.js';
 import type { HostStack } from './host-stack.js';
-import { copiesOf, matchOf, resolveMirrors, sidesOf, type ResolvedMirror } from './mirrors.js';
+import { copiesOf, matchOf, redirectsOf, resolveMirrors, sidesOf, type ResolvedMirror } from './mirrors.js';
 
 export interface OvsEnforcementOptions {
   readonly driver: OvsDriver;
@@ -76,7 +76,7 @@ export class OvsEnforcement implements Enforcement {
     const wanted: OvsTarget = {
       ...target,
       frames: new Map(world.filters.map((filter): [string, FrameFilter] => [filter.interface, {
-        mac: filter.mac, addresses: this.options.beside ? filter.addresses : [], guard: this.options.spoofGuard ? filter.addresses : undefined, layer2: layer2Bindings(tables(filter)), mirrors: targetsOf(active, filter), redirects: redirectsOf(this.mirrors, filter),
+        mac: filter.mac, addresses: this.options.beside ? filter.addresses : [], guard: this.options.spoofGuard ? filter.addresses : undefined, layer2: layer2Bindings(tables(filter)), mirrors: targetsOf(active, filter), redirects: diversionsOf(this.mirrors, filter),
       }])),
       taps: new Set([...this.options.taps, ...world.trafficControls.flatMap(({ target: to, returnPort }) => [to.name, ...(returnPort === undefined ? [] : [returnPort.name])])]),
       returns: new Set(active.flatMap(({ control: { returnPort } }) => (returnPort === undefined ? [] : [returnPort.name]))),
@@ -197,11 +197,10 @@ function targetsOf(active: readonly ResolvedMirror[], filter: Filter): FrameFilt
   return { in: of('in'), out: of('out') };
 }
 
-/** By name: traffic can go only one way, and the first that matches decides. What is blocked goes before all. */
-function redirectsOf(mirrors: readonly ResolvedMirror[], filter: Filter): FrameFilter['redirects'] {
+/** What is blocked goes before all. */
+function diversionsOf(mirrors: readonly ResolvedMirror[], filter: Filter): FrameFilter['redirects'] {
   const of = (side: Side): Diversion[] => {
-    const mine = mirrors.filter(({ control, filters }) => control.action === 'Redirect' && filters.includes(filter) && sidesOf(control).includes(side))
-      .sort((a, b) => compareText(a.control.metadata.name, b.control.metadata.name));
+    const mine = redirectsOf(mirrors, filter, side);
     return [
       ...mine.filter(({ blocked }) => blocked).map(({ control }) => diversion(control, NOWHERE)),
       ...mine.filter(({ pending }) => pending === undefined).map(({ control }) => diversion(control, control.target.name)),

@@ -345,6 +345,23 @@ export interface LinkSocket {
   monitor(listener: (events: LinkEvent[]) => void): void;
   close(): void;
 }
+/**
+ * Where frames that come in by a device go on: a program (cls_bpf) at its ingress, which outlives the process. Sources are looked up before
+ * destinations; a frame that fits no entry is dropped there.
+ */
+export interface ReturnPaths {
+  /**
+   * Replaces, at once, what the device has from us. `entries`: 12 bytes each: MAC address; 0 = as source: the frame goes on as if the interface had received
+   * it, 1 = as destination: the interface sends it, past its egress hooks; 0; interface index, u32 in host order. `mark`: bits set in the packet's mark.
+   * Resolves to the program's id. Rejects with NativeError: EPERM without CAP_BPF, ENODEV when the device is gone.
+   */
+  set(interfaceIndex: number, request: { mark: number; entries: Uint8Array }): Promise<number>;
+  /** Id of the program that is in force; 0: none of ours, or no such device. */
+  read(interfaceIndex: number): Promise<number>;
+  /** Does nothing when there is none. */
+  remove(interfaceIndex: number): Promise<void>;
+  close(): void;
+}
 export interface TapDevice {
   readonly fd: number;
   readonly name: string;
@@ -362,6 +379,7 @@ export interface NativeBinding {
   PacketRing: new (options: { bytes: number }) => PacketRing;
   PacketCapture: new (options: PacketCaptureOptions) => PacketCapture;
   LinkSocket: new () => LinkSocket;
+  ReturnPaths: new () => ReturnPaths;
   /** As FlowTable.stream, of flows that the caller has. The arrays must not be changed until it settles. */
   streamFlows(flows: PackedFlows, query: FlowQuery, format: FlowFormat, onChunk: (chunk: Uint8Array) => Promise<void> | void): Promise<number>;
   /** Creates (or attaches to) a TAP; `vnetHdr` also turns on TSO/checksum offloads; `persist` keeps it after close. */

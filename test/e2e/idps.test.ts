@@ -154,8 +154,8 @@ describe.each<WorldDatapath>(['nftables', 'ovs'])('detect, on %s: the walk-throu
   });
 });
 
-describe('prevent, on ovs', () => {
-  const site = new Site('ovs', 'ips');
+describe.each<WorldDatapath>(['nftables', 'ovs'])('prevent, on %s', (datapath) => {
+  const site = new Site(datapath, 'ips');
   beforeAll(() => site.start(), 120_000);
   afterAll(() => site.world.close());
   beforeEach(({ onTestFailed }) => onTestFailed(async () => console.log(await site.agent.tail(), await site.agent.agentctl('gettrafficcontrol').then(({ stdout }) => stdout))));
@@ -183,7 +183,7 @@ describe('prevent, on ovs', () => {
   it('copies by a TrafficControl to the internal port antrea-tap0 are inspected beside', async () => {
     await site.policy({
       apiVersion: 'crd.antrea.io/v1alpha2', kind: 'TrafficControl', metadata: { name: 'web-copies' },
-      spec: { appliedTo: { podSelector: { matchLabels: { app: 'web' } } }, direction: 'Both', action: 'Mirror', targetPort: { ovsInternal: { name: 'antrea-tap0' } } },
+      spec: { appliedTo: { podSelector: { matchLabels: { app: 'web' } } }, direction: 'Both', action: 'Mirror', targetPort: { [datapath === 'ovs' ? 'ovsInternal' : 'device']: { name: 'antrea-tap0' } } },
     });
     await active();
     const before = (await site.alerts(2100498)).length;

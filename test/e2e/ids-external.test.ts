@@ -190,8 +190,8 @@ describe('detect, on nftables', () => {
   }, 120_000);
 });
 
-describe('prevent, on ovs', () => {
-  const site = new Site('ovs', 'ips');
+describe.each<WorldDatapath>(['ovs', 'nftables'])('prevent, on %s', (datapath) => {
+  const site = new Site(datapath, 'ips');
   beforeAll(() => site.start(), 120_000);
   afterAll(() => site.world.close());
   beforeEach(({ onTestFailed }) => onTestFailed(site.report));

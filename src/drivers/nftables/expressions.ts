@@ -147,6 +147,11 @@ export function duplicate(source: number): Expression {
   return expression('dup', (writer) => writer.u32(2, register(source)));
 }
 
+/** Sends the packet itself to the device whose index (4 bytes, host order) is in the register, and ends (netdev family). */
+export function forward(source: number): Expression {
+  return expression('fwd', (writer) => writer.u32(1, register(source)));
+}
+
 export function encode(expressions: readonly Expression[]): Uint8Array {
   const writer = new AttributeWriter();
   for (const write of expressions) write(writer);

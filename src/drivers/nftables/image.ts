@@ -37,6 +37,11 @@ export interface SetImage {
   readonly timeoutMs?: number;
 }
 
+/** A name as comments have it, which the kernel limits. */
+export function shortName(name: string): string {
+  return name.length > 60 ? `${name.slice(0, 57)}...` : name;
+}
+
 export function rule(what: string, ...expressions: readonly Expression[]): RuleImage {
   const bytes = encode(expressions);
   return { expressions: bytes, comment: `dfw: ${what} #${bytesHash(bytes)}` };
