@@ -36,7 +36,7 @@ async function measured(context: BenchContext, name: string, what: string, reque
 async function rates(context: BenchContext): Promise<Row[]> {
   const request: Omit<RatesRequest, 'directory'> = context.quick
     ? { rounds: 2, tcpRounds: 2, seconds: 1, rate: 20_000, packets: 10_000 }
-    : { rounds: 10, tcpRounds: 30, seconds: 1, rate: SMALL_RATE, packets: SMALL_RATE * 3 };
+    : { rounds: 8, tcpRounds: 20, seconds: 1, rate: SMALL_RATE, packets: SMALL_RATE * 3 };
   const { tcp, tcpCopies, rates: reached, smallCopies, labelMs } = await measured(context, 'mirror-rates', 'throughput and loss', request) as RatesAnswer;
   const megabits = (values: readonly number[]): readonly number[] => values.map((bits) => bits / 1e6);
   const slowest = Math.min(...reached.ours, ...reached.tc);
@@ -81,7 +81,7 @@ function chunks(values: readonly number[]): number[][] {
 async function engine(context: BenchContext): Promise<Row[]> {
   const request: Omit<EngineRequest, 'directory'> = context.quick
     ? { requests: 5, rounds: 1, tcpRates: [200_000_000], seconds: 1, rate: 20_000, packets: 10_000 }
-    : { requests: 200, rounds: 3, tcpRates: [2e9, 4e9, 8e9, 0], seconds: 2, rate: SMALL_RATE, packets: SMALL_RATE * 2 };
+    : { requests: 200, rounds: 3, tcpRates: [4e9, 8e9, 0], seconds: 2, rate: SMALL_RATE, packets: SMALL_RATE * 2 };
   const { lineMs, alertMs, small, tcpBits, tcp } = await measured(context, 'mirror-engine', 'the engine', request) as EngineAnswer;
   const goals: readonly Goal[] = [{ kind: 'at most', value: 100, of: 'p99' }];
   return [
@@ -96,7 +96,7 @@ async function engine(context: BenchContext): Promise<Row[]> {
 }
 
 async function onSwitch(context: BenchContext): Promise<Row[]> {
-  const request: Omit<SwitchRequest, 'directory'> = { rounds: context.quick ? 1 : 10, seconds: context.quick ? 1 : 2 };
+  const request: Omit<SwitchRequest, 'directory'> = { rounds: context.quick ? 1 : 7, seconds: context.quick ? 1 : 2 };
   const { tcp, copies } = await measured(context, 'mirror-ovs', 'Open vSwitch', request) as SwitchAnswer;
   const megabits = (values: readonly number[]): readonly number[] => values.map((bits) => bits / 1e6);
   const name = 'the same rules, flows with output to the tap written by hand';

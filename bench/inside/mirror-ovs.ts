@@ -58,10 +58,13 @@ const server = new LineChild('ip', ['netns', 'exec', 'work', 'iperf3', '-s', '--
 await pause(500);
 
 const counter = async (name: string): Promise<number> => Number(await readFile(join(file('sys'), 'class/net', TAP, 'statistics', name), 'utf8'));
+// A connection that ends may still send while counters are read: all of them at one moment, or again.
 const state = async (): Promise<{ copied: number; read: number; counted: number }> => {
-  const { packets, lost } = await reader.ask('?') as { packets: number; lost: number };
-  const dropped = await counter('tx_dropped');
-  return { copied: (await counter('tx_packets')) + dropped, read: packets, counted: lost + dropped };
+  for (;;) {
+    const sent = await counter('tx_packets'), dropped = await counter('tx_dropped');
+    const { packets, lost } = await reader.ask('?') as { packets: number; lost: number };
+    if (sent === await counter('tx_packets')) return { copied: sent + dropped, read: packets, counted: lost + dropped };
+  }
 };
 
 const tcp = { none: [] as number[], ours: [] as number[], hand: [] as number[] };

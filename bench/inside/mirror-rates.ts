@@ -27,9 +27,15 @@ await pause(500);
 /** Runs it and says what became of the copies meanwhile. */
 async function copiesOf<T>(copier: Copier, run: () => Promise<T>): Promise<{ readonly copies: Copies; readonly result: T }> {
   await host.copyBy(copier);
-  const state = async (): Promise<{ copied: number; read: ReaderCounts; dropped: number }> => ({
-    read: await reader.ask('?') as ReaderCounts, copied: (await host.copied()) ?? 0, dropped: await host.counter(TAP, 'tx_dropped'),
-  });
+  // A connection that ends may still send while counters are read: all of them at one moment, or again.
+  const state = async (): Promise<{ copied: number; read: ReaderCounts; dropped: number }> => {
+    for (;;) {
+      const copied = await host.copied();
+      const read = await reader.ask('?') as ReaderCounts;
+      const dropped = await host.counter(TAP, 'tx_dropped');
+      if (copied === await host.copied()) return { copied: copied ?? 0, read, dropped };
+    }
+  };
   const before = await state();
   const result = await run();
   const after = await state();
