@@ -5,6 +5,8 @@ export interface RatesRequest {
   /** Of TCP, and the seconds of each. */
   readonly tcpRounds: number;
   readonly seconds: number;
+  /** Changes of a label. */
+  readonly labels: number;
   /** Small packets a second, and how many of them. */
   readonly rate: number;
   readonly packets: number;

@@ -35,8 +35,8 @@ async function measured(context: BenchContext, name: string, what: string, reque
 
 async function rates(context: BenchContext): Promise<Row[]> {
   const request: Omit<RatesRequest, 'directory'> = context.quick
-    ? { rounds: 2, tcpRounds: 2, seconds: 1, rate: 20_000, packets: 10_000 }
-    : { rounds: 8, tcpRounds: 20, seconds: 1, rate: SMALL_RATE, packets: SMALL_RATE * 3 };
+    ? { rounds: 1, tcpRounds: 1, seconds: 1, labels: 2, rate: 20_000, packets: 10_000 }
+    : { rounds: 8, tcpRounds: 20, seconds: 1, labels: 40, rate: SMALL_RATE, packets: SMALL_RATE * 3 };
   const { tcp, tcpCopies, rates: reached, smallCopies, labelMs } = await measured(context, 'mirror-rates', 'throughput and loss', request) as RatesAnswer;
   const megabits = (values: readonly number[]): readonly number[] => values.map((bits) => bits / 1e6);
   const slowest = Math.min(...reached.ours, ...reached.tc);

@@ -83,7 +83,7 @@ for (let round = 0; round < request.rounds; round += 1) {
 }
 
 // 32 packets every 3.2 ms, and a look at the tap every millisecond: neither takes a processor from the agent.
-for (let round = 0; round < request.rounds * 5; round += 1) {
+for (let round = 0; round < request.labels; round += 1) {
   await host.copyBy('none');
   await pause(150 + 40 * (round % 7));
   const flood = host.inNetns('peer', PACE, 'eth0', forward, '10000', '10000');
