@@ -184,7 +184,7 @@ export class NftablesEnforcement implements Enforcement {
     await this.options.driver.cleanup();
     await this.options.bridge.cleanup();
     await this.options.netdev.cleanup();
-    await this.options.returns.cleanup();
+    await this.options.returns.cleanup(indexes(this.links));
     return ['table inet dfw', 'table bridge dfw', 'table netdev dfw'];
   }
 
@@ -237,7 +237,7 @@ export class NftablesEnforcement implements Enforcement {
       : redirectPending(control, selected, { links, bridgeOf: (name) => this.placement.bridgeOf(name), refusal: options.returns.refusal })));
     let mirrors = resolve();
     // The way back is there before anything goes out.
-    const ways = await options.returns.apply(returnPaths(world.filters, mirrors, links));
+    const ways = await options.returns.apply(returnPaths(world.filters, mirrors, links), indexes(links));
     if (options.returns.refusal !== undefined) mirrors = resolve();
     if (options.returns.leaving) options.clock.after(RETURN_MS, options.onDue);
     const tables = (filter: Filter): readonly EffectiveTable[] => compilation.sources.get(compilation.filterTables.get(filter.name) ?? '') ?? [];
@@ -268,6 +268,8 @@ async function inTurn<A, B>(first: () => Promise<A>, second: () => Promise<B>): 
   await began.catch(() => undefined);
   return [began, second()];
 }
+
+const indexes = (links: ReadonlyMap<string, Link>): number[] => [...links.values()].map(({ index }) => index);
 
 /** By the device that frames come back by: whose they are. */
 function returnPaths(filters: readonly Filter[], mirrors: readonly ResolvedMirror[], links: ReadonlyMap<string, Link>): ReadonlyMap<number, readonly ReturnPath[]> {

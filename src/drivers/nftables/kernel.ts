@@ -21,7 +21,7 @@ export const TYPE = {
   /** ifname . ifname: nft's numbers of the parts, six bits each. */
   twoIfnames: (41 << 6) | 41,
 } as const;
-export const META = { protocol: 1, mark: 3, iifname: 6, oifname: 7, nfproto: 15, l4proto: 16 } as const;
+export const META = { protocol: 1, mark: 3, iifname: 6, oifname: 7, skuid: 10, nfproto: 15, l4proto: 16 } as const;
 export const CT = {
   state: 0, direction: 1, status: 2, protocol: 10, protoSource: 11, protoDestination: 12, labels: 13, packets: 14,
   sourceIp: 19, destinationIp: 20, sourceIp6: 21, destinationIp6: 22,

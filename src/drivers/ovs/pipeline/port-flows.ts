@@ -2,6 +2,7 @@
 import { v4FromText, v6FromText } from '../../../model/address.js';
 import type { Action } from '../openflow/actions.js';
 import { PORT } from '../openflow/constants.js';
+import { answers } from './answer-flows.js';
 import { LOCAL_PORT } from './base-flows.js';
 import { goTo, raise, register, resubmit, set, type Flow, type MatchValues, type Step } from './flow.js';
 import { macNumber } from './layer2-flows.js';
@@ -103,9 +104,16 @@ function redirects({ redirects: to, mirrors, port }: PortFilter, flow: (table: n
   const output = ({ port: target }: PortDiversion): Action[] => (target === 0 ? [] : [{ type: 'output', port: target }]);
   const side = (base: number, mine: MatchValues, diversions: readonly PortDiversion[], ...before: Step[]): Flow[] => diversions.slice(0, MOST_REDIRECTS).flatMap((diversion, index) =>
     matchVariants(diversion.match).map((match) => flow(TABLE.OUTPUT, base - index, { ...mine, ...match }, ...before, ...output(diversion))));
-  return [...side(160, { in_port: port }, to.out), ...side(150, { [register(REGISTER.port)]: port }, to.in, ...copies(mirrors.in, port))];
+  const { resets, errors } = to.in.length === 0 ? { resets: [], errors: [] } : answers(port);
+  const told = [
+    ...resets.map((match) => flow(TABLE.TRACK, 290, match, goTo(TABLE.OUTPUT))),
+    ...[...resets, ...errors].map((match) => flow(TABLE.OUTPUT, ANSWERS_PRIORITY, match, ...copies(mirrors.in, port), { type: 'output', port })),
+  ];
+  return [...told, ...side(160, { in_port: port }, to.out), ...side(150, { [register(REGISTER.port)]: port }, to.in, ...copies(mirrors.in, port))];
 }
 
+/** Above what goes to a port and is redirected. */
+const ANSWERS_PRIORITY = 155;
 /** Priorities between those of the two directions. */
 const MOST_REDIRECTS = 10;
 
