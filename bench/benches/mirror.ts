@@ -86,7 +86,7 @@ async function engine(context: BenchContext): Promise<Row[]> {
   const goals: readonly Goal[] = [{ kind: 'at most', value: 100, of: 'p99' }];
   return [
     row({ measure: 'request to enriched alert', unit: 'ms', ours: alertMs, peer: { name: "Suricata's line in eve.json", values: lineMs } }),
-    row({ measure: 'of that, behind the line', unit: 'ms', ours: alertMs.map((value, index) => value - (lineMs[index] ?? Number.NaN)), goals }),
+    row({ measure: 'enriched alert behind that line', unit: 'ms', ours: alertMs.map((value, index) => value - (lineMs[index] ?? Number.NaN)), goals }),
     row({
       measure: 'highest TCP rate of which Suricata loses nothing', unit: 'Mbit/s', ours: tcpBits.ours.map((bits) => bits / 1e6), peer: { name: PEER, values: tcpBits.tc.map((bits) => bits / 1e6) },
     }),

@@ -55,7 +55,12 @@ async function alerts(): Promise<Pick<EngineAnswer, 'lineMs' | 'alertMs'>> {
   const client = new LineChild('ip', ['netns', 'exec', 'peer', process.execPath, '-e', CLIENT]);
   const eve = new LineChild('tail', ['-n', '0', '-F', join(request.directory, 'log/eve.json')]);
   const follow = new LineChild(join(ROOT, 'bin/agentctl'), ['--socket', join(request.directory, 'agent/agent.sock'), 'getalerts', '--follow', '-o', 'json']);
-  await pause(1_500);
+  // Until one alert has come through: whoever follows may take its time to begin.
+  for (let tries = 0; ; tries += 1) {
+    await client.ask('');
+    if (await follow.next(1_000).then(() => true, () => false)) break;
+    if (tries === 30) throw new Error(`no alert comes through: ${(await host.agent.log()).slice(-2000)}`);
+  }
   const until = async (lines: LineChild, found: (line: unknown) => boolean): Promise<bigint> => {
     for (;;) {
       const { text, at } = await lines.next(10_000);
