@@ -22,7 +22,7 @@ await datapath.settle();
 datapath.close();
 const { NftSocket } = native();
 const socket = new NftSocket();
-const targets = request.copies ? [{ name: 'copies', deviceIndex: request.tap }] : [];
+const targets = request.copies ? [{ name: 'copies', control: 'copies', deviceIndex: request.tap }] : [];
 await new NetdevDriver({ socket, log: QUIET }).apply(netdevImage([
   { number: 1, interface: 'vnic0', interfaceIndex: request.vnic, mac: '', mirrors: { in: targets, out: targets }, redirects: { in: [], out: [] }, blocked: [], layer2: [] },
 ], [request.sensor], 223, 0));

@@ -42,13 +42,18 @@ const port = await ovs.vsctl('get', 'Interface', TAP, 'ofport');
 const toTap = new RegExp(`\\boutput:${port}(?:,|$)`);
 const deadline = Date.now() + 20_000;
 let all = await ovs.flows();
-for (; all.filter((flow) => toTap.test(flow)).length < 2; all = await ovs.flows()) {
+for (; !all.some((flow) => toTap.test(flow)); all = await ovs.flows()) {
   if (Date.now() > deadline) throw new Error(`no flows that copy to port ${port}: ${await agent.log()}`);
   await pause(200);
 }
 await agent.stop();
-const without = all.map((flow) => flow.replace(toTap, ''));
-const above = all.filter((flow) => toTap.test(flow)).map((flow) => flow.replace(/priority=(\d+)/, (_, priority: string) => `priority=${Number(priority) + 1}`).replace(/cookie=0x[0-9a-f]+/, 'cookie=0x1'));
+// Ours asks another table, where the output is; by hand it stands where ours asks.
+const table = /\btable=(\d+)/.exec(all.find((flow) => toTap.test(flow)) ?? '')?.[1];
+const ask = new RegExp(`set_field:[^,()]*->[^,()]*,resubmit\\(,${table}\\),?`);
+const asking = all.filter((flow) => ask.test(flow));
+if (asking.length !== 2) throw new Error(`${asking.length} flows ask table ${table} for a copy, and not one for each direction:\n${all.join('\n')}`);
+const without = all.map((flow) => flow.replace(ask, ''));
+const above = asking.map((flow) => flow.replace(ask, `output:${port},`).replace(/priority=(\d+)/, (_, priority: string) => `priority=${Number(priority) + 1}`).replace(/cookie=0x[0-9a-f]+/, 'cookie=0x1'));
 const flows: Readonly<Record<Flows, readonly string[]>> = { none: without, ours: all, hand: [...without, ...above] };
 for (const [name, lines] of Object.entries(flows)) await writeFile(file(name), `${lines.join('\n')}\n`);
 
