@@ -65,6 +65,8 @@ export interface AgentEnvironment {
   readonly processId: number;
   /** kill(2). */
   readonly sendSignal: (pid: number, signal: 'SIGTERM' | 'SIGKILL') => void;
+  /** setpriority(2). Throws. */
+  readonly setPriority: (pid: number, nice: number) => void;
   /** PATH for the IDS engine. */
   readonly searchPath: string;
   /** Directory of the installed agent: where its own signatures are. */
@@ -95,6 +97,8 @@ export class Agent {
   private readonly metricsServer: MetricsServer | undefined;
   private readonly drift: DriftWatch;
   private readonly stopping = new AbortController();
+  /** Nothing is enforced any more; the agent is about to end. */
+  private cleanedUp = false;
   private readonly numbers: StoredFilterNumbers;
   private readonly ruleNumbers: StoredRuleNumbers;
   private readonly held: HeldObjects;
@@ -246,6 +250,8 @@ export class Agent {
     await this.firstApply();
     await this.flowTable.start();
     this.links.monitor(() => this.linksChanged());
+    // What changed before, by ourselves or by others, came as no event.
+    this.linksChanged();
     this.hostAddresses.start(signal);
     this.drift.start(signal);
     await this.inspection.start(signal);
@@ -294,6 +300,7 @@ export class Agent {
   }
 
   private async apply(reason: string): Promise<void> {
+    if (this.cleanedUp) return;
     const end = this.metrics.applyDuration.startTimer();
     try {
       const { changed } = await this.datapath.apply(reason);
@@ -327,6 +334,7 @@ export class Agent {
   }
 
   private linksChanged(): void {
+    if (this.cleanedUp) return;
     this.hostAddresses.look();
     this.datapath.linksChanged();
     this.loop.markDirty('links');
@@ -348,10 +356,17 @@ export class Agent {
   }
 
   private async cleanup(): Promise<string[]> {
-    const removed = await this.datapath.cleanup();
-    removed.push(...(await this.inspection.cleanup()));
+    // What was removed must not come back, neither by the changes of interfaces that this is nor on the way out: the agent ends after the answer is out.
+    this.cleanedUp = true;
+    const removed: string[] = [];
+    try {
+      removed.push(...(await this.datapath.cleanup()), ...(await this.inspection.cleanup()));
+    } catch (error) {
+      this.cleanedUp = false;
+      this.loop.markDirty('cleanup failed');
+      throw error;
+    }
     this.environment.log.warn('agent.cleanup', { removed });
-    // What was removed must not come back: the agent ends after the answer is out.
     this.drift.stop();
     this.environment.clock.after(100, () => this.onCleanup());
     return removed;
@@ -390,7 +405,7 @@ export class Agent {
   private buildNftables(): NftablesParts {
     const { config, environment: { native, clock, log } } = this;
     return wireNftables({
-      config, native, nft: this.nft, flows: this.flowTable, clock, log, inspecting: () => this.inspection.inspecting, onDue: () => this.loop.markDirty('sweep'),
+      config, native, nft: this.nft, linkSocket: this.links, flows: this.flowTable, clock, log, inspecting: () => this.inspection.inspecting, onDue: () => this.loop.markDirty('sweep'),
       links: () => this.datapath.links, filters: () => this.datapath.realized?.world.filters ?? [],
     });
   }

@@ -9,6 +9,8 @@ import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import { copyRuleOf } from '../drivers/nftables/copy-rules.js';
 import { netdevImage, type NetdevImage } from '../drivers/nftables/netdev-layout.js';
 import { shortName } from '../drivers/nftables/image.js';
+import type { ChainImage } from '../drivers/nftables/image.js';
+import { tunnelChains } from '../drivers/nftables/tunnel-layout.js';
 import { filterChain } from '../drivers/nftables/pieces.js';
 import type { ReturnPath, ReturnPathDriver } from '../drivers/nftables/return-paths.js';
 import type { NftablesDriver, Sweep } from '../drivers/nftables/driver.js';
@@ -18,6 +20,7 @@ import type { FlowTable, Link } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
 import { NO_TRAFFIC, sumTraffic, type CopyCounter, type Enforced, type Enforcement, type TrafficCounter, type Wanted } from './enforcement.js';
+import type { MirrorTunnels } from './mirror-tunnels.js';
 import { netdevFilters, redirectsOf, resolveMirrors, type ResolvedMirror } from './mirrors.js';
 import { BRIDGE_REALM, Placement } from './placement.js';
 import { redirectPending } from './redirect-pending.js';
@@ -28,6 +31,7 @@ export interface NftablesEnforcementOptions {
   readonly driver: NftablesDriver;
   readonly bridge: BridgeDriver;
   readonly netdev: NetdevDriver;
+  readonly tunnels: Pick<MirrorTunnels, 'ensure' | 'release' | 'cleanup'>;
   /** Answers to what is rejected on bridges; wanted from the first filter on one. */
   readonly answers: Pick<RefusedFrames, 'start' | 'degraded'>;
   readonly flows: FlowTable;
@@ -196,7 +200,7 @@ export class NftablesEnforcement implements Enforcement {
     await this.options.bridge.cleanup();
     await this.options.netdev.cleanup();
     await this.options.returns.cleanup(indexes(this.links));
-    return ['table inet dfw', 'table bridge dfw', 'table netdev dfw'];
+    return ['table inet dfw', 'table bridge dfw', 'table netdev dfw', ...(await this.options.tunnels.cleanup())];
   }
 
   private async settle(): Promise<void> {
@@ -242,9 +246,12 @@ export class NftablesEnforcement implements Enforcement {
     return 'table netdev dfw differs';
   }
 
-  private async applyFrames({ world, compilation, links }: Wanted): Promise<{ changed: boolean; mirrors: readonly ResolvedMirror[]; problems: Problem[] }> {
+  private async applyFrames({ world, compilation, links: before }: Wanted): Promise<{ changed: boolean; mirrors: readonly ResolvedMirror[]; problems: Problem[] }> {
     const { options } = this;
-    const resolve = (): ResolvedMirror[] => resolveMirrors(world, links, options.inspecting(), (control, device, selected) => (control.action === 'Mirror' ? mirrorPending(control, device)
+    const targets = world.trafficControls.filter(({ action }) => action === 'Mirror').map(({ target }) => target);
+    const tunnels = await options.tunnels.ensure(targets, before);
+    const { links } = tunnels;
+    const resolve = (): ResolvedMirror[] => resolveMirrors(world, links, options.inspecting(), (control, device, selected) => (control.action === 'Mirror' ? tunnels.problems.get(control.target.name) ?? mirrorPending(control, device)
       : redirectPending(control, selected, { links, bridgeOf: (name) => this.placement.bridgeOf(name), refusal: options.returns.refusal })));
     let mirrors = resolve();
     // The way back is there before anything goes out.
@@ -254,13 +261,14 @@ export class NftablesEnforcement implements Enforcement {
     const tables = (filter: Filter): readonly EffectiveTable[] => compilation.sources.get(compilation.filterTables.get(filter.name) ?? '') ?? [];
     const filters = netdevFilters(world, tables, mirrors, links);
     const sensors = options.sensors.flatMap((name) => links.get(name) ?? []).map(({ name, index }) => ({ interface: name, interfaceIndex: index }));
-    const wanted = netdevImage(filters, sensors, options.logGroup, options.returnedMark);
+    const wanted = withChains(netdevImage(filters, sensors, options.logGroup, options.returnedMark), tunnelChains(tunnels.paths));
     const text = JSON.stringify([...wanted.chains.values()].map((chain) => [chain.name, chain.hook, chain.rules.map(({ comment }) => comment)]));
-    if (text === this.framesInForce) return { changed: ways, mirrors, problems: [] };
     try {
-      const changed = await options.netdev.apply(wanted);
+      const changed = text !== this.framesInForce && (await options.netdev.apply(wanted));
       this.framesInForce = text;
       this.frames = wanted;
+      // Nothing is copied there any more.
+      await options.tunnels.release(targets, links);
       return { changed: changed || ways, mirrors, problems: [] };
     } catch (error) {
       // An interface may vanish between listing and hooking: its link event brings us back here.
@@ -278,6 +286,10 @@ async function inTurn<A, B>(first: () => Promise<A>, second: () => Promise<B>): 
   const began = first();
   await began.catch(() => undefined);
   return [began, second()];
+}
+
+function withChains(image: NetdevImage, more: readonly ChainImage[]): NetdevImage {
+  return { ...image, chains: new Map([...image.chains, ...more.map((chain): [string, ChainImage] => [chain.name, chain])]) };
 }
 
 const indexes = (links: ReadonlyMap<string, Link>): number[] => [...links.values()].map(({ index }) => index);
@@ -301,8 +313,7 @@ function returnPaths(filters: readonly Filter[], mirrors: readonly ResolvedMirro
 }
 
 function mirrorPending(control: TrafficControlObject, device: Link | undefined): string | undefined {
-  const { type, name } = control.target;
-  if (type !== 'device' && type !== 'internal') return `a tunnel (${type}) is not supported by the nftables datapath`;
+  const { name } = control.target;
   if (device === undefined) return `device ${name} does not exist`;
   if (!device.up) return `device ${name} is down`;
   const { refused, direction } = control;

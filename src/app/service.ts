@@ -26,6 +26,7 @@ import type { PolicyQueries } from './policy-queries.js';
 import { idsStatus } from './ids-status.js';
 import { refusedCopies } from './mirrors.js';
 import { findFilter, type Realized } from './realized.js';
+import { lostCopies } from './mirror-tunnels.js';
 import type { NameLearning } from './name-learning.js';
 import type { Quarantines } from './quarantines.js';
 import type { StatusReporter } from './status.js';
@@ -195,7 +196,7 @@ export class AgentService implements AgentApi {
       const { enforcement } = this.options;
       const { action, direction, target, sampling, rateLimit } = mirror.control;
       const { packets, bytes, capped } = await enforcement.mirrored(name, mirror.filters);
-      const dropped = await enforcement.dropped(target.name) ?? this.options.datapath.links.get(target.name)?.txDropped ?? 0;
+      const dropped = await enforcement.dropped(target.name) ?? lostCopies(target, this.options.datapath.links);
       const engineDropped = this.options.engineDevices.includes(target.name) ? (this.options.ids?.status().stats?.dropped ?? 0) : undefined;
       return {
         name, action, direction, device: target.name,
