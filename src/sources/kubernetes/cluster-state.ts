@@ -15,6 +15,8 @@ export interface ClusterStateOptions {
   readonly kinds: readonly WatchedKind[];
   /** Empty: all of the cluster. */
   readonly namespaces: readonly string[];
+  /** Name of this host: Attachments of others are left out. */
+  readonly node: string;
   /** The object or its manifest changed, or it is gone. */
   readonly onChange: (key: string) => void;
   readonly onJudged?: (judgement: Judgement) => void;
@@ -37,7 +39,7 @@ export class ClusterState {
 
   constructor(private readonly options: ClusterStateOptions) {
     const decoder = new Decoder();
-    const { onChange, onJudged } = options;
+    const { onChange, onJudged, node } = options;
     const context: StateContext = {
       decoder,
       get: (key) => this.store.get(key),
@@ -51,6 +53,7 @@ export class ClusterState {
         this.manifests.delete(key);
         onChange(key);
       },
+      concerns: (object) => object.kind !== 'Attachment' || object.node === undefined || object.node === node,
       refuse: (key, errors) => this.refuse(key, errors),
       ...(onJudged === undefined ? {} : { judged: onJudged }),
     };
@@ -103,6 +106,11 @@ export class ClusterState {
 
   get size(): number {
     return this.store.size;
+  }
+
+  /** Of a kind without namespaces, sorted. */
+  names(kind: string): string[] {
+    return [...(this.resource(kind, undefined)?.keys() ?? [])].map((key) => key.slice(kind.length + 1)).sort();
   }
 
   snapshot(): SourceSnapshot {

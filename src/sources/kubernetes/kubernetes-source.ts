@@ -34,14 +34,18 @@ export interface KubernetesSourceOptions {
   readonly client: ApiClient & { warnings(): string[]; close(): Promise<void> };
   /** Of namespaced kinds, only objects in these. Empty: all. */
   readonly namespaces: readonly string[];
+  /** Name of this host, as Node objects have it. */
+  readonly node: string;
   /** Where the last complete state is kept; absent: nowhere. */
   readonly stateFile?: string;
   readonly clock: Clock;
   readonly log: Logger;
   readonly random: () => number;
   readonly times?: Partial<KubernetesTimes>;
-  /** What became of objects of our own kinds. `status`: where it can be written. */
+  /** What became of each object of our own kinds as it arrived, and where its status can be written. */
   readonly onJudged?: (judgement: Judgement, resource: ServedResource) => void;
+  /** Before the client is closed. */
+  readonly onStop?: () => Promise<void>;
 }
 
 interface Followed {
@@ -79,10 +83,10 @@ export class KubernetesSource implements Source {
   private starting: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly options: KubernetesSourceOptions) {
-    const { namespaces, stateFile, clock, log, onJudged } = options;
+    const { namespaces, node, stateFile, clock, log, onJudged } = options;
     this.times = { ...KUBERNETES_TIMES, ...options.times };
     this.state = new ClusterState({
-      kinds: this.kinds, namespaces, onChange: (key) => this.journal?.note(key),
+      kinds: this.kinds, namespaces, node, onChange: (key) => this.journal?.note(key),
       ...(onJudged === undefined ? {} : { onJudged: (judgement: Judgement) => this.judged(judgement) }),
     });
     this.journal = stateFile === undefined ? undefined : new StateJournal({
@@ -165,6 +169,7 @@ export class KubernetesSource implements Source {
     await Promise.all([...this.followed.values()].flatMap(({ reflectors }) => reflectors.map(async (reflector) => reflector.stop())));
     await this.running;
     await this.journal?.stop();
+    await this.options.onStop?.();
     await this.options.client.close();
   }
 
@@ -350,6 +355,11 @@ export class KubernetesSource implements Source {
   private missingBuiltIns(): SourceTrouble[] {
     const missing = this.kinds.filter(({ kind, builtIn }) => builtIn && this.absent.has(kind)).map(({ kind }) => kind);
     return missing.length === 0 ? [] : [{ reason: `the API server does not have ${missing.join(', ')}`, since: this.startedAt }];
+  }
+
+  /** Names of the cluster's Nodes, sorted. */
+  nodeNames(): string[] {
+    return this.state.names('Node');
   }
 
   private judged(judgement: Judgement): void {

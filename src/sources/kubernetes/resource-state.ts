@@ -17,6 +17,8 @@ export interface StateContext {
   /** `manifest`: trimmed. */
   set(key: string, object: DesiredObject, manifest: unknown): void;
   delete(key: string): void;
+  /** False: an object of another host, of which nothing is kept. */
+  concerns(object: DesiredObject): boolean;
   refuse(key: string, errors: readonly SourceError[] | undefined): void;
   /** What became of an object as it arrived; only of kinds that are ours. */
   judged?(judgement: Judgement): void;
@@ -26,18 +28,28 @@ export interface StateContext {
 export interface Judgement {
   readonly key: string;
   readonly plain: PlainObject;
+  readonly told: Told;
   readonly problems: readonly DecodeProblem[];
 }
 
-/** What every object of the API has. */
+/** What every object of the API has; little of it, because all objects of a list are held until it is complete. */
 export interface PlainObject {
-  readonly fields: Readonly<Record<string, unknown>>;
   readonly name: string;
   readonly namespace: string | undefined;
   readonly version: string;
 }
 
-type Staged = { readonly plain: PlainObject; readonly manifest: unknown; readonly object: DesiredObject } | { readonly plain: PlainObject; readonly problems: readonly DecodeProblem[] };
+/** What status and Events need. */
+export interface Told {
+  readonly uid: string | undefined;
+  readonly generation: number;
+  readonly conditions: readonly unknown[];
+}
+
+type Staged = { readonly plain: PlainObject; /** Of our own kinds. */ readonly told?: Told } & (
+  | { readonly manifest: unknown; readonly object: DesiredObject }
+  | { readonly problems: readonly DecodeProblem[] }
+);
 
 /** Errors told for one object. */
 const MAX_ERRORS = 5;
@@ -55,6 +67,10 @@ export class ResourceState implements ReflectorSink {
     return this.versions.size;
   }
 
+  keys(): Iterable<string> {
+    return this.versions.keys();
+  }
+
   version(key: string): string | undefined {
     return this.versions.get(key);
   }
@@ -68,7 +84,7 @@ export class ResourceState implements ReflectorSink {
   /** From an earlier run. False when it can no longer be decoded. */
   restore(key: string, version: string, manifest: unknown): boolean {
     const decoded = this.context.decoder.decode(manifest);
-    if (!('object' in decoded)) return false;
+    if (!('object' in decoded) || !this.context.concerns(decoded.object)) return false;
     this.context.set(key, decoded.object, manifest);
     this.versions.set(key, version);
     return true;
@@ -123,7 +139,8 @@ export class ResourceState implements ReflectorSink {
   private decode(plain: PlainObject, item: unknown): Staged {
     const manifest = this.trim(item);
     const decoded = this.context.decoder.decode(manifest);
-    return 'object' in decoded ? { plain, manifest, object: decoded.object } : { plain, problems: decoded.problems };
+    const told = this.watched.own ? { told: toldOf(item) } : {};
+    return 'object' in decoded ? { plain, ...told, manifest, object: decoded.object } : { plain, ...told, problems: decoded.problems };
   }
 
   private take(key: string, staged: Staged): void {
@@ -134,10 +151,12 @@ export class ResourceState implements ReflectorSink {
       this.versions.set(key, staged.plain.version);
       this.context.refuse(key, undefined);
       const before = this.context.get(key);
+      if (!this.context.concerns(staged.object)) this.context.delete(key);
       // Most changes of Nodes and Pods are of what nobody here looks at.
-      this.context.set(key, before !== undefined && sameContent(before, staged.object) ? before : staged.object, staged.manifest);
+      else this.context.set(key, before !== undefined && sameContent(before, staged.object) ? before : staged.object, staged.manifest);
     }
-    if (this.watched.own) this.context.judged?.({ key, plain: staged.plain, problems: 'problems' in staged ? staged.problems : [] });
+    const { plain, told } = staged;
+    if (told !== undefined) this.context.judged?.({ key, plain, told, problems: 'problems' in staged ? staged.problems : [] });
   }
 
   private forget(key: string): void {
@@ -162,7 +181,14 @@ export function plainObject(item: unknown): PlainObject | undefined {
   const { name, namespace, resourceVersion } = fieldsOf(fields?.['metadata']) ?? {};
   if (fields === undefined || typeof name !== 'string' || name === '') return undefined;
   return {
-    fields, name, namespace: typeof namespace === 'string' && namespace !== '' ? namespace : undefined,
+    name, namespace: typeof namespace === 'string' && namespace !== '' ? namespace : undefined,
     version: typeof resourceVersion === 'string' ? resourceVersion : '',
   };
+}
+
+function toldOf(item: unknown): Told {
+  const fields = fieldsOf(item);
+  const { uid, generation } = fieldsOf(fields?.['metadata']) ?? {};
+  const conditions = fieldsOf(fields?.['status'])?.['conditions'];
+  return { uid: typeof uid === 'string' ? uid : undefined, generation: typeof generation === 'number' ? generation : 0, conditions: Array.isArray(conditions) ? conditions : [] };
 }

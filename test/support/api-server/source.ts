@@ -27,7 +27,7 @@ export function makeSource(harness: Harness, options: Partial<KubernetesSourceOp
   const { stored = false, times, ...rest } = options;
   const source = new KubernetesSource({
     client: new HttpApiClient({ kubeconfig: harness.kubeconfig, reader: new InlineCredentials(), clock: systemClock, connectMs: 1_000, checkMs: 10 }),
-    namespaces: [], clock: systemClock, log, random: Math.random, times: { ...QUICK, ...times },
+    namespaces: [], node: 'host-1', clock: systemClock, log, random: Math.random, times: { ...QUICK, ...times },
     ...(stored ? { stateFile: join(harness.directory, 'state', 'kubernetes.ndjson') } : {}), ...rest,
   });
   return {
