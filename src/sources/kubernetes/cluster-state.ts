@@ -8,8 +8,8 @@ import { ManifestView } from './manifest-view.js';
 import { ResourceState, type Judgement, type StateContext } from './resource-state.js';
 import type { WatchedKind } from './resources.js';
 import type { JournalEntry } from './state-journal.js';
-import { StringPool } from './string-pool.js';
-import { podManifest, trimmer } from './trim.js';
+import { podManifest, sharedPod, trimmer } from './trim.js';
+import { ValuePool } from './value-pool.js';
 
 export interface ClusterStateOptions {
   readonly kinds: readonly WatchedKind[];
@@ -30,7 +30,7 @@ export class ClusterState {
   private readonly manifests = new Map<string, unknown>();
   private readonly refusals = new Map<string, readonly SourceError[]>();
   private readonly manifestView = new ManifestView(this.store, this.manifests);
-  private readonly pool = new StringPool();
+  private readonly pool = new ValuePool();
   private readonly states = new Map<string, ResourceState>();
   /** By kind: the version that is read. */
   private readonly versions = new Map<string, string>();
@@ -43,6 +43,7 @@ export class ClusterState {
     const context: StateContext = {
       decoder,
       get: (key) => this.store.get(key),
+      share: (object) => (object.kind === 'Pod' ? sharedPod(object, this.pool) : object),
       set: (key, object, manifest) => {
         this.store.set(key, object);
         if (object.kind !== 'Pod') this.manifests.set(key, manifest);

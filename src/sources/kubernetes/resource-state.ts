@@ -14,7 +14,9 @@ import type { WatchedKind } from './resources.js';
 export interface StateContext {
   readonly decoder: Decoder;
   get(key: string): DesiredObject | undefined;
-  /** `manifest`: trimmed. */
+  /** The same object, in less memory. */
+  share(object: DesiredObject): DesiredObject;
+  /** `manifest`: trimmed; that of a Pod is made when it is asked for. */
   set(key: string, object: DesiredObject, manifest: unknown): void;
   delete(key: string): void;
   /** False: an object of another host, of which nothing is kept. */
@@ -85,7 +87,7 @@ export class ResourceState implements ReflectorSink {
   restore(key: string, version: string, manifest: unknown): boolean {
     const decoded = this.context.decoder.decode(manifest);
     if (!('object' in decoded) || !this.context.concerns(decoded.object)) return false;
-    this.context.set(key, decoded.object, manifest);
+    this.context.set(key, this.context.share(decoded.object), manifest);
     this.versions.set(key, version);
     return true;
   }
@@ -140,7 +142,7 @@ export class ResourceState implements ReflectorSink {
     const manifest = this.trim(item);
     const decoded = this.context.decoder.decode(manifest);
     const told = this.watched.own ? { told: toldOf(item) } : {};
-    return 'object' in decoded ? { plain, ...told, manifest, object: decoded.object } : { plain, ...told, problems: decoded.problems };
+    return 'object' in decoded ? { plain, ...told, manifest: this.watched.kind === 'Pod' ? undefined : manifest, object: this.context.share(decoded.object) } : { plain, ...told, problems: decoded.problems };
   }
 
   private take(key: string, staged: Staged): void {

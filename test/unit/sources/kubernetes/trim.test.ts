@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { PodObject } from '../../../../src/model/objects.js';
 import { Decoder } from '../../../../src/sources/manifests/decode.js';
 import { KIND_DECODERS } from '../../../../src/sources/manifests/kinds.js';
-import { StringPool } from '../../../../src/sources/kubernetes/string-pool.js';
+import { ValuePool } from '../../../../src/sources/kubernetes/value-pool.js';
 import { podManifest, trimmer } from '../../../../src/sources/kubernetes/trim.js';
 
 const decoder = new Decoder();
@@ -32,7 +32,7 @@ function schemaOf(kind: string): object {
 
 describe('trimming', () => {
   it('changes nothing of what a Pod means, or of why it is refused', () => {
-    const trim = trimmer('v1', 'Pod', schemaOf('Pod'), new StringPool());
+    const trim = trimmer('v1', 'Pod', schemaOf('Pod'), new ValuePool());
     let accepted = 0;
     fc.assert(fc.property(pods, (pod) => {
       const whole = decoder.decode({ apiVersion: 'v1', kind: 'Pod', ...pod });
@@ -53,14 +53,14 @@ describe('trimming', () => {
   });
 
   it('leaves policies as they are written, without what the server and kubectl add', () => {
-    const trim = trimmer('networking.k8s.io/v1', 'NetworkPolicy', schemaOf('NetworkPolicy'), new StringPool());
+    const trim = trimmer('networking.k8s.io/v1', 'NetworkPolicy', schemaOf('NetworkPolicy'), new ValuePool());
     const spec = { podSelector: { matchLabels: { a: 'b' } }, unknown: 1 };
     const metadata = { name: 'p', namespace: 'x', resourceVersion: '5', managedFields: [{}], creationTimestamp: 't', annotations: { 'kubectl.kubernetes.io/last-applied-configuration': '{}', mine: 'y' } };
     expect(trim({ metadata, spec })).toEqual({ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { name: 'p', namespace: 'x', annotations: { mine: 'y' } }, spec });
   });
 
   it('passes on what is no object, for the decoder to refuse', () => {
-    const trim = trimmer('v1', 'Pod', schemaOf('Pod'), new StringPool());
+    const trim = trimmer('v1', 'Pod', schemaOf('Pod'), new ValuePool());
     for (const junk of [null, 5, 'text', [], [1]]) expect(trim(junk)).toEqual(junk);
   });
 });
