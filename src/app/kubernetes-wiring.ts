@@ -6,6 +6,7 @@ import { HttpApiClient } from '../sources/kubernetes/api-client.js';
 import { KubernetesSource } from '../sources/kubernetes/kubernetes-source.js';
 import { StatusWriter } from '../sources/kubernetes/status-writer.js';
 import { ThreadCredentials } from '../sources/kubernetes/thread-credentials.js';
+import { ThreadListReader } from '../sources/kubernetes/thread-list-reader.js';
 import type { Source } from '../sources/source.js';
 import type { KubernetesSourceConfig, SourceConfig } from './config-schema.js';
 
@@ -29,7 +30,7 @@ export function wireKubernetes({ source, stateDir, node, clock, log }: Kubernete
   const client = new HttpApiClient({ ...(kubeconfig === undefined ? {} : { kubeconfig }), reader: new ThreadCredentials(), clock });
   const writer = new StatusWriter({ client, node, nodes: () => made.nodeNames(), clock, log, random });
   const made = new KubernetesSource({
-    client, namespaces, node, stateFile: kubernetesStateFile(stateDir, source), clock, log, random, onJudged: (judgement, resource) => writer.judged(judgement, resource), onStop: () => writer.stop(),
+    client, namespaces, node, stateFile: kubernetesStateFile(stateDir, source), clock, log, random, lists: new ThreadListReader(), onJudged: (judgement, resource) => writer.judged(judgement, resource), onStop: () => writer.stop(),
   });
   return made;
 }

@@ -1,14 +1,14 @@
 /** Everything known of the cluster: the objects of all resources, their manifests, what was refused; and its journal. No I/O of its own. */
 import type { DesiredObject } from '../../model/objects.js';
 import { Decoder } from '../manifests/decode.js';
-import { KIND_DECODERS } from '../manifests/kinds.js';
 import { ObjectStore } from '../object-store.js';
 import type { SourceError, SourceSnapshot } from '../source.js';
 import { ManifestView } from './manifest-view.js';
 import { ResourceState, type Judgement, type StateContext } from './resource-state.js';
 import type { WatchedKind } from './resources.js';
 import type { JournalEntry } from './state-journal.js';
-import { podManifest, sharedPod, trimmer } from './trim.js';
+import { podManifest, sharedPod } from './trim.js';
+import { itemTrimmer, type TrimmedItem } from './trimmed-item.js';
 import { ValuePool } from './value-pool.js';
 
 export interface ClusterStateOptions {
@@ -144,9 +144,8 @@ export class ClusterState {
     this.errorsChanged = true;
   }
 
-  private trimmerOf(watched: WatchedKind, apiVersion: string): (item: unknown) => unknown {
-    const schema = KIND_DECODERS.find(({ kind, apiVersions }) => kind === watched.written && apiVersions.includes(apiVersion))?.schema ?? {};
-    return trimmer(apiVersion, watched.written, schema, this.pool);
+  private trimmerOf(watched: WatchedKind, apiVersion: string): (item: unknown) => TrimmedItem | undefined {
+    return itemTrimmer(watched, apiVersion, this.pool);
   }
 }
 

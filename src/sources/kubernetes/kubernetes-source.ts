@@ -12,6 +12,7 @@ import type { ApiClient } from './api-client.js';
 import { Backoff } from './backoff.js';
 import { ClusterState } from './cluster-state.js';
 import { discover } from './discovery.js';
+import { InlineListReader, type ListReader } from './list-reader.js';
 import { DEFAULT_TIMES, Reflector, type ReflectorTimes } from './reflector.js';
 import type { Judgement } from './resource-state.js';
 import { watchedKinds, type ServedResource, type WatchedKind } from './resources.js';
@@ -41,6 +42,8 @@ export interface KubernetesSourceOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly random: () => number;
+  /** Takes long lists apart. */
+  readonly lists: ListReader;
   readonly times?: Partial<KubernetesTimes>;
   /** What became of each object of our own kinds as it arrived, and where its status can be written. */
   readonly onJudged?: (judgement: Judgement, resource: ServedResource) => void;
@@ -59,6 +62,7 @@ export class KubernetesSource implements Source {
   private readonly times: KubernetesTimes;
   private readonly state: ClusterState;
   private readonly journal: StateJournal | undefined;
+  private readonly firstPages = new InlineListReader();
   private readonly history = new ServerHistory(() => this.eachReflector((reflector) => reflector.lookAgain()));
   private readonly followed = new Map<string, Followed>();
   /** Kinds that the server does not have, and since when (monotonic). */
@@ -170,6 +174,7 @@ export class KubernetesSource implements Source {
     await this.running;
     await this.journal?.stop();
     await this.options.onStop?.();
+    await this.options.lists.close();
     await this.options.client.close();
   }
 
@@ -276,7 +281,7 @@ export class KubernetesSource implements Source {
       const sink = this.state.resource(resource.watched.kind, namespace);
       if (sink === undefined) return [];
       return [new Reflector({
-        client, resource, ...(namespace === undefined ? {} : { namespace }), sink, clock, log, random, times: this.times, history: this.history,
+        client, resource, ...(namespace === undefined ? {} : { namespace }), sink, clock, log, random, times: this.times, history: this.history, lists: this.options.lists, firstPages: this.firstPages,
         onMissing: () => this.lookSoon(),
         onProgress: () => this.progress(),
         onRecovered: () => this.recovered(),

@@ -142,15 +142,15 @@ export class StatusWriter {
 
   private async write({ judgement, resource }: Waiting): Promise<void> {
     const { client, clock, log } = this.options;
-    const { plain } = judgement;
+    const { item } = judgement;
     const condition = conditionOf(judgement, new Date(clock.now()).toISOString());
-    const path = `${collectionPath(resource, plain.namespace)}/${encodeURIComponent(plain.name)}/status`;
+    const path = `${collectionPath(resource, item.namespace)}/${encodeURIComponent(item.name)}/status`;
     const others = judgement.told.conditions.filter((each) => fieldsOf(each)?.['type'] !== ACCEPTED);
     try {
       await client.json({
         method: 'PATCH', path, contentType: 'application/merge-patch+json', signal: this.ending.signal,
         // With its version: somebody who was faster wins.
-        body: { metadata: { resourceVersion: plain.version }, status: { conditions: [...others, condition] } },
+        body: { metadata: { resourceVersion: item.version }, status: { conditions: [...others, condition] } },
       });
       log.debug('kubernetes.status_written', { object: judgement.key, accepted: condition.status });
       if (condition.status === 'False') await this.tell(judgement, resource, condition);
@@ -163,20 +163,20 @@ export class StatusWriter {
   }
 
   /** events.k8s.io/v1 Event. */
-  private async tell({ plain, told }: Judgement, { apiVersion, watched }: ServedResource, condition: Condition): Promise<void> {
+  private async tell({ item, told }: Judgement, { apiVersion, watched }: ServedResource, condition: Condition): Promise<void> {
     const { client, clock, node, random } = this.options;
-    const namespace = plain.namespace ?? 'default';
+    const namespace = item.namespace ?? 'default';
     const { uid } = told;
     const suffix = `${clock.now().toString(16)}${Math.floor(random() * 0x1_0000).toString(16)}`;
     await client.json({
       method: 'POST', path: `/apis/events.k8s.io/v1/namespaces/${encodeURIComponent(namespace)}/events`, signal: this.ending.signal,
       body: {
-        apiVersion: 'events.k8s.io/v1', kind: 'Event', metadata: { name: `${plain.name.slice(0, 200)}.${suffix}`, namespace },
+        apiVersion: 'events.k8s.io/v1', kind: 'Event', metadata: { name: `${item.name.slice(0, 200)}.${suffix}`, namespace },
         eventTime: new Date(clock.now()).toISOString().replace('Z', '000Z'), type: 'Warning', reason: condition.reason, action: 'Validate', note: condition.message,
         reportingController: 'dfw.dev/agent', reportingInstance: node.slice(0, 128),
         regarding: {
-          apiVersion, kind: watched.written, name: plain.name, resourceVersion: plain.version,
-          ...(plain.namespace === undefined ? {} : { namespace }), ...(uid === undefined ? {} : { uid }),
+          apiVersion, kind: watched.written, name: item.name, resourceVersion: item.version,
+          ...(item.namespace === undefined ? {} : { namespace }), ...(uid === undefined ? {} : { uid }),
         },
       },
     });

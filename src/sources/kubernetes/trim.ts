@@ -75,7 +75,13 @@ const PROTOCOL_NAMES = new Map<number, string>(Object.entries(PROTOCOL_NUMBERS).
 
 /** The same Pod; what it has in common with others is one value. */
 export function sharedPod(pod: PodObject, pool: ValuePool): PodObject {
-  return pod.ports.length === 0 ? pod : { ...pod, ports: pool.value(pod.ports) };
+  const { metadata: { name, namespace, labels, annotations }, nodeName } = pod;
+  return {
+    ...pod,
+    metadata: { name, ...(namespace === undefined ? {} : { namespace: pool.text(namespace) }), labels: pool.value(labels), ...(annotations === undefined ? {} : { annotations: pool.value(annotations) }) },
+    ...(nodeName === undefined ? {} : { nodeName: pool.text(nodeName) }),
+    ports: pod.ports.length === 0 ? pod.ports : pool.value(pod.ports),
+  };
 }
 
 /** The manifest that decodes to this Pod: of a hundred thousand of them none is kept beside the object. */

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { HttpApiClient } from '../../../src/sources/kubernetes/api-client.js';
 import { KubernetesSource, type KubernetesSourceOptions, type KubernetesTimes } from '../../../src/sources/kubernetes/kubernetes-source.js';
+import { InlineListReader } from '../../../src/sources/kubernetes/list-reader.js';
 import { InlineCredentials } from '../../../src/sources/kubernetes/read-credentials.js';
 import { systemClock } from '../../../src/platform/clock.js';
 import type { Logger } from '../../../src/platform/logger.js';
@@ -27,7 +28,7 @@ export function makeSource(harness: Harness, options: Partial<KubernetesSourceOp
   const { stored = false, times, ...rest } = options;
   const source = new KubernetesSource({
     client: new HttpApiClient({ kubeconfig: harness.kubeconfig, reader: new InlineCredentials(), clock: systemClock, connectMs: 1_000, checkMs: 10 }),
-    namespaces: [], node: 'host-1', clock: systemClock, log, random: Math.random, times: { ...QUICK, ...times },
+    namespaces: [], node: 'host-1', lists: new InlineListReader(), clock: systemClock, log, random: Math.random, times: { ...QUICK, ...times },
     ...(stored ? { stateFile: join(harness.directory, 'state', 'kubernetes.ndjson') } : {}), ...rest,
   });
   return {
