@@ -34,25 +34,28 @@ export class ThreadListReader implements ListReader {
     const list = ++this.lists;
     this.open++;
     clearTimeout(this.idle);
-    let pending: Promise<ListReply> | undefined;
+    const ask = (request: ListRequest, transfer: readonly ArrayBuffer[] = []): Promise<ListReply> => {
+      const reply = this.ask(request, transfer);
+      // It may fail while the next chunk is waited for; whoever asks for the answer then hears of it.
+      reply.catch(() => undefined);
+      return reply;
+    };
     try {
-      pending = this.ask({ ask: 'begin', list, kind });
+      let pending = ask({ ask: 'begin', list, kind });
       for await (const chunk of body) {
         const before = itemsOf(await pending);
         // A copy: the chunk's memory is the reader's.
         const bytes = Uint8Array.from(chunk);
-        pending = this.ask({ ask: 'chunk', list, bytes }, [bytes.buffer]);
+        pending = ask({ ask: 'chunk', list, bytes }, [bytes.buffer]);
         if (before.length > 0) yield before;
       }
       const last = itemsOf(await pending);
-      pending = this.ask({ ask: 'end', list });
+      pending = ask({ ask: 'end', list });
       if (last.length > 0) yield last;
       const reply = await pending;
       if (reply.tell !== 'envelope') throw failureOf(reply);
       return reply.envelope;
     } finally {
-      // Nobody waits for it any more when the body or the reader gave up.
-      pending?.catch(() => undefined);
       this.open--;
       if (this.open === 0 && !this.closed) this.idle = setTimeout(() => this.retire(), IDLE_MS).unref();
     }

