@@ -80,15 +80,15 @@ describe('deploy/kubernetes/rbac.yaml', () => {
 
 describe('deploy/kubernetes', () => {
   it('has a configuration that the agent takes', () => {
-    const [configMap] = documents('configmap.yaml');
-    const text = (configMap?.['data'] as Record<string, string>)['agent.yaml'];
+    const [{ data } = {}] = documents('configmap.yaml') as { data?: Record<string, string> }[];
+    const text = data?.['agent.yaml'];
     const config = loadConfig({ argv: ['--config', '/etc/dfw-agent/agent.yaml'], env: { DFW_NODE: 'n1' }, readFile: () => text });
     expect(config).toMatchObject({ node: 'n1', sources: [{ type: 'kubernetes' }], failurePolicy: 'closed' });
   });
 
   it('lists its files, and runs the agent with two capabilities in the host network, where its state outlives it', () => {
-    const [list] = documents('kustomization.yaml');
-    expect([...(list?.['resources'] as string[]), 'kustomization.yaml'].sort()).toEqual(readdirSync(join(DEPLOY, 'kubernetes')).filter((name) => name.endsWith('.yaml')).sort());
+    const [{ resources = [] } = {}] = documents('kustomization.yaml') as { resources?: string[] }[];
+    expect([...resources, 'kustomization.yaml'].sort()).toEqual(readdirSync(join(DEPLOY, 'kubernetes')).filter((name) => name.endsWith('.yaml')).sort());
     const [daemonSet] = documents('daemonset.yaml');
     const template = (daemonSet?.['spec'] as { template: { spec: Fields; metadata: { labels: Fields } }; selector: { matchLabels: Fields }; updateStrategy: Fields });
     expect(template.template.metadata.labels).toMatchObject(template.selector.matchLabels);
@@ -99,7 +99,7 @@ describe('deploy/kubernetes', () => {
     expect(spec).toMatchObject({ hostNetwork: true, serviceAccountName: 'dfw-agent' });
     expect(container?.securityContext).toMatchObject({ allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'], add: ['NET_ADMIN', 'NET_RAW'] } });
     expect(spec.volumes).toContainEqual({ name: 'state', hostPath: { path: '/var/lib/dfw-agent', type: 'DirectoryOrCreate' } });
-    expect(container?.volumeMounts.map(({ name }) => name).sort()).toEqual(spec.volumes.map(({ name }) => name).sort());
+    expect(container?.volumeMounts.map(({ name }) => name).sort()).toEqual(spec.volumes.map(({ name }) => String(name)).sort());
     expect(container?.livenessProbe).toMatchObject({ httpGet: { path: '/livez' } });
     expect(container?.readinessProbe).toMatchObject({ httpGet: { path: '/healthz' } });
   });

@@ -88,7 +88,7 @@ describe('reading and following', () => {
   it('reads only the namespaces it is told to', async () => {
     harness.server.put(namespace('other'));
     harness.server.put(pod('here', '10.0.0.1'));
-    harness.server.put({ ...pod('there', '10.0.0.2'), metadata: { name: 'there', namespace: 'other' } } as never);
+    harness.server.put({ ...pod('there', '10.0.0.2'), metadata: { name: 'there', namespace: 'other' } });
     const { names } = await started({ namespaces: ['shop'] });
     expect(names('Pod')).toEqual(['shop/here']);
     expect(names('Namespace')).toEqual(['other', 'shop']);
@@ -279,6 +279,7 @@ describe('a server in trouble', () => {
     await until('the pod', () => names('Pod').length === 1);
     harness.server.fault = () => undefined;
     await until('peace', () => source.troubles.length === 0);
+    expect(names('Pod')).toEqual(['shop/p']);
   });
 
   it('gives up a watch on which nothing comes any more', async () => {
@@ -292,6 +293,7 @@ describe('a server in trouble', () => {
       harness.server.put(pod(name, '10.0.0.1'));
       await until('the pod', () => names('Pod').includes(`shop/${name}`));
     }
+    expect(names('Pod')).toEqual(['shop/p', 'shop/q']);
   });
 
   it('reads again when the revision goes backwards, with connections cut and with watches closed in order', async () => {
@@ -306,6 +308,7 @@ describe('a server in trouble', () => {
       harness.server.closeWatches(cut);
       await until('the older state', () => !names('NetworkPolicy').includes(`shop/after-${cut}`) && names('NetworkPolicy').includes(`shop/instead-${cut}`));
       await until('no pods', () => names('Pod').length === 0);
+      expect(source.troubles).toEqual([]);
       await source.stop();
     }
   });
@@ -363,6 +366,7 @@ describe('credentials', () => {
     await told(/does not permit GET .*403.*: pods/);
     harness.server.authorize = () => true;
     await until('peace', () => source.troubles.length === 0);
+    expect(source.synced).toBe(true);
   });
 });
 

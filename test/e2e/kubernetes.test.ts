@@ -66,7 +66,7 @@ describe('desired state from the Kubernetes API', () => {
 
   it('enforces while the API server is away, says so, and catches up', async () => {
     await cluster.server.stop();
-    await eventually('it is said', async () => ((await status()).degraded.some(({ reason }) => /^source kubernetes: the API server cannot be reached/.test(reason)) ? true : undefined), 15_000 * PATIENCE, 100);
+    await eventually('it is said', async () => ((await status()).degraded.some(({ reason }) => reason.startsWith('source kubernetes: the API server cannot be reached')) ? true : undefined), 15_000 * PATIENCE, 100);
     const [trouble] = (await status()).degraded;
     expect(Date.now() - Date.parse(trouble?.since ?? '')).toBeLessThan(60_000);
     expect(await verdict('client', 81)).toBe('Con');

@@ -72,14 +72,15 @@ export function ownDefinitions(): readonly CustomResourceDefinition[] {
 /** What the decoder's schemas say, in the words that a structural schema may have. Fields it does not name are dropped by the server. */
 function structural(value: unknown): Schema {
   const schema = resolved(value);
-  const { type, enum: values, minimum, maximum, items, required } = schema;
+  const { type, enum: values, minimum, maximum, items, required }: Readonly<Record<string, unknown>> = schema;
   if (Array.isArray(type)) {
-    if ([...type].sort().join() !== 'integer,string') throw new AgentError('E_INTERNAL', `no structural schema has the types ${type.join()}`);
+    const types = listOf(type).sort((a, b) => (a < b ? -1 : 1)).join();
+    if (types !== 'integer,string') throw new AgentError('E_INTERNAL', `no structural schema has the types ${types}`);
     return { 'x-kubernetes-int-or-string': true };
   }
   if (type === 'array') return { type, items: items === undefined ? { type: 'string' } : structural(items) };
   if (type !== 'object') return { type, ...(values === undefined ? {} : { enum: values }), ...(minimum === undefined ? {} : { minimum }), ...(maximum === undefined ? {} : { maximum }) };
-  const properties = schema['properties'];
+  const properties: unknown = schema['properties'];
   if (properties === undefined) return { type, additionalProperties: structural(schema['additionalProperties']) };
   const names = listOf(required);
   return {
@@ -91,7 +92,7 @@ function structural(value: unknown): Schema {
 /** References are not allowed: what they name takes their place. */
 function resolved(value: unknown): SchemaObject {
   const schema = asSchema(value);
-  const reference = schema['$ref'];
+  const reference: unknown = schema['$ref'];
   if (typeof reference !== 'string') return schema;
   const [, name = ''] = /^shared#\/\$defs\/(\w+)$/.exec(reference) ?? [];
   return asSchema(fieldsOf(SHARED_SCHEMAS, '$defs')[name]);

@@ -104,7 +104,7 @@ export class ResourceState implements ReflectorSink {
     const staged = this.staged ?? new Map<string, Staged>();
     this.staged = undefined;
     let older = false;
-    for (const [key, version] of [...this.versions]) {
+    for (const [key, version] of this.versions) {
       const listed = this.listed.get(key);
       if (listed === undefined) this.forget(key);
       else if (listed !== version) older ||= wentBack(version, listed);
@@ -121,7 +121,7 @@ export class ResourceState implements ReflectorSink {
 
   /** The resource itself is gone. */
   clear(): void {
-    for (const key of [...this.versions.keys()]) this.forget(key);
+    for (const key of this.versions.keys()) this.forget(key);
   }
 
   private decode({ manifest, ...item }: TrimmedItem): Staged {

@@ -18,7 +18,7 @@ const IDLE_MS = 2_000;
 const WORKER_HEAP = '--max-semi-space-size=16';
 const OWN_HEAP = '--max-semi-space-size=1';
 
-interface Waiting { resolve(reply: ListReply): void; reject(error: unknown): void }
+interface Waiting { readonly resolve: (reply: ListReply) => void; readonly reject: (error: unknown) => void }
 
 export class ThreadListReader implements ListReader {
   private worker: Worker | undefined;

@@ -123,7 +123,7 @@ export class ApiServer {
   put(manifest: { readonly apiVersion: string; readonly kind: string; readonly metadata: { readonly name: string; readonly namespace?: string } }): StoredObject {
     const definition = this.definitions().find((each) => apiVersionOf(each) === manifest.apiVersion && each.kind === manifest.kind);
     if (definition === undefined) throw new Error(`the API server has no ${manifest.apiVersion} ${manifest.kind}`);
-    return this.store(definition, manifest as StoredObject);
+    return this.store(definition, manifest);
   }
 
   remove(apiVersion: string, kind: string, name: string, namespace?: string): void {
@@ -160,7 +160,7 @@ export class ApiServer {
     const removed = this.storage.delete(storageName(definition), key);
     if (definition.kind === 'CustomResourceDefinition' && removed !== undefined) {
       for (const gone of definitionsOf(removed)) {
-        for (const [name] of [...this.storage.at(storageName(gone), this.storage.revision, '')]) this.storage.delete(storageName(gone), name);
+        for (const [name] of Array.from(this.storage.at(storageName(gone), this.storage.revision, ''))) this.storage.delete(storageName(gone), name);
       }
       this.custom = this.custom.filter((each) => `${each.plural}.${each.group}` !== removed.metadata.name);
     }
@@ -334,7 +334,7 @@ export class ApiServer {
       if (is) write(was ? 'MODIFIED' : 'ADDED', event.text);
       else if (was) write('DELETED', event.text);
     };
-    if (from === undefined) for (const [, text] of [...storage.at(resource, storage.revision, '')]) if (matches(JSON.parse(text) as StoredObject)) write('ADDED', text);
+    if (from === undefined) for (const [, text] of storage.at(resource, storage.revision, '')) if (matches(JSON.parse(text) as StoredObject)) write('ADDED', text);
     for (const event of past) tell(event);
     const unsubscribe = storage.onEvent(tell);
     const timers: NodeJS.Timeout[] = [];
@@ -375,7 +375,7 @@ export class ApiServer {
       if (before !== undefined) return this.status(response, 409, 'AlreadyExists', `${definition.plural} "${name}" already exists`);
       const given = body as StoredObject;
       const { status: _, ...rest } = given;
-      const created = this.store(definition, { ...(definition.status && definition.kind !== 'Event' ? rest : given), metadata: { ...given.metadata, ...(target.namespace === undefined ? {} : { namespace: target.namespace }) } } as StoredObject);
+      const created = this.store(definition, { ...(definition.status && definition.kind !== 'Event' ? rest : given), metadata: { ...given.metadata, ...(target.namespace === undefined ? {} : { namespace: target.namespace }) } });
       return this.send(response, 201, created);
     }
     if (before === undefined) return this.notFound(response, target);

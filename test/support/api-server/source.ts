@@ -21,7 +21,7 @@ export function testLogger(): TestLogger {
   return logger;
 }
 
-export interface TestSource { readonly source: KubernetesSource; readonly log: TestLogger; names(kind: string): string[] }
+export interface TestSource { readonly source: KubernetesSource; readonly log: TestLogger; readonly names: (kind: string) => string[] }
 
 export function makeSource(harness: Harness, options: Partial<KubernetesSourceOptions> & { readonly stored?: boolean } = {}): TestSource {
   const log = testLogger();

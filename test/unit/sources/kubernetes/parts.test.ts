@@ -7,7 +7,7 @@ import { collectionPath, watchedKinds } from '../../../../src/sources/kubernetes
 import { wentBack } from '../../../../src/sources/kubernetes/revisions.js';
 import { ServerHistory } from '../../../../src/sources/kubernetes/server-history.js';
 import { troublesOf } from '../../../../src/sources/kubernetes/troubles.js';
-import { ObjectStore, ObjectView } from '../../../../src/sources/object-store.js';
+import { ObjectStore, type ObjectView } from '../../../../src/sources/object-store.js';
 
 const object = (name: string, value: string): DesiredObject => ({ kind: 'AddressSet', metadata: { name, labels: {} }, addresses: [value] });
 
