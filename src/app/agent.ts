@@ -35,7 +35,7 @@ import { FilterQueries } from './filter-queries.js';
 import { HeldObjects } from './held-objects.js';
 import { HeldReplies } from './held-replies.js';
 import { hostAddresses, HostAddresses } from './host-addresses.js';
-import { inspectionPorts } from './ids-devices.js';
+import { idsDevices, inspectionPorts } from './ids-devices.js';
 import { wireIds, type IdsParts } from './ids-wiring.js';
 import { sourceName, wireKubernetes } from './kubernetes-wiring.js';
 import { auditLookups, loggedIds, logReported } from './lookups.js';
@@ -92,6 +92,8 @@ export class Agent {
   private readonly metricsServer: MetricsServer | undefined;
   private readonly drift: DriftWatch;
   private readonly stopping = new AbortController();
+  /** Nothing is enforced any more; the agent is about to end. */
+  private cleanedUp = false;
   private readonly numbers: StoredFilterNumbers;
   private readonly ruleNumbers: StoredRuleNumbers;
   private readonly held: HeldObjects;
@@ -192,7 +194,7 @@ export class Agent {
     const flows = new FlowService(this.flowTable, () => this.datapath.labels, (table, ruleId) => index.references.get(policyKey(table, ruleId)));
     const filters = new FilterQueries({ enforcement, flows: this.flowTable, refreshLinks: () => this.datapath.refreshLinks(), failOpen });
     const service = new AgentService({
-      datapath: this.datapath, loop: this.loop, sources: this.sources, enforcement, ids, alerting, quarantines: this.quarantines, names: this.names, status, failOpen, own: objects, flows, filters,
+      datapath: this.datapath, loop: this.loop, sources: this.sources, enforcement, ids, engineDevices: idsDevices(config).map(({ datapath }) => datapath), alerting, quarantines: this.quarantines, names: this.names, status, failOpen, own: objects, flows, filters,
       policies: new PolicyQueries({
         engine: this.policies, realized: () => this.datapath.realized, ruleStats: () => filters.ruleStats(), knownNumber: (key) => this.ruleNumbers.known(key),
       }),
@@ -240,6 +242,8 @@ export class Agent {
     await this.firstApply();
     await this.flowTable.start();
     this.links.monitor(() => this.linksChanged());
+    // What changed before, by ourselves or by others, came as no event.
+    this.linksChanged();
     this.hostAddresses.start(signal);
     this.drift.start(signal);
     await this.inspection.start(signal);
@@ -287,6 +291,7 @@ export class Agent {
   }
 
   private async apply(reason: string): Promise<void> {
+    if (this.cleanedUp) return;
     const end = this.metrics.applyDuration.startTimer();
     try {
       const { changed } = await this.datapath.apply(reason);
@@ -317,6 +322,7 @@ export class Agent {
   }
 
   private linksChanged(): void {
+    if (this.cleanedUp) return;
     this.hostAddresses.look();
     this.datapath.linksChanged();
     this.loop.markDirty('links');
@@ -338,10 +344,17 @@ export class Agent {
   }
 
   private async cleanup(): Promise<string[]> {
-    const removed = await this.datapath.cleanup();
-    removed.push(...(await this.inspection.cleanup()));
+    // What was removed must not come back, neither by the changes of interfaces that this is nor on the way out: the agent ends after the answer is out.
+    this.cleanedUp = true;
+    const removed: string[] = [];
+    try {
+      removed.push(...(await this.datapath.cleanup()), ...(await this.inspection.cleanup()));
+    } catch (error) {
+      this.cleanedUp = false;
+      this.loop.markDirty('cleanup failed');
+      throw error;
+    }
     this.environment.log.warn('agent.cleanup', { removed });
-    // What was removed must not come back: the agent ends after the answer is out.
     this.drift.stop();
     this.environment.clock.after(100, () => this.onCleanup());
     return removed;
@@ -373,7 +386,7 @@ export class Agent {
   private buildNftables(): NftablesParts {
     const { config, environment: { native, clock, log } } = this;
     return wireNftables({
-      config, native, nft: this.nft, flows: this.flowTable, clock, log, inspecting: () => this.inspection.inspecting, onDue: () => this.loop.markDirty('sweep'),
+      config, native, nft: this.nft, linkSocket: this.links, flows: this.flowTable, clock, log, inspecting: () => this.inspection.inspecting, onDue: () => this.loop.markDirty('sweep'),
       links: () => this.datapath.links, filters: () => this.datapath.realized?.world.filters ?? [],
     });
   }

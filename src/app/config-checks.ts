@@ -107,7 +107,6 @@ function acrossKeys(config: Config): Omit<ConfigProblem, 'origin'>[] {
   if (config.ids.mode === 'ips' && config.ids.engine === 'external') {
     problems.push({ path: 'ids.engine', reason: 'must be suricata with ids.mode ips: nobody would notice that an external engine is gone, and onFailure of policies would not be kept' });
   }
-  if (config.ids.mode === 'ips' && config.datapath !== 'ovs') problems.push({ path: 'ids.mode', reason: 'ips needs datapath ovs in this version; nftables hands out copies (ids)' });
   problems.push(...alertProblems(config));
   if (config.ids.bundle !== '' && config.ids.engine === 'external') problems.push({ path: 'ids.bundle', reason: 'needs ids.engine suricata: an external engine has signatures of its own' });
   if (config.ids.bundle === '' && config.ids.bundleChecksum !== '') problems.push({ path: 'ids.bundleChecksum', reason: 'is the checksum of nothing without ids.bundle' });

@@ -76,6 +76,7 @@ export interface Config {
     readonly inlineSensor: string;
     readonly returnTap: string;
     readonly returnSensor: string;
+    readonly returnedMark: number;
     readonly signatures: string;
     /** Absolute path or URL; '' for none. */
     readonly bundle: string;
@@ -281,6 +282,7 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
     inlineSensor: text('interface-name', 'Its other end, which the engine reads.', 'suricata-ips0'),
     returnTap: text('interface-name', 'Device by which traffic comes back from the engine (mode ips).', 'dfw-ips1'),
     returnSensor: text('interface-name', 'Its other end, to which the engine sends.', 'suricata-ips1'),
+    returnedMark: integer(1, 4294967295, 64, 'Bit of the packet mark of traffic that an inspecting device gave back (datapath nftables): it is redirected once. No other software may use it.'),
     signatures: text('absolute-path', 'Directory of *.rules files of the engine.', '/etc/dfw-agent/signatures'),
     bundle: text('bundle', 'A tar.gz or zip archive with *.rules files, besides the directory: absolute path, or http(s) URL; empty: none (docs/ids.md).', ''),
     bundleChecksum: text('bundle-checksum', 'sha256 of the bundle: 64 hexadecimal digits, or path or URL of a file that holds them (as sha256sum writes it); empty: not checked.', ''),

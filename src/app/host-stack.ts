@@ -32,7 +32,7 @@ export class HostStack {
     const kept = [...(datapathType === 'netdev' ? interfaces : []), ...own].map(({ name, index }) => ({ interface: name, interfaceIndex: index }));
     const text = JSON.stringify(kept);
     if (text === this.inForce) return false;
-    const changed = await netdev.apply(netdevImage([], kept, logGroup));
+    const changed = await netdev.apply(netdevImage([], kept, logGroup, 0));
     this.inForce = text;
     return changed;
   }

@@ -6,17 +6,24 @@ import type { Problem } from '../compile/world.js';
 import { NOT_APPLICABLE_ID } from '../compile/label-ids.js';
 import type { BridgeDriver } from '../drivers/nftables/bridge-driver.js';
 import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
-import { mirrorChain, netdevImage, type NetdevImage } from '../drivers/nftables/netdev-layout.js';
+import { copyRuleOf } from '../drivers/nftables/copy-rules.js';
+import { netdevImage, type NetdevImage } from '../drivers/nftables/netdev-layout.js';
+import { shortName } from '../drivers/nftables/image.js';
+import type { ChainImage } from '../drivers/nftables/image.js';
+import { tunnelChains } from '../drivers/nftables/tunnel-layout.js';
 import { filterChain } from '../drivers/nftables/pieces.js';
+import type { ReturnPath, ReturnPathDriver } from '../drivers/nftables/return-paths.js';
 import type { NftablesDriver, Sweep } from '../drivers/nftables/driver.js';
 import type { Filter } from '../model/filter.js';
 import type { TrafficControlObject } from '../model/objects.js';
 import type { FlowTable, Link } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
-import { NO_TRAFFIC, sumTraffic, type Enforced, type Enforcement, type TrafficCounter, type Wanted } from './enforcement.js';
-import { netdevFilters, resolveMirrors, type ResolvedMirror } from './mirrors.js';
+import { NO_TRAFFIC, sumTraffic, type CopyCounter, type Enforced, type Enforcement, type TrafficCounter, type Wanted } from './enforcement.js';
+import type { MirrorTunnels } from './mirror-tunnels.js';
+import { netdevFilters, redirectsOf, resolveMirrors, type ResolvedMirror } from './mirrors.js';
 import { BRIDGE_REALM, Placement } from './placement.js';
+import { redirectPending } from './redirect-pending.js';
 import type { RefusedFrames } from './refused-frames.js';
 import type { DatapathState } from './status.js';
 
@@ -24,14 +31,18 @@ export interface NftablesEnforcementOptions {
   readonly driver: NftablesDriver;
   readonly bridge: BridgeDriver;
   readonly netdev: NetdevDriver;
+  readonly tunnels: Pick<MirrorTunnels, 'ensure' | 'release' | 'cleanup'>;
   /** Answers to what is rejected on bridges; wanted from the first filter on one. */
   readonly answers: Pick<RefusedFrames, 'start' | 'degraded'>;
   readonly flows: FlowTable;
   readonly clock: Clock;
   readonly log: Logger;
   readonly logGroup: number;
-  /** Interface whose frames only the IDS engine reads; '' = none. */
-  readonly sensor: string;
+  readonly returns: ReturnPathDriver;
+  /** Bit of the packet mark that traffic has which came back. */
+  readonly returnedMark: number;
+  /** Interfaces whose frames only the IDS engine reads. */
+  readonly sensors: readonly string[];
   /** The IDS engine runs and answers. */
   readonly inspecting: () => boolean;
   /** Called when another apply is due: after a sweep, or to try again what an interface that vanished prevented. */
@@ -46,6 +57,8 @@ interface Sweeps {
 /** A packet that was judged before a commit may write its label shortly after: sweeping waits this long. */
 const SWEEP_DELAY_MS = 30;
 const RETRY_MS = 200;
+/** Longer than any frame is on its way through a device that inspects it. */
+const RETURN_MS = 2_000;
 
 export class NftablesEnforcement implements Enforcement {
   readonly name = 'nftables';
@@ -163,11 +176,22 @@ export class NftablesEnforcement implements Enforcement {
     return (table, ruleId) => ({ in: of('in', table, ruleId), out: of('out', table, ruleId) });
   }
 
-  async mirrored(control: string, filters: readonly Filter[]): Promise<TrafficCounter> {
-    const counters = await this.options.netdev.counters();
-    const chains = new Set(filters.flatMap(({ number }) => (['in', 'out'] as const).map((side) => mirrorChain(number, side))));
-    return sumTraffic([...counters].filter(([chain]) => chains.has(chain.split('_').slice(0, 3).join('_')))
-      .flatMap(([, list]) => list.filter(({ comment }) => comment.includes(`mirror ${control} of `))));
+  async mirrored(control: string): Promise<CopyCounter> {
+    const counters = [...(await this.options.netdev.counters()).values()].flat();
+    const of = (wanted: (comment: string) => boolean): TrafficCounter => sumTraffic(counters.filter(({ comment }) => wanted(comment)));
+    const redirected = `dfw: redirect ${shortName(control)} of `;
+    return {
+      ...of((comment) => copyRuleOf(control, comment) === 'copied' || comment.startsWith(redirected)), capped: of((comment) => copyRuleOf(control, comment) === 'capped').packets,
+    };
+  }
+
+  dropped(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  /** Copies of what is sent are made before the rules; of what arrives, behind them: what they refuse never comes to the vNIC. */
+  seesRefused(side: Side): boolean {
+    return side === 'out';
   }
 
   async cleanup(): Promise<string[]> {
@@ -175,7 +199,8 @@ export class NftablesEnforcement implements Enforcement {
     await this.options.driver.cleanup();
     await this.options.bridge.cleanup();
     await this.options.netdev.cleanup();
-    return ['table inet dfw', 'table bridge dfw', 'table netdev dfw'];
+    await this.options.returns.cleanup(indexes(this.links));
+    return ['table inet dfw', 'table bridge dfw', 'table netdev dfw', ...(await this.options.tunnels.cleanup())];
   }
 
   private async settle(): Promise<void> {
@@ -211,6 +236,8 @@ export class NftablesEnforcement implements Enforcement {
   /** Looks at table `netdev dfw` only after somebody committed something. */
   private async framesDrifted(): Promise<string | undefined> {
     const { frames } = this;
+    const lost = await this.options.returns.drifted();
+    if (lost !== undefined) return lost;
     const generation = await this.options.netdev.generation();
     if (frames === undefined || generation === this.framesGeneration) return undefined;
     this.framesGeneration = generation;
@@ -219,22 +246,30 @@ export class NftablesEnforcement implements Enforcement {
     return 'table netdev dfw differs';
   }
 
-  private async applyFrames({ world, compilation, links }: Wanted): Promise<{ changed: boolean; mirrors: readonly ResolvedMirror[]; problems: Problem[] }> {
+  private async applyFrames({ world, compilation, links: before }: Wanted): Promise<{ changed: boolean; mirrors: readonly ResolvedMirror[]; problems: Problem[] }> {
     const { options } = this;
-    const mirrors = resolveMirrors(world, links, options.inspecting(), pendingReason);
+    const targets = world.trafficControls.filter(({ action }) => action === 'Mirror').map(({ target }) => target);
+    const tunnels = await options.tunnels.ensure(targets, before);
+    const { links } = tunnels;
+    const resolve = (): ResolvedMirror[] => resolveMirrors(world, links, options.inspecting(), (control, device, selected) => (control.action === 'Mirror' ? tunnels.problems.get(control.target.name) ?? mirrorPending(control, device)
+      : redirectPending(control, selected, { links, bridgeOf: (name) => this.placement.bridgeOf(name), refusal: options.returns.refusal })));
+    let mirrors = resolve();
+    // The way back is there before anything goes out.
+    const ways = await options.returns.apply(returnPaths(world.filters, mirrors, links), indexes(links));
+    if (options.returns.refusal !== undefined) mirrors = resolve();
+    if (options.returns.leaving) options.clock.after(RETURN_MS, options.onDue);
     const tables = (filter: Filter): readonly EffectiveTable[] => compilation.sources.get(compilation.filterTables.get(filter.name) ?? '') ?? [];
     const filters = netdevFilters(world, tables, mirrors, links);
-    const sensor = links.get(options.sensor);
-    const wanted = netdevImage(
-      filters, sensor === undefined ? [] : [{ interface: sensor.name, interfaceIndex: sensor.index }], options.logGroup,
-    );
+    const sensors = options.sensors.flatMap((name) => links.get(name) ?? []).map(({ name, index }) => ({ interface: name, interfaceIndex: index }));
+    const wanted = withChains(netdevImage(filters, sensors, options.logGroup, options.returnedMark), tunnelChains(tunnels.paths));
     const text = JSON.stringify([...wanted.chains.values()].map((chain) => [chain.name, chain.hook, chain.rules.map(({ comment }) => comment)]));
-    if (text === this.framesInForce) return { changed: false, mirrors, problems: [] };
     try {
-      const changed = await options.netdev.apply(wanted);
+      const changed = text !== this.framesInForce && (await options.netdev.apply(wanted));
       this.framesInForce = text;
       this.frames = wanted;
-      return { changed, mirrors, problems: [] };
+      // Nothing is copied there any more.
+      await options.tunnels.release(targets, links);
+      return { changed: changed || ways, mirrors, problems: [] };
     } catch (error) {
       // An interface may vanish between listing and hooking: its link event brings us back here.
       this.framesInForce = undefined;
@@ -253,11 +288,36 @@ async function inTurn<A, B>(first: () => Promise<A>, second: () => Promise<B>): 
   return [began, second()];
 }
 
-function pendingReason(control: TrafficControlObject, device: Link | undefined): string | undefined {
-  if (control.inspection?.mode === 'prevent') return 'the nftables datapath hands out copies only';
-  if (control.action !== 'Mirror') return `action ${control.action} is not supported by the nftables datapath`;
-  const { type, name } = control.target;
-  if (type !== 'device' && type !== 'internal') return `a tunnel (${type}) is not supported by the nftables datapath`;
+function withChains(image: NetdevImage, more: readonly ChainImage[]): NetdevImage {
+  return { ...image, chains: new Map([...image.chains, ...more.map((chain): [string, ChainImage] => [chain.name, chain])]) };
+}
+
+const indexes = (links: ReadonlyMap<string, Link>): number[] => [...links.values()].map(({ index }) => index);
+
+/** By the device that frames come back by: whose they are. */
+function returnPaths(filters: readonly Filter[], mirrors: readonly ResolvedMirror[], links: ReadonlyMap<string, Link>): ReadonlyMap<number, readonly ReturnPath[]> {
+  const paths = new Map<number, ReturnPath[]>();
+  for (const filter of filters) {
+    const link = links.get(filter.interface);
+    for (const side of link === undefined ? [] : (['in', 'out'] as const)) {
+      for (const { control, pending } of redirectsOf(mirrors, filter, side)) {
+        const device = pending === undefined && control.returnPort !== undefined ? links.get(control.returnPort.name) : undefined;
+        if (device === undefined || link === undefined) continue;
+        const list = paths.get(device.index) ?? [];
+        paths.set(device.index, list);
+        list.push({ mac: filter.mac, side, interfaceIndex: link.index });
+      }
+    }
+  }
+  return paths;
+}
+
+function mirrorPending(control: TrafficControlObject, device: Link | undefined): string | undefined {
+  const { name } = control.target;
   if (device === undefined) return `device ${name} does not exist`;
-  return device.up ? undefined : `device ${name} is down`;
+  if (!device.up) return `device ${name} is down`;
+  const { refused, direction } = control;
+  if (refused === 'copied' && direction !== 'Egress') return 'what rules refuse on its way to a workload is not seen by the nftables datapath: leave spec.refused out, or copy direction Egress only';
+  if (refused === 'left-out' && direction !== 'Ingress') return 'the nftables datapath copies what workloads send before the rules judge it: leave spec.refused out, or copy direction Ingress only';
+  return undefined;
 }

@@ -324,12 +324,15 @@ export interface Link {
   readonly up: boolean;
   readonly kind: string; // "veth", "tun", "bridge", "" for physical
   readonly master: number; // index of the bridge, bond, ... that it is a port of; 0 = none
+  readonly group: number; // 0 = that of everybody
+  readonly alias: string; // for people; "" when it has none
   readonly rxBytes: number;
   readonly txBytes: number;
   readonly rxPackets: number;
   readonly rxDropped: number;
   readonly txPackets: number;
   readonly txDropped: number;
+  readonly txErrors: number;
 }
 export interface LinkEvent {
   readonly type: 'new' | 'delete' | 'lost'; // lost: events were missed, list again
@@ -338,11 +341,35 @@ export interface LinkEvent {
 }
 export interface LinkSocket {
   list(): Promise<Link[]>;
-  createVeth(request: { name: string; peer: string; mtu?: number }): Promise<void>; // EEXIST when a name is taken
+  createVeth(request: { name: string; peer: string; mtu?: number; group?: number }): Promise<void>; // EEXIST when a name is taken
+  /**
+   * A device that is down. `data`: contents of IFLA_INFO_DATA, at most 512 bytes. EEXIST: the name is taken, or what the kind allows once; EOPNOTSUPP: the kernel
+   * knows no such kind.
+   */
+  create(request: { name: string; kind: string; mtu: number; group: number; data: Uint8Array }): Promise<void>;
+  /** Where a vxlan device sends frames for addresses that it does not know: one destination, 4 or 16 bytes. EEXIST when it has one, ENODEV when there is no such device. */
+  setForwarding(request: { interfaceIndex: number; address: Uint8Array; port: number; vni: number }): Promise<void>;
   /** Absent fields stay as they are. `arp: false` sets IFF_NOARP. */
-  set(name: string, change: { up?: boolean; mtu?: number; arp?: boolean; promiscuous?: boolean }): Promise<void>;
+  set(name: string, change: { up?: boolean; mtu?: number; arp?: boolean; promiscuous?: boolean; alias?: string }): Promise<void>;
   delete(name: string): Promise<void>; // ENODEV when absent
   monitor(listener: (events: LinkEvent[]) => void): void;
+  close(): void;
+}
+/**
+ * Where frames that come in by a device go on: a program (cls_bpf) at its ingress, which outlives the process. Sources are looked up before
+ * destinations; a frame that fits no entry is dropped there.
+ */
+export interface ReturnPaths {
+  /**
+   * Replaces, at once, what the device has from us. `entries`: 12 bytes each: MAC address; 0 = as source: the frame goes on as if the interface had received
+   * it, 1 = as destination: the interface sends it, past its egress hooks; 0; interface index, u32 in host order. `mark`: bits set in the packet's mark.
+   * Resolves to the program's id. Rejects with NativeError: EPERM without CAP_BPF, ENODEV when the device is gone.
+   */
+  set(interfaceIndex: number, request: { mark: number; entries: Uint8Array }): Promise<number>;
+  /** Id of the program that is in force; 0: none of ours, or no such device. */
+  read(interfaceIndex: number): Promise<number>;
+  /** Does nothing when there is none. */
+  remove(interfaceIndex: number): Promise<void>;
   close(): void;
 }
 export interface TapDevice {
@@ -362,6 +389,7 @@ export interface NativeBinding {
   PacketRing: new (options: { bytes: number }) => PacketRing;
   PacketCapture: new (options: PacketCaptureOptions) => PacketCapture;
   LinkSocket: new () => LinkSocket;
+  ReturnPaths: new () => ReturnPaths;
   /** As FlowTable.stream, of flows that the caller has. The arrays must not be changed until it settles. */
   streamFlows(flows: PackedFlows, query: FlowQuery, format: FlowFormat, onChunk: (chunk: Uint8Array) => Promise<void> | void): Promise<number>;
   /** Creates (or attaches to) a TAP; `vnetHdr` also turns on TSO/checksum offloads; `persist` keeps it after close. */

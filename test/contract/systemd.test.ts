@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { addonPath } from './native-host.js';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const run = promisify(execFile);
@@ -44,8 +45,9 @@ describe('unit files', () => {
     expect(output).toContain('no-such-program');
   });
 
-  it.each(UNITS)('%s has two capabilities and no way to more', async (unit) => {
-    for (const key of ['CapabilityBoundingSet', 'AmbientCapabilities']) expect(await valuesOf(unit, key)).toEqual(['CAP_NET_ADMIN CAP_NET_RAW']);
+  it.each(UNITS)('%s has the capabilities that it needs and no way to more', async (unit) => {
+    const expected = unit === 'dfw-agent.service' ? 'CAP_NET_ADMIN CAP_NET_RAW CAP_BPF' : 'CAP_NET_ADMIN CAP_NET_RAW';
+    for (const key of ['CapabilityBoundingSet', 'AmbientCapabilities']) expect(await valuesOf(unit, key)).toEqual([expected]);
     expect(await valuesOf(unit, 'NoNewPrivileges')).toEqual(['yes']);
     expect(await valuesOf(unit, 'ProtectSystem')).toEqual(['strict']);
     expect(await valuesOf(unit, 'RestrictAddressFamilies')).toEqual(['AF_UNIX AF_NETLINK AF_PACKET AF_INET AF_INET6']);
@@ -68,11 +70,11 @@ describe('unit files', () => {
   });
 });
 
-/** What the unit's account (root with two capabilities, in group dfw) can and cannot do; gid 4223 stands for dfw. */
+/** What the unit's account (root with three capabilities, in group dfw) can and cannot do; gid 4223 stands for dfw. */
 describe('the account of dfw-agent.service', () => {
   async function asService(script: string): Promise<string> {
-    const two = '-all,+net_admin,+net_raw';
-    const { stdout } = await run('unshare', ['--net', 'setpriv', '--groups', '4223', '--bounding-set', two, '--inh-caps', two, '--ambient-caps', two, '--no-new-privs', 'sh', '-c', script]);
+    const three = '-all,+net_admin,+net_raw,+bpf';
+    const { stdout } = await run('unshare', ['--net', 'setpriv', '--groups', '4223', '--bounding-set', three, '--inh-caps', three, '--ambient-caps', three, '--no-new-privs', 'sh', '-c', script]);
     return stdout.trim();
   }
 
@@ -88,6 +90,11 @@ describe('the account of dfw-agent.service', () => {
 
   it('may change links and rules of the network', async () => {
     expect(await asService('ip link add d0 type veth peer name d1 && nft add table inet t && nft list tables')).toBe('table inet t');
+  });
+
+  it('may set the way back of redirected traffic', async () => {
+    const script = "new (require(process.argv[1]).ReturnPaths)().set(1, { mark: 64, entries: new Uint8Array() }).then((id) => console.log(id > 0), console.log)";
+    expect(await asService(`${process.execPath} -e '${script}' ${addonPath()}`)).toBe('true');
   });
 
   it('is an ordinary reader of what is not its own', async () => {

@@ -59,7 +59,7 @@ describe('loadConfig', () => {
     const samples: Record<string, unknown> = {
       node: 'n-2', cluster: 'demo', datapath: 'ovs', 'ovs.bridge': 'br-x', 'ovs.database': 'tcp:127.0.0.1:6640', 'ovs.discoverPorts': false, 'ovs.endRestoreWait': true, 'ovs.firstTable': 100, 'ovs.nextTable': 200, sources: [{ type: 'file', path: '/a' }, { type: 'file', path: '/b' }],
       failurePolicy: 'open', spoofGuard: 'declared', 'api.socket': '/s', 'api.group': 'ops', 'metrics.listen': '[::1]:1', 'audit.path': '/a', 'audit.format': 'json', 'ids.enabled': true,
-      'ids.tap': 'tap1', 'ids.sensor': 'tap2', 'ids.engine': 'external', 'ids.program': '/opt/suricata', 'ids.mode': 'ids', 'ids.inlineTap': 'i0', 'ids.inlineSensor': 'i1', 'ids.returnTap': 'i2', 'ids.returnSensor': 'i3', 'ids.signatures': '/sig',
+      'ids.tap': 'tap1', 'ids.sensor': 'tap2', 'ids.engine': 'external', 'ids.program': '/opt/suricata', 'ids.mode': 'ids', 'ids.inlineTap': 'i0', 'ids.inlineSensor': 'i1', 'ids.returnTap': 'i2', 'ids.returnSensor': 'i3', 'ids.returnedMark': 128, 'ids.signatures': '/sig',
       'ids.eveFile': '/log/eve.json', 'ids.homeNetworks': ['10.0.0.0/8', 'fd00::1'], 'ids.commandSocket': '/run/s.sock',
       'ids.bundle': 'https://rules.example/a.tar.gz', 'ids.bundleChecksum': '', 'ids.bundleInterval': 3600, 'ids.bundleCa': '/ca.pem', 'ids.allowFailedSignatures': 3,
       'ids.alertWindow': 0, 'ids.sinks': [{ type: 'file', path: '/alerts' }], 'ids.pcap.enabled': true, 'ids.pcap.bytes': 1048576,
@@ -125,7 +125,6 @@ describe('loadConfig', () => {
     expect(problemsOf({ file: 'sources: [{ type: kubernetes, namespaces: [Shop] }]\n' })).toContain('agent.yaml:1: sources[0].namespaces[0]: ');
     expect(problemsOf({ argv: ['--spoof-guard', 'declared'] })).toContain('spoofGuard: needs datapath ovs');
     expect(problemsOf({ argv: ['--datapath', 'ovs', '--ids-mode', 'ips', '--ids-engine', 'external'] })).toContain('ids.engine: must be suricata with ids.mode ips');
-    expect(problemsOf({ argv: ['--ids-mode', 'ips'] })).toContain('ids.mode: ips needs datapath ovs');
   });
 
   it('refuses settings that contradict each other', () => {
