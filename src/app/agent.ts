@@ -124,7 +124,7 @@ export class Agent {
     const own = new FileSource({ path: join(config.stateDir, 'objects'), logger: log.child('source') });
     this.sources = [
       ...config.sources.map((source, index) => {
-        if (source.type === 'kubernetes') return { name: sourceName(config.sources, source), source: wireKubernetes({ source, stateDir: config.stateDir, clock, log: log.child('source') }) };
+        if (source.type === 'kubernetes') return { name: sourceName(config.sources, source), source: wireKubernetes({ source, stateDir: config.stateDir, node: config.node, clock, log: log.child('source') }) };
         if (source.type === 'etcd') return { name: ETCD_SOURCE, source: this.buildEtcd(source) };
         return { name: config.sources.length > 1 ? `file:${source.path}` : 'file', source: new FileSource({ path: source.path, logger: log.child('source'), lastGood: join(config.stateDir, 'last-good', String(index)) }) };
       }),

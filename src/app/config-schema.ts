@@ -277,7 +277,7 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
     socket: text('absolute-path', 'Unix socket of the API, mode 0660.', '/run/dfw-agent/agent.sock'),
     group: text('user-name', 'Group that may use the API, besides root; created by the packages. Peer credentials are checked too.', 'dfw'),
   }),
-  metrics: object({ listen: text('listen-address', 'Address and port of /metrics (Prometheus) and /healthz; empty: none.', '127.0.0.1:9476') }),
+  metrics: object({ listen: text('listen-address', 'Address and port of /metrics (Prometheus), /healthz and /livez; empty: none.', '127.0.0.1:9476') }),
   audit: object({
     path: text('absolute-path', 'Log of the decisions of rules with log; opened again on USR1.', '/var/log/dfw-agent/dfwpktlogs.log'),
     format: oneOf(['nsx', 'json'], 'nsx', 'One NSX-like line, or one JSON object, per decision.'),

@@ -4,12 +4,16 @@ import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
 import { HttpApiClient } from '../sources/kubernetes/api-client.js';
 import { KubernetesSource } from '../sources/kubernetes/kubernetes-source.js';
+import { StatusWriter } from '../sources/kubernetes/status-writer.js';
 import { ThreadCredentials } from '../sources/kubernetes/thread-credentials.js';
+import { ThreadListReader } from '../sources/kubernetes/thread-list-reader.js';
+import type { Source } from '../sources/source.js';
 import type { KubernetesSourceConfig, SourceConfig } from './config-schema.js';
 
 export interface KubernetesWiring {
   readonly source: KubernetesSourceConfig;
   readonly stateDir: string;
+  readonly node: string;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -20,10 +24,15 @@ export function kubernetesStateFile(stateDir: string, { kubeconfig, namespaces =
   return join(stateDir, 'kubernetes', name, 'state.ndjson');
 }
 
-export function wireKubernetes({ source, stateDir, clock, log }: KubernetesWiring): KubernetesSource {
+export function wireKubernetes({ source, stateDir, node, clock, log }: KubernetesWiring): Source {
   const { kubeconfig, namespaces = [] } = source;
+  const random = (): number => Math.random();
   const client = new HttpApiClient({ ...(kubeconfig === undefined ? {} : { kubeconfig }), reader: new ThreadCredentials(), clock });
-  return new KubernetesSource({ client, namespaces, stateFile: kubernetesStateFile(stateDir, source), clock, log, random: () => Math.random() });
+  const writer = new StatusWriter({ client, node, nodes: () => made.nodeNames(), clock, log, random });
+  const made = new KubernetesSource({
+    client, namespaces, node, stateFile: kubernetesStateFile(stateDir, source), clock, log, random, lists: new ThreadListReader(), onJudged: (judgement, resource) => writer.judged(judgement, resource), onStop: () => writer.stop(),
+  });
+  return made;
 }
 
 /** As `status` calls it: `kubernetes`, or with its kubeconfig where there are several. */

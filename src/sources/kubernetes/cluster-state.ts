@@ -1,20 +1,22 @@
 /** Everything known of the cluster: the objects of all resources, their manifests, what was refused; and its journal. No I/O of its own. */
 import type { DesiredObject } from '../../model/objects.js';
 import { Decoder } from '../manifests/decode.js';
-import { KIND_DECODERS } from '../manifests/kinds.js';
 import { ObjectStore } from '../object-store.js';
 import type { SourceError, SourceSnapshot } from '../source.js';
 import { ManifestView } from './manifest-view.js';
 import { ResourceState, type Judgement, type StateContext } from './resource-state.js';
 import type { WatchedKind } from './resources.js';
 import type { JournalEntry } from './state-journal.js';
-import { StringPool } from './string-pool.js';
-import { podManifest, trimmer } from './trim.js';
+import { podManifest, sharedPod } from './trim.js';
+import { itemTrimmer, type TrimmedItem } from './trimmed-item.js';
+import { ValuePool } from './value-pool.js';
 
 export interface ClusterStateOptions {
   readonly kinds: readonly WatchedKind[];
   /** Empty: all of the cluster. */
   readonly namespaces: readonly string[];
+  /** Name of this host: Attachments of others are left out. */
+  readonly node: string;
   /** The object or its manifest changed, or it is gone. */
   readonly onChange: (key: string) => void;
   readonly onJudged?: (judgement: Judgement) => void;
@@ -28,7 +30,7 @@ export class ClusterState {
   private readonly manifests = new Map<string, unknown>();
   private readonly refusals = new Map<string, readonly SourceError[]>();
   private readonly manifestView = new ManifestView(this.store, this.manifests);
-  private readonly pool = new StringPool();
+  private readonly pool = new ValuePool();
   private readonly states = new Map<string, ResourceState>();
   /** By kind: the version that is read. */
   private readonly versions = new Map<string, string>();
@@ -37,10 +39,11 @@ export class ClusterState {
 
   constructor(private readonly options: ClusterStateOptions) {
     const decoder = new Decoder();
-    const { onChange, onJudged } = options;
+    const { onChange, onJudged, node } = options;
     const context: StateContext = {
       decoder,
       get: (key) => this.store.get(key),
+      share: (object) => (object.kind === 'Pod' ? sharedPod(object, this.pool) : object),
       set: (key, object, manifest) => {
         this.store.set(key, object);
         if (object.kind !== 'Pod') this.manifests.set(key, manifest);
@@ -51,6 +54,7 @@ export class ClusterState {
         this.manifests.delete(key);
         onChange(key);
       },
+      concerns: (object) => object.kind !== 'Attachment' || object.node === undefined || object.node === node,
       refuse: (key, errors) => this.refuse(key, errors),
       ...(onJudged === undefined ? {} : { judged: onJudged }),
     };
@@ -105,6 +109,11 @@ export class ClusterState {
     return this.store.size;
   }
 
+  /** Of a kind without namespaces, sorted. */
+  names(kind: string): string[] {
+    return [...(this.resource(kind, undefined)?.keys() ?? [])].map((key) => key.slice(kind.length + 1)).sort();
+  }
+
   snapshot(): SourceSnapshot {
     return this.current;
   }
@@ -135,9 +144,8 @@ export class ClusterState {
     this.errorsChanged = true;
   }
 
-  private trimmerOf(watched: WatchedKind, apiVersion: string): (item: unknown) => unknown {
-    const schema = KIND_DECODERS.find(({ kind, apiVersions }) => kind === watched.written && apiVersions.includes(apiVersion))?.schema ?? {};
-    return trimmer(apiVersion, watched.written, schema, this.pool);
+  private trimmerOf(watched: WatchedKind, apiVersion: string): (item: unknown) => TrimmedItem | undefined {
+    return itemTrimmer(watched, apiVersion, this.pool);
   }
 }
 

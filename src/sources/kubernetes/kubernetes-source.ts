@@ -12,6 +12,7 @@ import type { ApiClient } from './api-client.js';
 import { Backoff } from './backoff.js';
 import { ClusterState } from './cluster-state.js';
 import { discover } from './discovery.js';
+import { InlineListReader, type ListReader } from './list-reader.js';
 import { DEFAULT_TIMES, Reflector, type ReflectorTimes } from './reflector.js';
 import type { Judgement } from './resource-state.js';
 import { watchedKinds, type ServedResource, type WatchedKind } from './resources.js';
@@ -34,14 +35,20 @@ export interface KubernetesSourceOptions {
   readonly client: ApiClient & { warnings(): string[]; close(): Promise<void> };
   /** Of namespaced kinds, only objects in these. Empty: all. */
   readonly namespaces: readonly string[];
+  /** Name of this host, as Node objects have it. */
+  readonly node: string;
   /** Where the last complete state is kept; absent: nowhere. */
   readonly stateFile?: string;
   readonly clock: Clock;
   readonly log: Logger;
   readonly random: () => number;
+  /** Takes long lists apart. */
+  readonly lists: ListReader;
   readonly times?: Partial<KubernetesTimes>;
-  /** What became of objects of our own kinds. `status`: where it can be written. */
+  /** What became of each object of our own kinds as it arrived, and where its status can be written. */
   readonly onJudged?: (judgement: Judgement, resource: ServedResource) => void;
+  /** Before the client is closed. */
+  readonly onStop?: () => Promise<void>;
 }
 
 interface Followed {
@@ -55,6 +62,7 @@ export class KubernetesSource implements Source {
   private readonly times: KubernetesTimes;
   private readonly state: ClusterState;
   private readonly journal: StateJournal | undefined;
+  private readonly firstPages = new InlineListReader();
   private readonly history = new ServerHistory(() => this.eachReflector((reflector) => reflector.lookAgain()));
   private readonly followed = new Map<string, Followed>();
   /** Kinds that the server does not have, and since when (monotonic). */
@@ -79,10 +87,10 @@ export class KubernetesSource implements Source {
   private starting: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly options: KubernetesSourceOptions) {
-    const { namespaces, stateFile, clock, log, onJudged } = options;
+    const { namespaces, node, stateFile, clock, log, onJudged } = options;
     this.times = { ...KUBERNETES_TIMES, ...options.times };
     this.state = new ClusterState({
-      kinds: this.kinds, namespaces, onChange: (key) => this.journal?.note(key),
+      kinds: this.kinds, namespaces, node, onChange: (key) => this.journal?.note(key),
       ...(onJudged === undefined ? {} : { onJudged: (judgement: Judgement) => this.judged(judgement) }),
     });
     this.journal = stateFile === undefined ? undefined : new StateJournal({
@@ -165,6 +173,8 @@ export class KubernetesSource implements Source {
     await Promise.all([...this.followed.values()].flatMap(({ reflectors }) => reflectors.map(async (reflector) => reflector.stop())));
     await this.running;
     await this.journal?.stop();
+    await this.options.onStop?.();
+    await this.options.lists.close();
     await this.options.client.close();
   }
 
@@ -271,7 +281,7 @@ export class KubernetesSource implements Source {
       const sink = this.state.resource(resource.watched.kind, namespace);
       if (sink === undefined) return [];
       return [new Reflector({
-        client, resource, ...(namespace === undefined ? {} : { namespace }), sink, clock, log, random, times: this.times, history: this.history,
+        client, resource, ...(namespace === undefined ? {} : { namespace }), sink, clock, log, random, times: this.times, history: this.history, lists: this.options.lists, firstPages: this.firstPages,
         onMissing: () => this.lookSoon(),
         onProgress: () => this.progress(),
         onRecovered: () => this.recovered(),
@@ -350,6 +360,11 @@ export class KubernetesSource implements Source {
   private missingBuiltIns(): SourceTrouble[] {
     const missing = this.kinds.filter(({ kind, builtIn }) => builtIn && this.absent.has(kind)).map(({ kind }) => kind);
     return missing.length === 0 ? [] : [{ reason: `the API server does not have ${missing.join(', ')}`, since: this.startedAt }];
+  }
+
+  /** Names of the cluster's Nodes, sorted. */
+  nodeNames(): string[] {
+    return this.state.names('Node');
   }
 
   private judged(judgement: Judgement): void {

@@ -16,6 +16,24 @@ const CLOSE_BRACKET = 0x5d;
 const COMMA = 0x2c;
 const SPACE = 0x20;
 
+/** Bytes that mean something outside of strings, and inside of them. */
+const STRUCTURE = classOf(QUOTE, OPEN_BRACE, CLOSE_BRACE, OPEN_BRACKET, CLOSE_BRACKET);
+const STRING_END = classOf(QUOTE, BACKSLASH);
+
+function classOf(...bytes: readonly number[]): Uint8Array {
+  const table = new Uint8Array(256);
+  for (const byte of bytes) table[byte] = 1;
+  return table;
+}
+
+/** The first byte from `at` on that the table knows. */
+function seek(chunk: Uint8Array, from: number, table: Uint8Array): number {
+  let at = from;
+  // Most bytes of a list are looked at here, and only here.
+  while (at < chunk.length && table[chunk[at] ?? 0] === 0) at++;
+  return at;
+}
+
 /** etcd refuses values beyond 1.5 MiB by default; this is far more. */
 export const MAX_ITEM_BYTES = 16 * 1024 * 1024;
 /** Everything of a list that is no item. */
@@ -49,13 +67,22 @@ export class ListParser {
     let start = 0;
     let within = this.inItems && (depth > 2 || this.partialBytes > 0 || inString);
     for (let at = 0; at < chunk.length; at++) {
-      const byte = chunk[at] ?? 0;
       if (inString) {
-        if (escaped) escaped = false;
-        else if (byte === BACKSLASH) escaped = true;
-        else if (byte === QUOTE) inString = false;
+        if (escaped) {
+          escaped = false;
+          continue;
+        }
+        at = seek(chunk, at, STRING_END);
+        if (at === chunk.length) break;
+        if (chunk[at] === BACKSLASH) escaped = true;
+        else inString = false;
         continue;
       }
+      if (depth > 2) {
+        at = seek(chunk, at, STRUCTURE);
+        if (at === chunk.length) break;
+      }
+      const byte = chunk[at] ?? 0;
       if (this.inItems && depth === 2) {
         if (byte === COMMA || byte === CLOSE_BRACKET || byte <= SPACE) {
           if (within && byte !== CLOSE_BRACKET && byte !== COMMA) continue;

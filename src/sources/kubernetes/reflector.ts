@@ -17,18 +17,20 @@ import type { ApiClient } from './api-client.js';
 import { gone, isGone, requestFailure } from './api-errors.js';
 import { Backoff } from './backoff.js';
 import { LineSplitter } from './line-splitter.js';
-import { ListParser } from './list-parser.js';
+import type { ListReader } from './list-reader.js';
 import { collectionPath, type ServedResource } from './resources.js';
 import { wentBack } from './revisions.js';
 import type { ServerHistory } from './server-history.js';
+import type { TrimmedItem } from './trimmed-item.js';
 
 /** Where what was read goes. Calls come from one resource in order. */
 export interface ReflectorSink {
-  /** One object as it is now; false when it says nothing that can be used (no name). */
-  put(item: unknown): void;
-  remove(item: unknown): void;
-  /** A list begins: put()s until endList() are its items. */
+  /** An object of the API as it is now. */
+  change(object: unknown): void;
+  remove(object: unknown): void;
+  /** A list begins. */
   beginList(): void;
+  list(item: TrimmedItem): void;
   /** The list is complete: what it did not hold is gone. True when an object in it is older than the one that was known. */
   endList(): boolean;
   /** The list cannot be had: its items so far never were. */
@@ -62,6 +64,9 @@ export interface ReflectorOptions {
   readonly random: () => number;
   readonly times: ReflectorTimes;
   readonly history: ServerHistory;
+  /** For pages behind the first, and lists that come as one; `firstPages`: for the first, which is all of most lists. */
+  readonly lists: ListReader;
+  readonly firstPages: ListReader;
   /** The server answers 404: the resource may be gone. */
   readonly onMissing: () => void;
   /** After a list, after events, and when `problem` changed. */
@@ -217,24 +222,30 @@ export class Reflector {
   }
 
   private async page(limit: number | undefined, token: string): Promise<{ items: number; resourceVersion: string; continueToken: string }> {
-    const { client, sink } = this.options;
+    const { client, sink, resource, lists, firstPages } = this.options;
     const query = this.query({ ...(limit === undefined ? {} : { limit: String(limit) }), ...(token === '' ? {} : { continue: token }) });
     const { body } = await client.open({ path: `${this.path}${query}`, signal: this.ending.signal, compressed: true });
-    const parser = new ListParser();
+    const reader = token === '' && limit !== undefined ? firstPages : lists;
+    const { apiVersion, watched } = resource;
+    const pages = reader.read(body, { apiVersion, written: watched.written, own: watched.own });
     const turns = new Turns();
     let items = 0;
     try {
-      for await (const chunk of body) {
-        for (const item of parser.push(chunk)) {
-          items++;
-          sink.put(item);
+      for (;;) {
+        const step = await pages.next();
+        if (step.done === true) return { items, ...step.value };
+        for (const item of step.value) {
+          sink.list(item);
           await turns.breathe();
         }
+        items += step.value.length;
       }
     } catch (error) {
       throw this.readFailure(error);
+    } finally {
+      // Ends the answer when it was not read to its end.
+      await pages.return({ resourceVersion: '', continueToken: '' }).catch(() => undefined);
     }
-    return { items, ...parser.finish() };
   }
 
   /** Until it ends or is interrupted; resolves with the number of events. */
@@ -289,7 +300,7 @@ export class Reflector {
       this.wentBack(version);
       throw gone(this.path, ': its revision went backwards');
     }
-    if (type === 'ADDED' || type === 'MODIFIED') sink.put(object);
+    if (type === 'ADDED' || type === 'MODIFIED') sink.change(object);
     else if (type === 'DELETED') sink.remove(object);
     else if (type !== 'BOOKMARK') throw new AgentError('E_PARSE', 'an event of the watch has no type that is known', { retryable: true });
     if (typeof version === 'string') this.reached(version);

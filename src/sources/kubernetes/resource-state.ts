@@ -2,21 +2,26 @@
  * What is known of one resource: decoded objects in the source's store, and which version of each that is. A list is staged until it is
  * complete. An object that cannot be used keeps its last good version, and its refusal is told until it is mended or gone.
  */
-import { DEFAULT_NAMESPACE, fieldsOf } from '../../model/identity.js';
+import { DEFAULT_NAMESPACE } from '../../model/identity.js';
 import type { DesiredObject } from '../../model/objects.js';
 import type { Decoder, DecodeProblem } from '../manifests/decode.js';
 import type { SourceError } from '../source.js';
 import type { ReflectorSink } from './reflector.js';
 import { wentBack } from './revisions.js';
 import type { WatchedKind } from './resources.js';
+import type { Told, TrimmedItem } from './trimmed-item.js';
 
 /** Of all resources together. */
 export interface StateContext {
   readonly decoder: Decoder;
   get(key: string): DesiredObject | undefined;
-  /** `manifest`: trimmed. */
+  /** The same object, in less memory. */
+  share(object: DesiredObject): DesiredObject;
+  /** `manifest`: trimmed; that of a Pod is made when it is asked for. */
   set(key: string, object: DesiredObject, manifest: unknown): void;
   delete(key: string): void;
+  /** False: an object of another host, of which nothing is kept. */
+  concerns(object: DesiredObject): boolean;
   refuse(key: string, errors: readonly SourceError[] | undefined): void;
   /** What became of an object as it arrived; only of kinds that are ours. */
   judged?(judgement: Judgement): void;
@@ -25,19 +30,15 @@ export interface StateContext {
 /** For the object's status: `problems` empty when it is in order. */
 export interface Judgement {
   readonly key: string;
-  readonly plain: PlainObject;
+  readonly item: Pick<TrimmedItem, 'name' | 'namespace' | 'version'>;
+  readonly told: Told;
   readonly problems: readonly DecodeProblem[];
 }
 
-/** What every object of the API has. */
-export interface PlainObject {
-  readonly fields: Readonly<Record<string, unknown>>;
-  readonly name: string;
-  readonly namespace: string | undefined;
-  readonly version: string;
-}
-
-type Staged = { readonly plain: PlainObject; readonly manifest: unknown; readonly object: DesiredObject } | { readonly plain: PlainObject; readonly problems: readonly DecodeProblem[] };
+type Staged = { readonly item: Omit<TrimmedItem, 'manifest'> } & (
+  | { readonly manifest: unknown; readonly object: DesiredObject }
+  | { readonly problems: readonly DecodeProblem[] }
+);
 
 /** Errors told for one object. */
 const MAX_ERRORS = 5;
@@ -49,10 +50,14 @@ export class ResourceState implements ReflectorSink {
   private listed = new Map<string, string>();
 
   /** `trim`: for the version that is watched. */
-  constructor(private readonly watched: WatchedKind, private readonly context: StateContext, private trim: (item: unknown) => unknown) {}
+  constructor(private readonly watched: WatchedKind, private readonly context: StateContext, private trim: (item: unknown) => TrimmedItem | undefined) {}
 
   get size(): number {
     return this.versions.size;
+  }
+
+  keys(): Iterable<string> {
+    return this.versions.keys();
   }
 
   version(key: string): string | undefined {
@@ -60,7 +65,7 @@ export class ResourceState implements ReflectorSink {
   }
 
   /** Another version of the API is watched from now on: nothing that is known counts as seen. */
-  retrim(trim: (item: unknown) => unknown): void {
+  retrim(trim: (item: unknown) => TrimmedItem | undefined): void {
     this.trim = trim;
     for (const key of this.versions.keys()) this.versions.set(key, '');
   }
@@ -68,27 +73,26 @@ export class ResourceState implements ReflectorSink {
   /** From an earlier run. False when it can no longer be decoded. */
   restore(key: string, version: string, manifest: unknown): boolean {
     const decoded = this.context.decoder.decode(manifest);
-    if (!('object' in decoded)) return false;
-    this.context.set(key, decoded.object, manifest);
+    if (!('object' in decoded) || !this.context.concerns(decoded.object)) return false;
+    this.context.set(key, this.context.share(decoded.object), manifest);
     this.versions.set(key, version);
     return true;
   }
 
-  put(item: unknown): void {
-    const plain = plainObject(item);
-    if (plain === undefined) return;
-    const key = this.keyOf(plain);
-    if (this.staged === undefined) {
-      this.take(key, this.decode(plain, item));
-      return;
-    }
-    this.listed.set(key, plain.version);
-    if (plain.version === '' || this.versions.get(key) !== plain.version) this.staged.set(key, this.decode(plain, item));
+  change(object: unknown): void {
+    const item = this.trim(object);
+    if (item !== undefined) this.take(this.keyOf(item), this.decode(item));
   }
 
-  remove(item: unknown): void {
-    const plain = plainObject(item);
-    if (plain !== undefined) this.forget(this.keyOf(plain));
+  list(item: TrimmedItem): void {
+    const key = this.keyOf(item);
+    this.listed.set(key, item.version);
+    if (item.version === '' || this.versions.get(key) !== item.version) this.staged?.set(key, this.decode(item));
+  }
+
+  remove(object: unknown): void {
+    const item = this.trim(object);
+    if (item !== undefined) this.forget(this.keyOf(item));
   }
 
   beginList(): void {
@@ -100,7 +104,7 @@ export class ResourceState implements ReflectorSink {
     const staged = this.staged ?? new Map<string, Staged>();
     this.staged = undefined;
     let older = false;
-    for (const [key, version] of [...this.versions]) {
+    for (const [key, version] of this.versions) {
       const listed = this.listed.get(key);
       if (listed === undefined) this.forget(key);
       else if (listed !== version) older ||= wentBack(version, listed);
@@ -117,13 +121,13 @@ export class ResourceState implements ReflectorSink {
 
   /** The resource itself is gone. */
   clear(): void {
-    for (const key of [...this.versions.keys()]) this.forget(key);
+    for (const key of this.versions.keys()) this.forget(key);
   }
 
-  private decode(plain: PlainObject, item: unknown): Staged {
-    const manifest = this.trim(item);
+  private decode({ manifest, ...item }: TrimmedItem): Staged {
     const decoded = this.context.decoder.decode(manifest);
-    return 'object' in decoded ? { plain, manifest, object: decoded.object } : { plain, problems: decoded.problems };
+    if (!('object' in decoded)) return { item, problems: decoded.problems };
+    return { item, manifest: this.watched.kind === 'Pod' ? undefined : manifest, object: this.context.share(decoded.object) };
   }
 
   private take(key: string, staged: Staged): void {
@@ -131,13 +135,15 @@ export class ResourceState implements ReflectorSink {
       this.versions.set(key, '');
       this.context.refuse(key, staged.problems.slice(0, MAX_ERRORS).map(({ path, message }) => ({ object: key, path, message })));
     } else {
-      this.versions.set(key, staged.plain.version);
+      this.versions.set(key, staged.item.version);
       this.context.refuse(key, undefined);
       const before = this.context.get(key);
+      if (!this.context.concerns(staged.object)) this.context.delete(key);
       // Most changes of Nodes and Pods are of what nobody here looks at.
-      this.context.set(key, before !== undefined && sameContent(before, staged.object) ? before : staged.object, staged.manifest);
+      else this.context.set(key, before !== undefined && sameContent(before, staged.object) ? before : staged.object, staged.manifest);
     }
-    if (this.watched.own) this.context.judged?.({ key, plain: staged.plain, problems: 'problems' in staged ? staged.problems : [] });
+    const { item } = staged;
+    if (item.told !== undefined) this.context.judged?.({ key, item, told: item.told, problems: 'problems' in staged ? staged.problems : [] });
   }
 
   private forget(key: string): void {
@@ -146,7 +152,7 @@ export class ResourceState implements ReflectorSink {
     this.context.delete(key);
   }
 
-  private keyOf({ name, namespace }: PlainObject): string {
+  private keyOf({ name, namespace }: Pick<TrimmedItem, 'name' | 'namespace'>): string {
     return this.watched.namespaced ? `${this.watched.kind}/${namespace ?? DEFAULT_NAMESPACE}/${name}` : `${this.watched.kind}/${name}`;
   }
 }
@@ -154,15 +160,4 @@ export class ResourceState implements ReflectorSink {
 /** Long lists of addresses are taken as new: comparing them costs what applying them costs. */
 function sameContent(a: DesiredObject, b: DesiredObject): boolean {
   return a.kind !== 'RuleTable' && a.kind !== 'AddressSet' && JSON.stringify(a) === JSON.stringify(b);
-}
-
-/** Undefined when it has no name: nothing can be said about it. */
-export function plainObject(item: unknown): PlainObject | undefined {
-  const fields = fieldsOf(item);
-  const { name, namespace, resourceVersion } = fieldsOf(fields?.['metadata']) ?? {};
-  if (fields === undefined || typeof name !== 'string' || name === '') return undefined;
-  return {
-    fields, name, namespace: typeof namespace === 'string' && namespace !== '' ? namespace : undefined,
-    version: typeof resourceVersion === 'string' ? resourceVersion : '',
-  };
 }

@@ -172,7 +172,11 @@ export class StateJournal {
       await handle.sync();
       await rename(aside, file);
       const directory = await open(dirname(file), 'r');
-      await directory.sync().finally(() => directory.close());
+      try {
+        await directory.sync();
+      } finally {
+        await directory.close();
+      }
       this.lines = keys.length;
       this.objects = keys.length;
       this.handle = handle;

@@ -6,9 +6,8 @@ import type { SchemaObject } from 'ajv';
 import { fieldsOf } from '../../model/identity.js';
 import type { PodObject } from '../../model/objects.js';
 import { PROTOCOL_NUMBERS } from '../manifests/ports.js';
-import type { StringPool } from './string-pool.js';
+import type { ValuePool } from './value-pool.js';
 
-type Fields = Readonly<Record<string, unknown>>;
 type Trim = (value: unknown) => unknown;
 
 /** Applied by kubectl, and as large as the object itself. */
@@ -17,10 +16,9 @@ const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
 const META = ['name', 'namespace', 'uid', 'generation', 'labels'] as const;
 
 /** `schema`: the decoder's, whose parts (`$defs`) are not followed: kinds that have such are kept whole. */
-export function trimmer(apiVersion: string, kind: string, schema: SchemaObject, pool: StringPool): Trim {
-  const share = (text: string): string => pool.share(text);
+export function trimmer(apiVersion: string, kind: string, schema: SchemaObject, pool: ValuePool): Trim {
   if (schema['additionalProperties'] !== false) {
-    const prune = pruner(schema, share);
+    const prune = pruner(schema, pool);
     return (value) => {
       const fields = fieldsOf(prune(value));
       return fields === undefined ? value : { apiVersion, kind, ...fields };
@@ -30,26 +28,28 @@ export function trimmer(apiVersion: string, kind: string, schema: SchemaObject, 
     const fields = fieldsOf(value);
     if (fields === undefined) return value;
     const { apiVersion: _version, kind: _kind, metadata, ...rest } = fields;
-    return { apiVersion, kind, metadata: trimMeta(metadata, share), ...rest };
+    return { apiVersion, kind, metadata: trimMeta(metadata, pool), ...rest };
   };
 }
 
-function trimMeta(metadata: unknown, share: (text: string) => string): unknown {
+function trimMeta(metadata: unknown, pool: ValuePool): unknown {
   const fields = fieldsOf(metadata);
   if (fields === undefined) return metadata;
   const result: Record<string, unknown> = {};
   for (const name of META) if (fields[name] !== undefined) result[name] = fields[name];
-  if (typeof result['namespace'] === 'string') result['namespace'] = share(result['namespace']);
+  if (typeof result['namespace'] === 'string') result['namespace'] = pool.text(result['namespace']);
+  const labels = fieldsOf(result['labels']);
+  if (labels !== undefined) result['labels'] = pool.value(labels);
   const { [LAST_APPLIED]: _, ...annotations } = fieldsOf(fields['annotations']) ?? {};
   if (Object.keys(annotations).length > 0) result['annotations'] = annotations;
   return result;
 }
 
 /** Keeps what the schema names; values of other types than it says go through unchanged, for the decoder to refuse. */
-function pruner(schema: SchemaObject, share: (text: string) => string): Trim {
+function pruner(schema: SchemaObject, pool: ValuePool): Trim {
   const { properties, items, additionalProperties } = schema as { properties?: Record<string, SchemaObject>; items?: SchemaObject; additionalProperties?: unknown };
   if (properties !== undefined) {
-    const parts = Object.entries(properties).map(([name, part]): readonly [string, Trim] => [name, pruner(part, share)]);
+    const parts = Object.entries(properties).map(([name, part]): readonly [string, Trim] => [name, pruner(part, pool)]);
     return (value) => {
       const fields = fieldsOf(value);
       if (fields === undefined) return value;
@@ -59,23 +59,30 @@ function pruner(schema: SchemaObject, share: (text: string) => string): Trim {
     };
   }
   if (items !== undefined) {
-    const prune = pruner(items, share);
+    const prune = pruner(items, pool);
     return (value) => (Array.isArray(value) ? value.map((each) => prune(each)) : value);
   }
-  if (additionalProperties !== undefined) return (value) => (fieldsOf(value) === undefined ? value : shared(value as Fields, share));
-  return (value) => (typeof value === 'string' ? share(value) : value);
-}
-
-function shared(fields: Fields, share: (text: string) => string): Fields {
-  const result: Record<string, unknown> = {};
-  for (const name in fields) {
-    const value = fields[name];
-    result[name] = typeof value === 'string' ? share(value) : value;
+  if (additionalProperties !== undefined) {
+    return (value) => {
+      const fields = fieldsOf(value);
+      return fields === undefined ? value : pool.value(fields);
+    };
   }
-  return result;
+  return (value) => (typeof value === 'string' ? pool.text(value) : value);
 }
 
 const PROTOCOL_NAMES = new Map<number, string>(Object.entries(PROTOCOL_NUMBERS).map(([name, number]) => [number, name]));
+
+/** The same Pod; what it has in common with others is one value. */
+export function sharedPod(pod: PodObject, pool: ValuePool): PodObject {
+  const { metadata: { name, namespace, labels, annotations }, nodeName } = pod;
+  return {
+    ...pod,
+    metadata: { name, ...(namespace === undefined ? {} : { namespace: pool.text(namespace) }), labels: pool.value(labels), ...(annotations === undefined ? {} : { annotations: pool.value(annotations) }) },
+    ...(nodeName === undefined ? {} : { nodeName: pool.text(nodeName) }),
+    ports: pod.ports.length === 0 ? pod.ports : pool.value(pod.ports),
+  };
+}
 
 /** The manifest that decodes to this Pod: of a hundred thousand of them none is kept beside the object. */
 export function podManifest(pod: PodObject): unknown {

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { HttpApiClient } from '../../../src/sources/kubernetes/api-client.js';
 import { KubernetesSource, type KubernetesSourceOptions, type KubernetesTimes } from '../../../src/sources/kubernetes/kubernetes-source.js';
+import { InlineListReader } from '../../../src/sources/kubernetes/list-reader.js';
 import { InlineCredentials } from '../../../src/sources/kubernetes/read-credentials.js';
 import { systemClock } from '../../../src/platform/clock.js';
 import type { Logger } from '../../../src/platform/logger.js';
@@ -20,14 +21,14 @@ export function testLogger(): TestLogger {
   return logger;
 }
 
-export interface TestSource { readonly source: KubernetesSource; readonly log: TestLogger; names(kind: string): string[] }
+export interface TestSource { readonly source: KubernetesSource; readonly log: TestLogger; readonly names: (kind: string) => string[] }
 
 export function makeSource(harness: Harness, options: Partial<KubernetesSourceOptions> & { readonly stored?: boolean } = {}): TestSource {
   const log = testLogger();
   const { stored = false, times, ...rest } = options;
   const source = new KubernetesSource({
     client: new HttpApiClient({ kubeconfig: harness.kubeconfig, reader: new InlineCredentials(), clock: systemClock, connectMs: 1_000, checkMs: 10 }),
-    namespaces: [], clock: systemClock, log, random: Math.random, times: { ...QUICK, ...times },
+    namespaces: [], node: 'host-1', lists: new InlineListReader(), clock: systemClock, log, random: Math.random, times: { ...QUICK, ...times },
     ...(stored ? { stateFile: join(harness.directory, 'state', 'kubernetes.ndjson') } : {}), ...rest,
   });
   return {
