@@ -72,6 +72,13 @@ export class AgentProcess {
     return { residentMb: field('VmRSS'), peakMb: field('VmHWM') };
   }
 
+  /** Processor time since its start, milliseconds, all threads. */
+  async cpuMs(): Promise<number> {
+    const fields = (await readFile(`/proc/${this.pid}/stat`, 'utf8')).replace(/^.*\) /, '').split(' ');
+    // utime and stime, in hundredths of a second (proc(5)).
+    return (Number(fields[11]) + Number(fields[12])) * 10;
+  }
+
   async resetPeak(): Promise<void> {
     await writeFile(`/proc/${this.pid}/clear_refs`, '5');
   }

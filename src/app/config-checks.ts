@@ -3,6 +3,7 @@ import type { ErrorObject } from 'ajv';
 import { TABLES } from '../drivers/ovs/pipeline/placement.js';
 import { canonicalMember } from '../model/address.js';
 import { describeError } from '../model/errors.js';
+import { labelProblem } from '../model/names.js';
 import { nearest } from '../model/nearest.js';
 import { quote } from '../model/quote.js';
 import { CONFIG_FORMATS } from './config-formats.js';
@@ -85,7 +86,13 @@ function keysAt(error: ErrorObject): string[] {
 function acrossKeys(config: Config): Omit<ConfigProblem, 'origin'>[] {
   const problems: Omit<ConfigProblem, 'origin'>[] = [];
   config.sources.forEach((source, index) => {
-    if (source.type !== 'file') problems.push({ path: `sources[${index}].type`, reason: `${source.type} is not in this version; it reads files` });
+    if (source.type === 'etcd') problems.push({ path: `sources[${index}].type`, reason: `${source.type} is not in this version; it reads files and the Kubernetes API` });
+    if (source.type === 'kubernetes') {
+      for (const [place, name] of (source.namespaces ?? []).entries()) {
+        const reason = labelProblem(name);
+        if (reason !== undefined) problems.push({ path: `sources[${index}].namespaces[${place}]`, reason });
+      }
+    }
     const twin = config.sources.findIndex((other) => JSON.stringify(other) === JSON.stringify(source));
     if (twin < index) problems.push({ path: `sources[${index}]`, reason: `is the same as sources[${twin}]` });
   });

@@ -3,7 +3,12 @@
  * validation, the command line, the environment variables, `--help` and docs/config.md are all made; and its TypeScript type.
  */
 export interface FileSourceConfig { readonly type: 'file'; readonly path: string }
-export interface KubernetesSourceConfig { readonly type: 'kubernetes'; readonly kubeconfig?: string }
+export interface KubernetesSourceConfig {
+  readonly type: 'kubernetes';
+  readonly kubeconfig?: string;
+  /** Absent or empty = all. */
+  readonly namespaces?: readonly string[];
+}
 export interface EtcdSourceConfig {
   readonly type: 'etcd';
   readonly endpoints: readonly string[];
@@ -152,7 +157,7 @@ const SOURCES: ConfigSchema = {
   type: 'array',
   minItems: 1,
   description: 'Where the desired state comes from: one or more sources, merged. '
-    + '`{type: file, path: DIRECTORY}`, `{type: kubernetes, kubeconfig: FILE}` (in-cluster when omitted) or '
+    + '`{type: file, path: DIRECTORY}`, `{type: kubernetes, kubeconfig: FILE, namespaces: [NAME]}` (in-cluster and all namespaces when omitted; docs/kubernetes.md) or '
     + '`{type: etcd, endpoints: [URL], prefix: /dfw/v1, tls: {ca: FILE, cert: FILE, key: FILE}}`.',
   default: [{ type: 'file', path: '/etc/dfw-agent/manifests' }],
   items: {
@@ -161,7 +166,10 @@ const SOURCES: ConfigSchema = {
     required: ['type'],
     oneOf: [
       sourceOfType('file', ['path'], { path: text('absolute-path', 'Directory of manifests, watched.') }),
-      sourceOfType('kubernetes', [], { kubeconfig: text('absolute-path', 'In-cluster configuration when omitted.') }),
+      sourceOfType('kubernetes', [], {
+        kubeconfig: text('absolute-path', 'In-cluster configuration when omitted.'),
+        namespaces: { type: 'array', items: { type: 'string', minLength: 1 }, description: 'Of namespaced kinds, only objects in these; all when omitted.' },
+      }),
       sourceOfType('etcd', ['endpoints'], {
         endpoints: { type: 'array', minItems: 1, items: { type: 'string', format: 'http-url' } },
         prefix: { type: 'string', minLength: 1 },
@@ -264,7 +272,7 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
     socket: text('absolute-path', 'Unix socket of the API, mode 0660.', '/run/dfw-agent/agent.sock'),
     group: text('user-name', 'Group that may use the API, besides root; created by the packages. Peer credentials are checked too.', 'dfw'),
   }),
-  metrics: object({ listen: text('listen-address', 'Address and port of /metrics (Prometheus) and /healthz; empty: none.', '127.0.0.1:9476') }),
+  metrics: object({ listen: text('listen-address', 'Address and port of /metrics (Prometheus), /healthz and /livez; empty: none.', '127.0.0.1:9476') }),
   audit: object({
     path: text('absolute-path', 'Log of the decisions of rules with log; opened again on USR1.', '/var/log/dfw-agent/dfwpktlogs.log'),
     format: oneOf(['nsx', 'json'], 'nsx', 'One NSX-like line, or one JSON object, per decision.'),
