@@ -62,6 +62,8 @@ export interface AgentEnvironment {
   readonly processId: number;
   /** kill(2). */
   readonly sendSignal: (pid: number, signal: 'SIGTERM' | 'SIGKILL') => void;
+  /** setpriority(2). Throws. */
+  readonly setPriority: (pid: number, nice: number) => void;
   /** PATH for the IDS engine. */
   readonly searchPath: string;
   /** Directory of the installed agent: where its own signatures are. */
