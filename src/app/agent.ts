@@ -22,16 +22,19 @@ import { Metrics } from '../platform/metrics.js';
 import { readTextFile } from '../platform/read-file.js';
 import type { ServiceNotifier } from '../platform/sd-notify.js';
 import { ReconcileLoop } from '../reconcile/loop.js';
+import type { EtcdSource } from '../sources/etcd/etcd-source.js';
 import { FileSource } from '../sources/file/file-source.js';
 import { LocalStore } from '../sources/file/local-store.js';
 import { CniService } from './cni-service.js';
 import type { Config } from './config.js';
+import type { EtcdSourceConfig } from './config-schema.js';
 import { Datapath } from './datapath.js';
 import { DesiredState, type NamedSource } from './desired.js';
 import { Differences } from './diff.js';
 import { wireDiscovery, type DiscoveryParts } from './discovery-wiring.js';
 import { DriftWatch } from './drift-watch.js';
 import type { Enforcement } from './enforcement.js';
+import { ETCD_SOURCE, ETCD_WORKLOADS, EtcdParts } from './etcd-wiring.js';
 import { StoredFilterNumbers } from './filter-numbers.js';
 import { FilterQueries } from './filter-queries.js';
 import { HeldObjects } from './held-objects.js';
@@ -39,6 +42,7 @@ import { HeldReplies } from './held-replies.js';
 import { hostAddresses, HostAddresses } from './host-addresses.js';
 import { idsDevices, inspectionPorts } from './ids-devices.js';
 import { wireIds, type IdsParts } from './ids-wiring.js';
+import { sourceName, wireKubernetes } from './kubernetes-wiring.js';
 import { auditLookups, loggedIds, logReported } from './lookups.js';
 import { collectMetrics } from './metrics-collector.js';
 import { NameLearning } from './name-learning.js';
@@ -63,6 +67,8 @@ export interface AgentEnvironment {
   readonly processId: number;
   /** kill(2). */
   readonly sendSignal: (pid: number, signal: 'SIGTERM' | 'SIGKILL') => void;
+  /** setpriority(2). Throws. */
+  readonly setPriority: (pid: number, nice: number) => void;
   /** PATH for the IDS engine. */
   readonly searchPath: string;
   /** Directory of the installed agent: where its own signatures are. */
@@ -105,6 +111,7 @@ export class Agent {
   private readonly kernel: NftablesParts | undefined;
   private readonly discovery: DiscoveryParts;
   private readonly cni: CniServer | undefined;
+  private etcd: EtcdParts | undefined;
 
   constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
     const { native, clock, log } = environment;
@@ -120,7 +127,8 @@ export class Agent {
     const own = new FileSource({ path: join(config.stateDir, 'objects'), logger: log.child('source') });
     this.sources = [
       ...config.sources.map((source, index) => {
-        if (source.type !== 'file') throw new AgentError('E_CONFIG', `source type ${source.type} is not supported by this version`, { object: `sources[${index}]` });
+        if (source.type === 'kubernetes') return { name: sourceName(config.sources, source), source: wireKubernetes({ source, stateDir: config.stateDir, node: config.node, clock, log: log.child('source') }) };
+        if (source.type === 'etcd') return { name: ETCD_SOURCE, source: this.buildEtcd(source) };
         return { name: config.sources.length > 1 ? `file:${source.path}` : 'file', source: new FileSource({ path: source.path, logger: log.child('source'), lastGood: join(config.stateDir, 'last-good', String(index)) }) };
       }),
       { name: OWN_SOURCE, source: own },
@@ -128,6 +136,7 @@ export class Agent {
     this.discovery = wireDiscovery({ config, native, links: this.links, declared: [...this.sources], ports: this.ovs?.ports, clock, log: log.child('discovery') });
     // Behind all others: what is declared stands.
     this.sources.push(...this.discovery.sources);
+    if (this.etcd !== undefined) this.sources.push({ name: ETCD_WORKLOADS, source: this.etcd.source.others });
     this.numbers = new StoredFilterNumbers({
       read: () => readTextFile(join(config.stateDir, 'filters.json')),
       write: (text) => writeFileAtomic(join(config.stateDir, 'filters.json'), text),
@@ -235,13 +244,16 @@ export class Agent {
     this.nflog.start((packets) => this.audit.onPackets(packets));
     await this.inspection.prepare();
     this.ovs?.start(signal);
-    const found = this.discovery.sources;
-    await Promise.all(this.sources.filter((each) => !found.includes(each)).map(({ source }) => source.start(signal)));
-    await Promise.all(found.map(({ source }) => source.start(signal)));
-    for (const { name, source } of this.sources) source.onChange(() => this.loop.markDirty(`source ${name}`));
-    this.loop.start(signal);
+    await this.etcd?.prepare();
+    const reading = this.read(signal);
+    // Awaited below; a failure before that is no unhandled one.
+    reading.catch(() => undefined);
+    // A source may be away for long: status says so, while everything stays as an earlier run left it. The loop waits: half a state is none.
     await this.api.start();
     await this.metricsServer?.start(signal);
+    await reading;
+    for (const { name, source } of this.sources) source.onChange(() => this.loop.markDirty(`source ${name}`));
+    this.loop.start(signal);
     await this.firstApply();
     await this.cni?.start();
     await this.flowTable.start();
@@ -267,6 +279,7 @@ export class Agent {
     await this.loop.stopped();
     await this.api.stop();
     for (const { source } of this.sources) await source.stop();
+    await this.etcd?.stop();
     this.nflog.stop();
     this.kernel?.stop();
     this.flowTable.stop();
@@ -279,6 +292,13 @@ export class Agent {
   reopenLogs(): void {
     this.audit.reopen();
     this.inspection.alerting.reopen();
+  }
+
+  /** What is found comes after what is declared: it leaves that alone. */
+  private async read(signal: AbortSignal): Promise<void> {
+    const found = this.discovery.sources;
+    await Promise.all(this.sources.filter((each) => !found.includes(each)).map(({ source }) => source.start(signal)));
+    await Promise.all(found.map(({ source }) => source.start(signal)));
   }
 
   /** A kernel that refuses for now is retried by the loop: the agent stays up and says so in its status. */
@@ -302,7 +322,10 @@ export class Agent {
       const { changed } = await this.datapath.apply(reason);
       end({ outcome: 'ok' });
       const { realized } = this.datapath;
-      if (realized !== undefined) this.inspection.follow(realized.world.idpsPolicies);
+      if (realized !== undefined) {
+        this.inspection.follow(realized.world.idpsPolicies);
+        this.etcd?.follow(realized.world.filters);
+      }
       if (changed) this.flowTable.watchEnds(loggedIds(this.datapath), (ended) => this.audit.onEnded(ended));
     } catch (error) {
       end({ outcome: 'failed' });
@@ -386,6 +409,13 @@ export class Agent {
       socketPath: config.cni.socket, log: log.child('cni'), handle: (request, signal) => service.handle(request, signal),
       peerCredentials: (fd) => native.peerCredentials(fd), allow: ({ uid }) => uid === 0,
     });
+  }
+
+  /** One at most: the configuration is refused otherwise. */
+  private buildEtcd(source: EtcdSourceConfig): EtcdSource {
+    const { config: { stateDir, node }, environment: { clock, log, version } } = this;
+    this.etcd = new EtcdParts({ source, stateDir, node, version, sources: () => this.sources, clock, log: log.child('source') });
+    return this.etcd.source;
   }
 
   private buildNftables(): NftablesParts {

@@ -4,15 +4,18 @@ import { CniAttachments } from '../discovery/cni-attachments.js';
 import { LibvirtDirectory } from '../discovery/libvirt-files.js';
 import { LibvirtMachines } from '../discovery/libvirt-machines.js';
 import { OvsPorts, type PortFeed } from '../discovery/ovs-ports.js';
-import { PodRoutes } from '../discovery/pod-routes.js';
+import { PodRoutes, type DeclaringSource } from '../discovery/pod-routes.js';
+import type { DesiredObject } from '../model/objects.js';
 import type { LinkSocket, NativeBinding } from '../native/binding.js';
 import { writeFileAtomic } from '../platform/atomic-file.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
 import { readTextFile } from '../platform/read-file.js';
 import type { TextStore } from '../discovery/kept-text.js';
+import type { Source } from '../sources/source.js';
 import type { Config } from './config.js';
 import { DISCOVERY_SOURCE, type NamedSource } from './desired.js';
+import { isOfDiscovery, RelevantObjects } from './relevant-objects.js';
 
 export interface DiscoveryParts {
   /** In their order: what an earlier one says of an interface stands. To be started when the declaring sources have. */
@@ -44,7 +47,9 @@ export function wireDiscovery({ config, native, links, declared, ports, clock, l
     const file = join(config.stateDir, name);
     return { read: () => readTextFile(file), write: (text) => writeFileAtomic(file, text) };
   };
-  const before = (): NamedSource[] => [...declared, ...found];
+  const indexes = new Map(declared.map(({ source }) => [source, new RelevantObjects(source, isOfDiscovery(config.node))]));
+  const before = (): Source[] => [...declared, ...found].map(({ source }) => source);
+  const objectsOf = (source: Source): ReadonlyMap<string, DesiredObject> => indexes.get(source)?.objects ?? source.snapshot().objects;
 
   const containers = config.cni.socket === '' ? undefined : buildContainers();
   if (containers !== undefined) {
@@ -55,14 +60,14 @@ export function wireDiscovery({ config, native, links, declared, ports, clock, l
   if (config.discovery.libvirt !== '') {
     const others = before();
     const source = new LibvirtMachines({
-      files: new LibvirtDirectory(config.discovery.libvirt), declared: () => others.map((each) => each.source.snapshot().objects), store: store('libvirt.json'), clock, log,
+      files: new LibvirtDirectory(config.discovery.libvirt), declared: () => others.map(objectsOf), store: store('libvirt.json'), clock, log,
     });
     found.push({ name: 'libvirt', source });
     problems.push(() => source.problems);
   }
   if (ports !== undefined && config.ovs.discoverPorts) {
     const others = before();
-    const source = new OvsPorts({ feed: ports, declared: () => others.map((each) => each.source.snapshot().objects), store: store('ports.json'), clock, log });
+    const source = new OvsPorts({ feed: ports, declared: () => others.map(objectsOf), store: store('ports.json'), clock, log });
     found.push({ name: DISCOVERY_SOURCE, source });
     problems.push(() => source.problems);
   }
@@ -70,7 +75,7 @@ export function wireDiscovery({ config, native, links, declared, ports, clock, l
   if (config.discovery.pods && config.datapath === 'nftables') {
     const reader = new native.RouteSocket();
     const source = new PodRoutes({
-      node: config.node, sources: before().map((each) => each.source), store: store('pods.json'), clock, log,
+      node: config.node, sources: before().map(declaring), store: store('pods.json'), clock, log,
       reader: {
         lookup: (addresses) => reader.lookup(addresses), neighbours: (addresses) => reader.neighbours(addresses), forwarding: (macs) => reader.forwarding(macs),
         links: () => links.list(), monitor: (listener) => reader.monitor(listener), close: () => reader.close(),
@@ -81,9 +86,19 @@ export function wireDiscovery({ config, native, links, declared, ports, clock, l
   }
   return { sources: found, containers, problems: () => problems.flatMap((each) => some(each())), linksChanged: () => containers?.linksChanged() };
 
+  function declaring(source: Source): DeclaringSource {
+    return {
+      get synced() {
+        return source.synced;
+      },
+      snapshot: () => ({ objects: objectsOf(source) }),
+      onChange: (listener) => source.onChange(listener),
+    };
+  }
+
   function buildContainers(): CniAttachments {
     return new CniAttachments({
-      store: store('containers.json'), declared: () => declared.map((each) => each.source.snapshot().objects), clock, log,
+      store: store('containers.json'), declared: () => declared.map(({ source }) => objectsOf(source)), clock, log,
       interfaces: async () => new Set((await links.list()).map(({ name }) => name)),
     });
   }

@@ -57,6 +57,7 @@ export class PodRoutes {
   private readonly indexes = new WeakMap<ReadonlyMap<string, DesiredObject>, Seen>();
   private placed: Placed = { places: [], problems: [] };
   private failure: string | undefined;
+  private known: readonly { readonly objects: ReadonlyMap<string, DesiredObject>; readonly synced: boolean }[] = [];
   private looking: Promise<void> | undefined;
   private again = false;
   private cancel: (() => void) | undefined;
@@ -122,9 +123,17 @@ export class PodRoutes {
 
   /** What a declared Attachment names, it has: at once, as the kernel need not be asked. */
   private sourceChanged(): void {
-    if (!this.synced) return;
+    if (!this.synced || !this.sourcesChanged()) return;
     if (this.publish()) this.found.tell();
     this.lookIn(0);
+  }
+
+  /** Since the last time: most changes of a cluster are about others. */
+  private sourcesChanged(): boolean {
+    const now = this.options.sources.map((source) => ({ objects: source.snapshot().objects, synced: source.synced }));
+    const same = now.length === this.known.length && now.every(({ objects, synced }, index) => objects === this.known[index]?.objects && synced === this.known[index].synced);
+    this.known = now;
+    return !same;
   }
 
   private lookIn(ms: number): void {
