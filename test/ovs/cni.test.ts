@@ -74,8 +74,9 @@ it('ADD fails for an interface that is no port of the switch', async () => {
   const pod = await runtime.sandbox('plain');
   const result = await runtime.connect(pod);
   await world.ovs?.vsctl('del-port', 'br-int', pod.interface);
-  await eventually('the agent knows', async () => {
-    const failed = await runtime.plugin('ADD', pod, result, { config: { timeoutMs: 400 } });
-    return failed.code === 1 && JSON.stringify(failed.answer).includes('the switch has no port') ? true : undefined;
+  const refused = await eventually('the agent knows', async () => {
+    const { code, answer } = await runtime.plugin('ADD', pod, result, { config: { timeoutMs: 400 } });
+    return code === 1 ? answer : undefined;
   });
+  expect(refused).toMatchObject({ code: 102, msg: expect.stringContaining('the switch has no port') as string });
 });
