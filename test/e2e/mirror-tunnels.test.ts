@@ -11,20 +11,11 @@ beforeAll(async () => {
 afterAll(() => t.world.close());
 beforeEach(({ onTestFailed }) => onTestFailed(async () => console.log(await t.agent.tail())));
 
-it.each([[4, undefined], [6, undefined], [4, [{ protocol: 'udp' }, { protocol: 'icmp' }]]] as const)('a copy is not copied again, where the collector with IPv%i is mirrored itself (match: %j)', async (outer, match) => {
-  const end = await t.vxlanEnd(outer);
+it('copies that come in fragments are not copied again', async () => {
+  const end = await t.vxlanEnd(4);
   await t.declareCollector();
-  await t.loadActive(
-    mirror('all', t.vxlan(outer), { appliedTo: { podSelector: {} }, ...(match === undefined ? {} : { match }) }),
-    mirror('device', { device: { name: 'copy0' } }, { appliedTo: { podSelector: { matchLabels: { pod: 'collector' } } } }),
-  );
-  // Each ping and each answer passes two mirrored vNICs. The device gets what the collector gets, which is the copies.
-  const [copies, bySecond = 0] = await t.pinged(4, [end.read, () => t.counter(t.world.host, 'reader0')]);
-  expect(copies).toBe(4 * PINGS);
-  expect(bySecond).toBeGreaterThanOrEqual(4 * PINGS);
-  expect(bySecond).toBeLessThanOrEqual(4 * PINGS + 20);
-  // In fragments, where they can be.
-  if (outer === 4) expect(await t.pinged(4, [end.read], { size: 1472 })).toEqual([4 * PINGS]);
+  await t.loadActive(mirror('all', t.vxlan(4), { appliedTo: { podSelector: {} } }));
+  expect(await t.pinged(4, [end.read], { size: 1472 })).toEqual([4 * PINGS]);
 });
 
 const device = async (): Promise<string> => (await t.controls())[0]?.device ?? '';

@@ -27,4 +27,17 @@ describe.each<WorldDatapath>(['nftables', 'ovs'])('copies of pings on %s', (data
     expect(await t.pinged(family, [end.read])).toEqual([2 * PINGS]);
     expect((await t.controls())[0]?.dropped).toBe(0);
   });
+
+  it.each([[4, undefined], [6, undefined], [4, [{ protocol: 'udp' }, { protocol: 'icmp' }]]] as const)('a copy is not copied again, where the collector with IPv%i is mirrored itself (match: %j)', async (outer, match) => {
+    const end = await t.vxlanEnd(outer);
+    await t.declareCollector();
+    await t.loadActive(
+      mirror('all', t.vxlan(outer), { appliedTo: { podSelector: {} }, ...(match === undefined ? {} : { match }) }),
+      mirror('device', { device: { name: 'copy0' } }, { appliedTo: { podSelector: { matchLabels: { pod: 'collector' } } } }),
+    );
+    // Each ping and each answer passes two mirrored vNICs. The device gets what the collector gets, which is the copies; on a switch they are not copied at all.
+    const [copies, bySecond = 0] = await t.pinged(4, [end.read, () => t.counter(t.world.host, 'reader0')]);
+    expect(copies).toBe(4 * PINGS);
+    expect(bySecond).toBeLessThanOrEqual((datapath === 'ovs' ? 0 : 4 * PINGS) + 20);
+  });
 });

@@ -13,6 +13,7 @@ import { baseFlows } from './pipeline/base-flows.js';
 import type { Flow, FlowSink } from './pipeline/flow.js';
 import { keepsConnections, labelFlows, type Stamped } from './pipeline/label-flows.js';
 import { layer2Flows } from './pipeline/layer2-flows.js';
+import { tunnelFlows } from './pipeline/tunnel-flows.js';
 import { sctpFlows } from './pipeline/sctp-flows.js';
 import { controllerFlows, filterFlows, floodFlows, knownPortFlows, learningFlows, LOCAL, localFlows, reportFlows, returnFlows, type BridgePort, type PortDiversion } from './pipeline/port-flows.js';
 import { ENTER } from './pipeline/placement.js';
@@ -123,8 +124,8 @@ function labelChanges(before: ReadonlyMap<number, Stamped>, after: ReadonlyMap<n
 }
 
 /** Equal for equal images only. */
-export function imageSourceOf({ filters, frames, taps, returns }: OvsTarget, ports: BridgePorts, numbers: ReadonlyMap<string, number>, { controller, beside, tracksSctp }: PlanOptions): string {
-  return asText([[...filters], [...frames], [...taps], [...returns], [...ports], [...numbers], controller, beside, tracksSctp]);
+export function imageSourceOf({ filters, frames, taps, returns, tunnels }: OvsTarget, ports: BridgePorts, numbers: ReadonlyMap<string, number>, { controller, beside, tracksSctp }: PlanOptions): string {
+  return asText([[...filters], [...frames], [...taps], [...returns], tunnels, [...ports], [...numbers], controller, beside, tracksSctp]);
 }
 
 /** Everything but rule tables and labels. */
@@ -142,7 +143,7 @@ export function flowImage(target: OvsTarget, ports: BridgePorts, numbers: Readon
   // A port that is gone is nowhere, too.
   const redirectsOf = (to: readonly Diversion[] | undefined): PortDiversion[] => (to ?? []).map((diversion) => ({ ...diversion, port: numberOf(diversion.port) ?? 0 }));
   const returns = [...target.returns].flatMap((name) => numberOf(name) ?? []);
-  for (const flow of [...baseFlows(beside), ...(tracksSctp ? [] : sctpFlows()), ...knownPortFlows(bridge, failOpen), ...(beside ? controllerFlows() : [...learningFlows(bridge), ...floodFlows(bridge)]), ...reportFlows(bridge, options.controller), ...returnFlows(returns), ...localFlows(own?.mac)]) put(flow);
+  for (const flow of [...baseFlows(beside), ...(tracksSctp ? [] : sctpFlows()), ...knownPortFlows(bridge, failOpen), ...(beside ? controllerFlows() : [...learningFlows(bridge), ...floodFlows(bridge)]), ...reportFlows(bridge, options.controller), ...returnFlows(returns), ...tunnelFlows(target.tunnels, beside), ...localFlows(own?.mac)]) put(flow);
   for (const [name, filter] of target.filters) {
     const port = ports.get(name);
     if (port === undefined) continue;
