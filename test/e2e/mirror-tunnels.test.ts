@@ -1,15 +1,24 @@
 /** Tunnels as targets of mirrors on nftables: the devices that they are, and what becomes of large frames and of copies of copies. */
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { Cleanup } from '../support/cleanup.js';
 import { eventually, mustRun } from '../support/command.js';
 import { ip, mirror, MirroredPings, PINGS, VNI } from '../support/mirrored-pings.js';
 import { ping } from '../support/probe/ping.js';
 
+const cleanup = new Cleanup();
 let t: MirroredPings;
 beforeAll(async () => {
-  t = await MirroredPings.start('nftables');
+  t = await MirroredPings.start('nftables', cleanup);
 });
-afterAll(() => t.world.close());
+afterAll(() => cleanup.run());
 beforeEach(({ onTestFailed }) => onTestFailed(async () => console.log(await t.agent.tail())));
+
+it('copies that go by IPv6 are not copied again', async () => {
+  const end = await t.vxlanEnd(6);
+  await t.declareCollector();
+  await t.loadActive(mirror('all', t.vxlan(6), { appliedTo: { podSelector: {} } }));
+  expect(await t.pinged(4, [end.read])).toEqual([4 * PINGS]);
+});
 
 it('copies that come in fragments are not copied again', async () => {
   const end = await t.vxlanEnd(4);
