@@ -19,6 +19,7 @@ import type { Config } from './config.js';
 import type { Datapath } from './datapath.js';
 import { idsDevices } from './ids-devices.js';
 import { Inspected } from './mirrors.js';
+import { Refusals } from './refusals.js';
 import { policyKey, type PolicyIndex } from './policy-index.js';
 import type { Quarantines } from './quarantines.js';
 import { SignatureChoice } from './signature-choice.js';
@@ -131,7 +132,7 @@ function buildAlerting({ config, environment: { native, clock, log, version, pro
   return new Alerting({
     contexts: new TrackedAlerts({
       world: () => datapath.realized?.world, labels: () => datapath.labels, inspected: () => inspected.set, policyOf: (table, ruleId) => index.references.get(policyKey(table, ruleId)),
-      flows, clock,
+      refusals: new Refusals({ realized: () => datapath.realized, failOpen: config.failurePolicy === 'open' }), flows, clock,
     }),
     sinks: buildSinks(enabled ? sinks : [], {
       node: config.node, processId, audit, sendDatagram: (path, text) => native.sdNotify(path, text), clock, log: log.child('alerts'),

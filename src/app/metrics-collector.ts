@@ -77,9 +77,11 @@ async function collectMirrors({ metrics, datapath, enforcement }: CollectorParts
   if (mirrors.length === 0) return;
   for (const { control, filters } of mirrors) {
     const { name } = control.metadata;
-    const { packets } = await enforcement.mirrored(name, filters);
+    const { packets, bytes, capped } = await enforcement.mirrored(name, filters);
     metrics.setTotal(metrics.mirrorPackets, { policy: name }, Number(packets));
-    metrics.setTotal(metrics.mirrorDropped, { policy: name }, lostCopies(control.target, datapath.links));
+    metrics.setTotal(metrics.mirrorBytes, { policy: name }, Number(bytes));
+    if (control.rateLimit !== undefined) metrics.setTotal(metrics.mirrorCapped, { policy: name }, Number(capped));
+    metrics.setTotal(metrics.mirrorDropped, { policy: name }, await enforcement.dropped(control.target.name) ?? lostCopies(control.target, datapath.links));
   }
 }
 

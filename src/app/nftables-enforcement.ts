@@ -6,12 +6,12 @@ import type { Problem } from '../compile/world.js';
 import { NOT_APPLICABLE_ID } from '../compile/label-ids.js';
 import type { BridgeDriver } from '../drivers/nftables/bridge-driver.js';
 import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
-import { mirrorChain, netdevImage, type NetdevImage } from '../drivers/nftables/netdev-layout.js';
+import { copyRuleOf } from '../drivers/nftables/copy-rules.js';
+import { netdevImage, type NetdevImage } from '../drivers/nftables/netdev-layout.js';
 import { shortName } from '../drivers/nftables/image.js';
 import type { ChainImage } from '../drivers/nftables/image.js';
 import { tunnelChains } from '../drivers/nftables/tunnel-layout.js';
 import { filterChain } from '../drivers/nftables/pieces.js';
-import { redirectChain } from '../drivers/nftables/redirect-layout.js';
 import type { ReturnPath, ReturnPathDriver } from '../drivers/nftables/return-paths.js';
 import type { NftablesDriver, Sweep } from '../drivers/nftables/driver.js';
 import type { Filter } from '../model/filter.js';
@@ -19,7 +19,7 @@ import type { TrafficControlObject } from '../model/objects.js';
 import type { FlowTable, Link } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
-import { NO_TRAFFIC, sumTraffic, type Enforced, type Enforcement, type TrafficCounter, type Wanted } from './enforcement.js';
+import { NO_TRAFFIC, sumTraffic, type CopyCounter, type Enforced, type Enforcement, type TrafficCounter, type Wanted } from './enforcement.js';
 import type { MirrorTunnels } from './mirror-tunnels.js';
 import { netdevFilters, redirectsOf, resolveMirrors, type ResolvedMirror } from './mirrors.js';
 import { BRIDGE_REALM, Placement } from './placement.js';
@@ -176,11 +176,22 @@ export class NftablesEnforcement implements Enforcement {
     return (table, ruleId) => ({ in: of('in', table, ruleId), out: of('out', table, ruleId) });
   }
 
-  async mirrored(control: string, filters: readonly Filter[]): Promise<TrafficCounter> {
-    const counters = await this.options.netdev.counters();
-    const chains = new Set(filters.flatMap(({ number }) => (['in', 'out'] as const).flatMap((side) => [mirrorChain(number, side), redirectChain(number, side)])));
-    return sumTraffic([...counters].filter(([chain]) => chains.has(chain.split('_').slice(0, 3).join('_')))
-      .flatMap(([, list]) => list.filter(({ comment }) => comment.startsWith(`dfw: mirror ${shortName(control)} of `) || comment.startsWith(`dfw: redirect ${shortName(control)} of `))));
+  async mirrored(control: string): Promise<CopyCounter> {
+    const counters = [...(await this.options.netdev.counters()).values()].flat();
+    const of = (wanted: (comment: string) => boolean): TrafficCounter => sumTraffic(counters.filter(({ comment }) => wanted(comment)));
+    const redirected = `dfw: redirect ${shortName(control)} of `;
+    return {
+      ...of((comment) => copyRuleOf(control, comment) === 'copied' || comment.startsWith(redirected)), capped: of((comment) => copyRuleOf(control, comment) === 'capped').packets,
+    };
+  }
+
+  dropped(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  /** Copies of what is sent are made before the rules; of what arrives, behind them: what they refuse never comes to the vNIC. */
+  seesRefused(side: Side): boolean {
+    return side === 'out';
   }
 
   async cleanup(): Promise<string[]> {
@@ -304,5 +315,9 @@ function returnPaths(filters: readonly Filter[], mirrors: readonly ResolvedMirro
 function mirrorPending(control: TrafficControlObject, device: Link | undefined): string | undefined {
   const { name } = control.target;
   if (device === undefined) return `device ${name} does not exist`;
-  return device.up ? undefined : `device ${name} is down`;
+  if (!device.up) return `device ${name} is down`;
+  const { refused, direction } = control;
+  if (refused === 'copied' && direction !== 'Egress') return 'what rules refuse on its way to a workload is not seen by the nftables datapath: leave spec.refused out, or copy direction Egress only';
+  if (refused === 'left-out' && direction !== 'Ingress') return 'the nftables datapath copies what workloads send before the rules judge it: leave spec.refused out, or copy direction Ingress only';
+  return undefined;
 }

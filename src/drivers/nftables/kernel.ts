@@ -7,6 +7,7 @@ export const MESSAGE = {
   newRule: SUBSYSTEM | 6, getRule: SUBSYSTEM | 7, deleteRule: SUBSYSTEM | 8,
   newSet: SUBSYSTEM | 9, getSet: SUBSYSTEM | 10, deleteSet: SUBSYSTEM | 11,
   newElements: SUBSYSTEM | 12, getElements: SUBSYSTEM | 13, deleteElements: SUBSYSTEM | 14,
+  newObject: SUBSYSTEM | 18, getObject: SUBSYSTEM | 19, deleteObject: SUBSYSTEM | 20,
 } as const;
 export const FLAG = { request: 0x1, create: 0x400, append: 0x800, exclusive: 0x200 } as const;
 export const HOOK = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4, netdevIngress: 0, netdevEgress: 1 } as const;
@@ -33,6 +34,10 @@ export const CT_STATUS = { destinationNat: 1 << 5 } as const;
 export const ETHERTYPE = { ipv4: 0x0800, ipv6: 0x86dd } as const;
 /** FIB lookups: which address, by which interface, and how the answer comes. */
 export const FIB = { resultOif: 1, saddr: 1, iif: 8, present: 32 } as const;
+/** NFT_OBJECT_*: what a named object is. */
+export const OBJECT = { limit: 4 } as const;
+/** IPv6's fragment header (RFC 8200, section 4.5). */
+export const FRAGMENT_HEADER = 44;
 export const PAYLOAD = { link: 0, network: 1, transport: 2 } as const;
 
 /** The n-th 32-bit register. */
