@@ -146,7 +146,7 @@ export function flowImage(target: OvsTarget, ports: BridgePorts, numbers: Readon
   const redirectsOf = (to: readonly Diversion[] | undefined): PortDiversion[] => (to ?? []).map((diversion) => ({ ...diversion, port: numberOf(diversion.port) ?? 0 }));
   const meters = copyMeters(target.frames.values());
   const returns = [...target.returns].flatMap((name) => numberOf(name) ?? []);
-  for (const flow of [...baseFlows(beside), ...(tracksSctp ? [] : sctpFlows()), ...knownPortFlows(bridge, failOpen), ...(beside ? controllerFlows() : [...learningFlows(bridge), ...floodFlows(bridge)]), ...reportFlows(bridge, options.controller), ...returnFlows(returns), ...tunnelFlows(target.tunnels, beside), ...localFlows(own?.mac)]) put(flow);
+  for (const flow of [...baseFlows(beside), ...(tracksSctp ? [] : sctpFlows()), ...knownPortFlows(bridge, failOpen), ...(beside ? controllerFlows() : [...learningFlows(bridge), ...floodFlows(bridge)]), ...reportFlows(bridge, options.controller), ...returnFlows(returns), ...tunnelFlows(target.tunnels), ...localFlows(own?.mac)]) put(flow);
   for (const [name, filter] of target.filters) {
     const port = ports.get(name);
     if (port === undefined) continue;
