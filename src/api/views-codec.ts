@@ -133,7 +133,7 @@ const bundle = message<BundleView>({
   source: text, version: optional(text), sha256: optional(text), previous: optional(text), lastFetch: optional(bundleFetch), nextFetch: optional(text),
 });
 export const idsStatus = message<IdsStatusView>({
-  engine: message<IdsStatusView['engine']>({ kind: oneOf('suricata', 'external'), state: text, reason: text, since: text, pid: optional(number), restarts: number }),
+  engine: message<IdsStatusView['engine']>({ kind: oneOf('suricata', 'external'), state: text, reason: text, since: text, pid: optional(number), restarts: number, bounds: optional(text) }),
   signatures: optional(message<NonNullable<IdsStatusView['signatures']>>({ loaded: number, failed: number, skipped: number, directory: text, testedAt: text })),
   bundle: optional(bundle),
   refused: optional(message<NonNullable<IdsStatusView['refused']>>({ at: text, what: text, reason: text, faults: list(signatureFault) })),

@@ -37,6 +37,7 @@ import { HeldReplies } from './held-replies.js';
 import { hostAddresses, HostAddresses } from './host-addresses.js';
 import { idsDevices, inspectionPorts } from './ids-devices.js';
 import { wireIds, type IdsParts } from './ids-wiring.js';
+import { sourceName, wireKubernetes } from './kubernetes-wiring.js';
 import { auditLookups, loggedIds, logReported } from './lookups.js';
 import { collectMetrics } from './metrics-collector.js';
 import { NameLearning } from './name-learning.js';
@@ -61,6 +62,8 @@ export interface AgentEnvironment {
   readonly processId: number;
   /** kill(2). */
   readonly sendSignal: (pid: number, signal: 'SIGTERM' | 'SIGKILL') => void;
+  /** setpriority(2). Throws. */
+  readonly setPriority: (pid: number, nice: number) => void;
   /** PATH for the IDS engine. */
   readonly searchPath: string;
   /** Directory of the installed agent: where its own signatures are. */
@@ -117,6 +120,7 @@ export class Agent {
     const own = new FileSource({ path: join(config.stateDir, 'objects'), logger: log.child('source') });
     this.sources = [
       ...config.sources.map((source, index) => {
+        if (source.type === 'kubernetes') return { name: sourceName(config.sources, source), source: wireKubernetes({ source, stateDir: config.stateDir, node: config.node, clock, log: log.child('source') }) };
         if (source.type !== 'file') throw new AgentError('E_CONFIG', `source type ${source.type} is not supported by this version`, { object: `sources[${index}]` });
         return { name: config.sources.length > 1 ? `file:${source.path}` : 'file', source: new FileSource({ path: source.path, logger: log.child('source'), lastGood: join(config.stateDir, 'last-good', String(index)) }) };
       }),
@@ -228,11 +232,15 @@ export class Agent {
     this.nflog.start((packets) => this.audit.onPackets(packets));
     await this.inspection.prepare();
     this.ovs?.start(signal);
-    await Promise.all(this.sources.map(({ source }) => source.start(signal)));
-    for (const { name, source } of this.sources) source.onChange(() => this.loop.markDirty(`source ${name}`));
-    this.loop.start(signal);
+    const reading = Promise.all(this.sources.map(({ source }) => source.start(signal)));
+    // Awaited below; a failure before that is no unhandled one.
+    reading.catch(() => undefined);
+    // A source may be away for long: status says so, while everything stays as an earlier run left it. The loop waits: half a state is none.
     await this.api.start();
     await this.metricsServer?.start(signal);
+    await reading;
+    for (const { name, source } of this.sources) source.onChange(() => this.loop.markDirty(`source ${name}`));
+    this.loop.start(signal);
     await this.firstApply();
     await this.flowTable.start();
     this.links.monitor(() => this.linksChanged());

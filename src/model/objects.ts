@@ -39,6 +39,8 @@ export interface VirtualMachineObject {
 export interface AttachmentObject {
   readonly kind: 'Attachment';
   readonly metadata: ObjectMeta;
+  /** The host whose interface it names. Absent: whichever reads it. */
+  readonly node?: string;
   readonly workload: WorkloadReference;
   readonly vnic: string;
   readonly interface: string;

@@ -299,8 +299,8 @@ export interface BundleView {
   nextFetch?: string;
 }
 export interface IdsStatusView {
-  engine: { kind: 'suricata' | 'external'; state: string; reason: string; since: string; pid?: number; restarts: number };
-  /** As the engine says; of a managed engine only. */
+  engine: { kind: 'suricata' | 'external'; state: string; reason: string; since: string; pid?: number; restarts: number; bounds?: string };
+  /** As the engine says; where its signatures are ours to manage. */
   signatures?: { loaded: number; failed: number; skipped: number; directory: string; testedAt: string };
   bundle?: BundleView;
   /** Newest signatures that are not in force. */

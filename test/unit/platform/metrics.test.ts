@@ -85,6 +85,10 @@ describe('MetricsServer', () => {
     expect([response.status, await response.json()]).toEqual([status, { healthy }]);
   });
 
+  it('answers /livez, healthy or not', async () => {
+    expect((await fetch(`${await serve(false)}/livez`)).status).toBe(200);
+  });
+
   it('refuses other paths and methods', async () => {
     const base = await serve(true);
     expect((await fetch(`${base}/`)).status).toBe(404);
