@@ -22,14 +22,17 @@ import { Metrics } from '../platform/metrics.js';
 import { readTextFile } from '../platform/read-file.js';
 import type { ServiceNotifier } from '../platform/sd-notify.js';
 import { ReconcileLoop } from '../reconcile/loop.js';
+import type { EtcdSource } from '../sources/etcd/etcd-source.js';
 import { FileSource } from '../sources/file/file-source.js';
 import { LocalStore } from '../sources/file/local-store.js';
 import type { Config } from './config.js';
+import type { EtcdSourceConfig } from './config-schema.js';
 import { Datapath } from './datapath.js';
 import { DesiredState, DISCOVERY_SOURCE, type NamedSource } from './desired.js';
 import { Differences } from './diff.js';
 import { DriftWatch } from './drift-watch.js';
 import type { Enforcement } from './enforcement.js';
+import { ETCD_SOURCE, ETCD_WORKLOADS, EtcdParts } from './etcd-wiring.js';
 import { StoredFilterNumbers } from './filter-numbers.js';
 import { FilterQueries } from './filter-queries.js';
 import { HeldObjects } from './held-objects.js';
@@ -105,6 +108,7 @@ export class Agent {
   private readonly ovs: OvsParts | undefined;
   private readonly kernel: NftablesParts | undefined;
   private readonly ports: OvsPorts | undefined;
+  private etcd: EtcdParts | undefined;
 
   constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
     const { native, clock, log } = environment;
@@ -121,7 +125,7 @@ export class Agent {
     this.sources = [
       ...config.sources.map((source, index) => {
         if (source.type === 'kubernetes') return { name: sourceName(config.sources, source), source: wireKubernetes({ source, stateDir: config.stateDir, node: config.node, clock, log: log.child('source') }) };
-        if (source.type !== 'file') throw new AgentError('E_CONFIG', `source type ${source.type} is not supported by this version`, { object: `sources[${index}]` });
+        if (source.type === 'etcd') return { name: ETCD_SOURCE, source: this.buildEtcd(source) };
         return { name: config.sources.length > 1 ? `file:${source.path}` : 'file', source: new FileSource({ path: source.path, logger: log.child('source'), lastGood: join(config.stateDir, 'last-good', String(index)) }) };
       }),
       { name: OWN_SOURCE, source: own },
@@ -129,6 +133,7 @@ export class Agent {
     this.ports = this.ovs === undefined || !config.ovs.discoverPorts ? undefined : this.buildPorts(this.ovs);
     // Behind all others: what is declared stands.
     if (this.ports !== undefined) this.sources.push({ name: DISCOVERY_SOURCE, source: this.ports });
+    if (this.etcd !== undefined) this.sources.push({ name: ETCD_WORKLOADS, source: this.etcd.source.others });
     this.numbers = new StoredFilterNumbers({
       read: () => readTextFile(join(config.stateDir, 'filters.json')),
       write: (text) => writeFileAtomic(join(config.stateDir, 'filters.json'), text),
@@ -232,6 +237,7 @@ export class Agent {
     this.nflog.start((packets) => this.audit.onPackets(packets));
     await this.inspection.prepare();
     this.ovs?.start(signal);
+    await this.etcd?.prepare();
     const reading = Promise.all(this.sources.map(({ source }) => source.start(signal)));
     // Awaited below; a failure before that is no unhandled one.
     reading.catch(() => undefined);
@@ -264,6 +270,7 @@ export class Agent {
     await this.loop.stopped();
     await this.api.stop();
     for (const { source } of this.sources) await source.stop();
+    await this.etcd?.stop();
     this.nflog.stop();
     this.kernel?.stop();
     this.flowTable.stop();
@@ -299,7 +306,10 @@ export class Agent {
       const { changed } = await this.datapath.apply(reason);
       end({ outcome: 'ok' });
       const { realized } = this.datapath;
-      if (realized !== undefined) this.inspection.follow(realized.world.idpsPolicies);
+      if (realized !== undefined) {
+        this.inspection.follow(realized.world.idpsPolicies);
+        this.etcd?.follow(realized.world.filters);
+      }
       if (changed) this.flowTable.watchEnds(loggedIds(this.datapath), (ended) => this.audit.onEnded(ended));
     } catch (error) {
       end({ outcome: 'failed' });
@@ -383,6 +393,13 @@ export class Agent {
       feed: ovs.ports, declared: () => others.map(({ source }) => source.snapshot().objects), clock, log: log.child('discovery'),
       store: { read: () => readTextFile(file), write: (text) => writeFileAtomic(file, text) },
     });
+  }
+
+  /** One at most: the configuration is refused otherwise. */
+  private buildEtcd(source: EtcdSourceConfig): EtcdSource {
+    const { config: { stateDir, node }, environment: { clock, log, version } } = this;
+    this.etcd = new EtcdParts({ source, stateDir, node, version, sources: () => this.sources, clock, log: log.child('source') });
+    return this.etcd.source;
   }
 
   private buildNftables(): NftablesParts {

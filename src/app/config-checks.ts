@@ -8,7 +8,7 @@ import { nearest } from '../model/nearest.js';
 import { quote } from '../model/quote.js';
 import { CONFIG_FORMATS } from './config-formats.js';
 import { CONFIG_SCHEMA } from './config-schema.js';
-import type { Config, SelectorConfig } from './config-schema.js';
+import type { Config, EtcdSourceConfig, SelectorConfig } from './config-schema.js';
 
 export interface ConfigProblem {
   /** "sources[0].path", or "" when it is about the whole. */
@@ -86,7 +86,11 @@ function keysAt(error: ErrorObject): string[] {
 function acrossKeys(config: Config): Omit<ConfigProblem, 'origin'>[] {
   const problems: Omit<ConfigProblem, 'origin'>[] = [];
   config.sources.forEach((source, index) => {
-    if (source.type === 'etcd') problems.push({ path: `sources[${index}].type`, reason: `${source.type} is not in this version; it reads files and the Kubernetes API` });
+    if (source.type === 'etcd') {
+      problems.push(...etcdProblems(source, `sources[${index}]`));
+      const other = config.sources.findIndex(({ type }) => type === 'etcd');
+      if (other < index) problems.push({ path: `sources[${index}].type`, reason: `is also that of sources[${other}]: one etcd is read, with several endpoints if need be` });
+    }
     if (source.type === 'kubernetes') {
       for (const [place, name] of (source.namespaces ?? []).entries()) {
         const reason = labelProblem(name);
@@ -112,6 +116,14 @@ function acrossKeys(config: Config): Omit<ConfigProblem, 'origin'>[] {
     const twin = devices.slice(0, index).find((other) => config.ids[other] === config.ids[key]);
     if (twin !== undefined) problems.push({ path: `ids.${key}`, reason: `must not be the device ids.${twin} names` });
   }
+  return problems;
+}
+
+function etcdProblems({ endpoints, tls, user, passwordFile }: EtcdSourceConfig, at: string): Omit<ConfigProblem, 'origin'>[] {
+  const problems: Omit<ConfigProblem, 'origin'>[] = [];
+  if (tls !== undefined && !endpoints.some((endpoint) => endpoint.startsWith('https:'))) problems.push({ path: `${at}.tls`, reason: 'needs endpoints that begin with https:' });
+  if ((tls?.cert === undefined) !== (tls?.key === undefined)) problems.push({ path: `${at}.tls`, reason: 'needs cert and key, or neither' });
+  if ((user === undefined) !== (passwordFile === undefined)) problems.push({ path: at, reason: 'needs user and passwordFile, or neither' });
   return problems;
 }
 

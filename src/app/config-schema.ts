@@ -12,8 +12,16 @@ export interface KubernetesSourceConfig {
 export interface EtcdSourceConfig {
   readonly type: 'etcd';
   readonly endpoints: readonly string[];
+  /** Absent = /dfw/v1. */
   readonly prefix?: string;
-  readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string };
+  readonly tls?: TlsConfig;
+  /** Both or none. */
+  readonly user?: string;
+  readonly passwordFile?: string;
+  /** Whether workloads of this host are published; absent = true. */
+  readonly publish?: boolean;
+  /** Seconds; absent = 60. */
+  readonly grace?: number;
 }
 interface SinkCommon {
   /** Unique; absent = its type. */
@@ -141,7 +149,7 @@ export interface ConfigSchema {
   readonly oneOf?: readonly ConfigSchema[];
 }
 /** Text formats; config-formats.ts says what each means. */
-export type ConfigFormat = 'absolute-path' | 'interface-name' | 'listen-address' | 'http-url' | 'ovsdb-target' | 'node-name' | 'user-name' | 'network' | 'program' | 'optional-path' | 'syslog-target' | 'sink-name' | 'host-name' | 'bundle' | 'bundle-checksum';
+export type ConfigFormat = 'absolute-path' | 'interface-name' | 'listen-address' | 'http-url' | 'ovsdb-target' | 'node-name' | 'user-name' | 'network' | 'program' | 'optional-path' | 'syslog-target' | 'sink-name' | 'host-name' | 'bundle' | 'bundle-checksum' | 'etcd-endpoint' | 'etcd-prefix';
 
 const object = (properties: Readonly<Record<string, ConfigSchema>>): ConfigSchema => ({ type: 'object', default: {}, additionalProperties: false, properties });
 const text = (format: ConfigFormat, description: string, value?: string): ConfigSchema => ({
@@ -153,12 +161,18 @@ const integer = (minimum: number, maximum: number, value: number, description: s
 const sourceOfType = (type: SourceConfig['type'], required: readonly string[], properties: Readonly<Record<string, ConfigSchema>>): ConfigSchema => ({
   type: 'object', additionalProperties: false, required: ['type', ...required], properties: { type: { type: 'string', const: type }, ...properties },
 });
+const TLS: ConfigSchema = {
+  type: 'object', additionalProperties: false, properties: {
+    ca: text('absolute-path', 'Certificate authority; the system\'s when omitted.'), cert: text('absolute-path', 'Client certificate.'),
+    key: text('absolute-path', 'Its key.'), serverName: text('host-name', 'Name in the server\'s certificate.'),
+  },
+};
 const SOURCES: ConfigSchema = {
   type: 'array',
   minItems: 1,
   description: 'Where the desired state comes from: one or more sources, merged. '
     + '`{type: file, path: DIRECTORY}`, `{type: kubernetes, kubeconfig: FILE, namespaces: [NAME]}` (in-cluster and all namespaces when omitted; docs/kubernetes.md) or '
-    + '`{type: etcd, endpoints: [URL], prefix: /dfw/v1, tls: {ca: FILE, cert: FILE, key: FILE}}`.',
+    + '`{type: etcd, endpoints: [URL], prefix: /dfw/v1, tls: {ca: FILE, cert: FILE, key: FILE, serverName: NAME}, user: NAME, passwordFile: FILE, publish: true, grace: SECONDS}` (docs/etcd.md).',
   default: [{ type: 'file', path: '/etc/dfw-agent/manifests' }],
   items: {
     type: 'object',
@@ -171,16 +185,13 @@ const SOURCES: ConfigSchema = {
         namespaces: { type: 'array', items: { type: 'string', minLength: 1 }, description: 'Of namespaced kinds, only objects in these; all when omitted.' },
       }),
       sourceOfType('etcd', ['endpoints'], {
-        endpoints: { type: 'array', minItems: 1, items: { type: 'string', format: 'http-url' } },
-        prefix: { type: 'string', minLength: 1 },
-        tls: {
-          type: 'object', additionalProperties: false, required: ['ca', 'cert', 'key'],
-          properties: {
-            ca: text('absolute-path', 'Certificate authority.'),
-            cert: text('absolute-path', 'Client certificate.'),
-            key: text('absolute-path', 'Its key.'),
-          },
-        },
+        endpoints: { type: 'array', minItems: 1, items: { type: 'string', format: 'etcd-endpoint' } },
+        prefix: text('etcd-prefix', 'Of all keys.'),
+        tls: TLS,
+        user: { type: 'string', minLength: 1 },
+        passwordFile: text('absolute-path', 'Its first line is the password.'),
+        publish: { type: 'boolean', description: 'Publish the workloads of this host.' },
+        grace: { type: 'integer', minimum: 2, maximum: 86400, description: 'Seconds after which what a dead host published is gone.' },
       }),
     ],
   },
@@ -197,12 +208,6 @@ const SELECTOR: ConfigSchema = {
         properties: { key: { type: 'string', minLength: 1 }, operator: { type: 'string', enum: ['In', 'NotIn', 'Exists', 'DoesNotExist'] }, values: TEXTS },
       },
     },
-  },
-};
-const TLS: ConfigSchema = {
-  type: 'object', additionalProperties: false, properties: {
-    ca: text('absolute-path', 'Certificate authority; the system\'s when omitted.'), cert: text('absolute-path', 'Client certificate.'),
-    key: text('absolute-path', 'Its key.'), serverName: text('host-name', 'Name in the server\'s certificate.'),
   },
 };
 const FACILITIES: readonly SyslogFacilityConfig[] = ['auth', 'authpriv', 'daemon', 'user', 'local0', 'local1', 'local2', 'local3', 'local4', 'local5', 'local6', 'local7'];

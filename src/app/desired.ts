@@ -28,7 +28,7 @@ export function mergeSources(sources: readonly NamedSource[]): Desired {
     for (const [key, object] of snapshot.objects) {
       const owner = manifests.get(key);
       if (owner !== undefined) {
-        problems.push(conflict(key, owner.source, name));
+        if (source.yields !== true) problems.push(conflict(key, owner.source, name));
         continue;
       }
       objects.set(key, object);
@@ -72,7 +72,8 @@ export class DesiredState {
 
   private change(key: string): ObjectChange | undefined {
     const owners = this.sources.filter(({ source }) => this.taken.get(source)?.has(key) === true);
-    const [owner, other] = owners;
+    const [owner, ...others] = owners;
+    const other = others.find(({ source }) => source.yields !== true);
     if (owner !== undefined && other !== undefined) this.conflicts.set(key, conflict(key, owner.name, other.name));
     else this.conflicts.delete(key);
     const before = this.objects.get(key);

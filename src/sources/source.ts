@@ -1,4 +1,4 @@
-/** What the agent asks of a source of desired state. Implemented by sources/file and sources/kubernetes, and by what discovers workloads (discovery/ovs-ports). */
+/** What the agent asks of a source of desired state. Implemented by sources/file, sources/kubernetes and sources/etcd, and by what discovers workloads (discovery/ovs-ports). */
 import type { DesiredObject } from '../model/objects.js';
 
 export interface SourceError {
@@ -33,6 +33,8 @@ export interface Source {
   readonly synced: boolean;
   /** What keeps the source from following what it reads, in words, and since when (ms since 1970). What was read before stays in force. Absent or empty: nothing. */
   readonly troubles?: readonly SourceTrouble[];
+  /** Stands behind all others: what they hold too is nobody's conflict. */
+  readonly yields?: true;
   snapshot(): SourceSnapshot;
   /** Rereads everything now; resolves when the snapshot reflects it. */
   sync(signal: AbortSignal): Promise<void>;

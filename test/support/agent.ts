@@ -13,9 +13,11 @@ import { WorldServer } from './api-server/world-server.js';
 import { command, eventually, mustRun, type CommandResult } from './command.js';
 import { WORLD_BRIDGE, type World } from './netns.js';
 import { PATIENCE } from './patience.js';
+import { WorldEtcd } from './world-etcd.js';
 
-/** DFW_TEST_SOURCE=kubernetes: manifests are objects of an API server, where they are documents. */
+/** DFW_TEST_SOURCE=kubernetes or etcd: manifests are objects of an API server, or in etcd, where they are documents. */
 const FROM_API = process.env['DFW_TEST_SOURCE'] === 'kubernetes';
+const FROM_ETCD = process.env['DFW_TEST_SOURCE'] === 'etcd';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const DAEMON = join(ROOT, 'bin/dfw-agent');
@@ -42,6 +44,7 @@ export class Agent {
   private readonly logFile: string;
   /** Where manifests are, if not in files. */
   private cluster: WorldServer | undefined;
+  private etcd: WorldEtcd | undefined;
   private child: ChildProcess | undefined;
   private ended: Promise<number | null> = Promise.resolve(null);
 
@@ -62,9 +65,10 @@ export class Agent {
     await mkdir(agent.manifests);
     await mkdir(agent.stateDir);
     if (FROM_API) agent.cluster = await WorldServer.create(world);
+    if (FROM_ETCD) agent.etcd = await WorldEtcd.create(world);
     const config = {
       node: 'host-1',
-      sources: [...(agent.cluster === undefined ? [] : [{ type: 'kubernetes', kubeconfig: agent.cluster.kubeconfig }]), { type: 'file', path: agent.manifests }],
+      sources: [...(agent.etcd === undefined ? [] : [agent.etcd.source]), ...(agent.cluster === undefined ? [] : [{ type: 'kubernetes', kubeconfig: agent.cluster.kubeconfig }]), { type: 'file', path: agent.manifests }],
       api: { socket: agent.socket, group: 'root' },
       metrics: { listen: '127.0.0.1:9476' },
       audit: { path: agent.auditLog },
@@ -156,6 +160,7 @@ export class Agent {
       this.cluster.write(name, content);
       return;
     }
+    if (this.etcd !== undefined && typeof content !== 'string' && await this.etcd.write(name, content)) return;
     const text = typeof content === 'string' ? content : content.map((document) => `---\n${JSON.stringify(document, undefined, 1)}\n`).join('');
     const path = join(this.manifests, name);
     await mkdir(dirname(path), { recursive: true });
@@ -165,7 +170,7 @@ export class Agent {
   }
 
   async remove(name: string): Promise<void> {
-    if (this.cluster?.delete(name) === true) return;
+    if (this.cluster?.delete(name) === true || await this.etcd?.delete(name) === true) return;
     await rm(join(this.manifests, name));
   }
 

@@ -1,8 +1,7 @@
 /**
- * Long lists are taken apart in a worker thread: it has a heap of its own, made for much garbage, and the agent's thread goes on with other
+ * Long lists are taken apart in a worker thread: it has a heap of its own for the garbage, and the agent's thread goes on with other
  * work meanwhile. It ends when there was nothing to do for a while. While one chunk is parsed there, the items of the one before are given out here.
  */
-import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { AgentError, describeError } from '../../model/errors.js';
 import type { ListReply, ListRequest } from './list-messages.js';
@@ -11,12 +10,6 @@ import type { ListKind, ListReader } from './list-reader.js';
 import type { TrimmedItem } from './trimmed-item.js';
 
 const IDLE_MS = 2_000;
-/**
- * Of the worker: what is parsed dies young, and there is much of it. The agent itself is started with as little as there can be
- * (bin/dfw-agent), which as a flag of V8 would hold for the worker too; it is read when a heap is made.
- */
-const WORKER_HEAP = '--max-semi-space-size=16';
-const OWN_HEAP = '--max-semi-space-size=1';
 
 interface Waiting { readonly resolve: (reply: ListReply) => void; readonly reject: (error: unknown) => void }
 
@@ -87,9 +80,7 @@ export class ThreadListReader implements ListReader {
   }
 
   private startWorker(): Worker {
-    setFlagsFromString(WORKER_HEAP);
     const worker = new Worker(this.module, { name: 'dfw-lists' });
-    worker.once('online', () => setFlagsFromString(OWN_HEAP));
     const end = (message: string, cause?: unknown): void => {
       if (this.worker !== worker) return;
       this.worker = undefined;

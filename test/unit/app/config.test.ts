@@ -133,6 +133,19 @@ describe('loadConfig', () => {
     expect(problemsOf({ argv: ['--ids-engine-directory', '/d'] })).toContain('ids.engineDirectory: is of an external engine');
   });
 
+  it('of an etcd source: places, certificates, users, one at most', () => {
+    const etcd = (keys: string): string => problemsOf({ file: `sources: [{ type: etcd, ${keys} }]\n` });
+    expect(load({ file: 'sources: [{ type: etcd, endpoints: ["https://a:2379", "unix:/run/etcd.sock"], prefix: /x/y, tls: { ca: /ca, cert: /c, key: /k }, user: u, passwordFile: /p, publish: false, grace: 10 }]\n' }).sources[0]?.type).toBe('etcd');
+    expect(etcd('endpoints: ["etcd-1:2379"]')).toContain('sources[0].endpoints[0]: must be http://HOST:PORT, https://HOST:PORT or unix:/PATH');
+    expect(etcd('endpoints: []')).toContain('sources[0].endpoints');
+    expect(etcd('endpoints: ["http://a:1"], prefix: "/x/"')).toContain('sources[0].prefix: must be segments');
+    expect(etcd('endpoints: ["http://a:1"], tls: { ca: /ca }')).toContain('sources[0].tls: needs endpoints that begin with https:');
+    expect(etcd('endpoints: ["https://a:1"], tls: { cert: /c }')).toContain('sources[0].tls: needs cert and key, or neither');
+    expect(etcd('endpoints: ["http://a:1"], user: u')).toContain('sources[0]: needs user and passwordFile, or neither');
+    expect(etcd('endpoints: ["http://a:1"], grace: 1')).toContain('sources[0].grace');
+    expect(problemsOf({ file: 'sources: [{ type: etcd, endpoints: ["http://a:1"] }, { type: etcd, endpoints: ["http://b:1"] }]\n' })).toContain('sources[1].type: is also that of sources[0]');
+  });
+
   it('refuses settings that contradict each other', () => {
     expect(problemsOf({ file: 'ovs: { firstTable: 100 }\n' })).toContain('ovs.firstTable: needs ovs.nextTable');
     expect(problemsOf({ file: 'ovs: { firstTable: 100, nextTable: 120 }\n' })).toContain('ovs.nextTable: is one of the agent\'s own tables, 100 to');
