@@ -59,7 +59,7 @@ export class DesiredState {
       const now = source.snapshot().objects;
       const before = this.taken.get(source) ?? NONE;
       if (now === before) continue;
-      for (const key of changedKeys(before, now)) changed.add(key);
+      for (const key of this.changedKeys(before, now)) changed.add(key);
       this.taken.set(source, now);
     }
     const changes: ObjectChange[] = [];
@@ -68,6 +68,17 @@ export class DesiredState {
       if (change !== undefined) changes.push(change);
     }
     return { changes, problems: [...this.conflicts.values()] };
+  }
+
+  /** May name too many, never too few. */
+  private changedKeys(before: ReadonlyMap<string, DesiredObject>, now: ReadonlyMap<string, DesiredObject>): Iterable<string> {
+    const known = now instanceof ObjectView ? now.changedSince(before) : undefined;
+    if (known !== undefined) return known;
+    // An older view shows what is now: only what was taken tells what has changed since.
+    if (before instanceof ObjectView) return [...this.objects.keys(), ...now.keys()];
+    const changed = [...before.keys()].filter((key) => !now.has(key));
+    for (const [key, object] of now) if (before.get(key) !== object) changed.push(key);
+    return changed;
   }
 
   private change(key: string): ObjectChange | undefined {
@@ -83,14 +94,6 @@ export class DesiredState {
     else this.objects.set(key, after);
     return { key, ...(before === undefined ? {} : { before }), ...(after === undefined ? {} : { after }) };
   }
-}
-
-function changedKeys(before: ReadonlyMap<string, DesiredObject>, now: ReadonlyMap<string, DesiredObject>): Iterable<string> {
-  const known = now instanceof ObjectView ? now.changedSince(before) : undefined;
-  if (known !== undefined) return known;
-  const changed = [...before.keys()].filter((key) => !now.has(key));
-  for (const [key, object] of now) if (before.get(key) !== object) changed.push(key);
-  return changed;
 }
 
 /** A file that changed gives new objects for all that it holds. Long ones are compared where it is known what to do about them. */
