@@ -20,6 +20,8 @@ const EXPORTS: readonly (keyof NativeBinding)[] = [
   'peerCredentials',
   'sdNotify',
   'streamFlows',
+  'RouteSocket',
+  'endOtherTranslations',
 ];
 
 export interface LoadNativeOptions {
