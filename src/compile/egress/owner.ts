@@ -10,18 +10,8 @@ import { compareText } from '../world.js';
 export function ownerOf(address: string, nodes: Iterable<string>): string | undefined {
   let best: { readonly node: string; readonly score: number } | undefined;
   for (const node of nodes) {
-    const score = mixed(hash32(address, hash32(node, SEED)));
+    const score = hash32(address, hash32(node));
     if (best === undefined || score > best.score || (score === best.score && compareText(node, best.node) < 0)) best = { node, score };
   }
   return best?.node;
-}
-
-const SEED = 0x65677273;
-
-/** Names and addresses of a cluster differ by a digit: every bit of the hash must weigh on the order (MurmurHash3's finalizer). */
-function mixed(hash: number): number {
-  let value = hash;
-  value = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
-  value = Math.imul(value ^ (value >>> 13), 0xc2b2ae35);
-  return (value ^ (value >>> 16)) >>> 0;
 }
