@@ -82,6 +82,7 @@ Ends endsOf(const nlattr* tuple) {
 class EndJob : public Job {
  public:
   std::unordered_map<Host, Host> wanted;
+  std::unordered_map<Host, Host> former;
   std::vector<Prefix> except;
 
   Failure run() override {
@@ -115,10 +116,13 @@ class EndJob : public Job {
  private:
   bool isWrong(const nlattr* const (&parts)[CTA_ZONE + 1]) const {
     const Ends original = endsOf(parts[CTA_TUPLE_ORIG]);
+    if (original.source.empty()) return false;
+    const auto given = former.find(original.source);
     const auto found = wanted.find(original.source);
-    if (original.source.empty() || found == wanted.end()) return false;
+    if (given == former.end() && found == wanted.end()) return false;
     const Ends reply = endsOf(parts[CTA_TUPLE_REPLY]);
-    if (reply.destination == found->second) return false;
+    if (given != former.end() && reply.destination == given->second) return true;
+    if (found == wanted.end() || reply.destination == found->second) return false;
     // Where it goes in truth: behind translation of the destination.
     for (const Prefix& prefix : except) {
       if (prefix.contains(reply.source)) return false;
@@ -146,19 +150,21 @@ Napi::Value endOtherTranslations(const Napi::CallbackInfo& info) {
   const auto refuse = [&info](const char* what) { return rejected(info.Env(), {EINVAL, "endOtherTranslations", what}); };
   if (!info[0].IsObject()) return refuse("request is an object");
   const Napi::Object request = info[0].As<Napi::Object>();
-  const Napi::Value sources = request.Get("sources"), translated = request.Get("translated"), except = request.Get("except");
-  if (!sources.IsArray() || !translated.IsArray() || !except.IsArray()) return refuse("wants {sources, translated, except}");
+  const Napi::Value except = request.Get("except");
+  if (!except.IsArray()) return refuse("except is a list");
   const auto text = [](const Napi::Value& list, uint32_t index) {
     const Napi::Value value = list.As<Napi::Array>().Get(index);
     return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
   };
   auto job = std::make_unique<EndJob>();
-  const uint32_t count = sources.As<Napi::Array>().Length();
-  if (translated.As<Napi::Array>().Length() != count) return refuse("as many translated as sources");
-  for (uint32_t index = 0; index < count; index++) {
-    Host from, to;
-    if (!parseHost(text(sources, index), &from) || !parseHost(text(translated, index), &to)) return refuse("sources and translated are addresses");
-    job->wanted.emplace(std::move(from), std::move(to));
+  for (const auto& [name, map] : {std::pair{"wanted", &job->wanted}, std::pair{"former", &job->former}}) {
+    const Napi::Value pairs = request.Get(name);
+    if (!pairs.IsArray() || pairs.As<Napi::Array>().Length() % 2 != 0) return refuse("wanted and former are lists of pairs");
+    for (uint32_t index = 0; index < pairs.As<Napi::Array>().Length(); index += 2) {
+      Host from, to;
+      if (!parseHost(text(pairs, index), &from) || !parseHost(text(pairs, index + 1), &to)) return refuse("wanted and former are addresses");
+      map->emplace(std::move(from), std::move(to));
+    }
   }
   for (uint32_t index = 0; index < except.As<Napi::Array>().Length(); index++) {
     Prefix prefix;

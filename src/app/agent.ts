@@ -29,6 +29,8 @@ import { Datapath } from './datapath.js';
 import { DesiredState, DISCOVERY_SOURCE, type NamedSource } from './desired.js';
 import { Differences } from './diff.js';
 import { DriftWatch } from './drift-watch.js';
+import type { Egress } from './egress.js';
+import { wireEgress } from './egress-wiring.js';
 import type { Enforcement } from './enforcement.js';
 import { StoredFilterNumbers } from './filter-numbers.js';
 import { FilterQueries } from './filter-queries.js';
@@ -100,6 +102,7 @@ export class Agent {
   private readonly ovs: OvsParts | undefined;
   private readonly kernel: NftablesParts | undefined;
   private readonly ports: OvsPorts | undefined;
+  private readonly egress: Egress | undefined;
 
   constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
     const { native, clock, log } = environment;
@@ -140,7 +143,13 @@ export class Agent {
       read: () => readTextFile(join(config.stateDir, 'held.json')),
       write: (text) => writeFileAtomic(join(config.stateDir, 'held.json'), text),
     }, log.child('held'));
-    this.hostAddresses = new HostAddresses({ read: hostAddresses, clock, onChange: () => this.loop.markDirty('host addresses') });
+    this.egress = wireEgress({
+      config, native, links: this.links, clock, log: log.child('egress'), onCommit: (generation) => this.kernel?.enforcement.committedElsewhere(generation),
+      isHere: (namespace, name) => this.datapath.realized?.world.filters.some(({ workload }) => workload.kind === 'Pod' && workload.name === name && (workload.namespace ?? 'default') === namespace) === true,
+    });
+    // Addresses of Egresses come and go, and are nobody's on this host.
+    const ownAddresses = (): string[] => hostAddresses().filter((address) => this.egress?.isLeased(address) !== true);
+    this.hostAddresses = new HostAddresses({ read: ownAddresses, clock, onChange: () => this.loop.markDirty('host addresses') });
     this.names = new NameLearning({
       watch, reader,
       store: { read: () => readTextFile(join(config.stateDir, 'dns.json')), write: (text) => writeFileAtomic(join(config.stateDir, 'dns.json'), text) },
@@ -156,7 +165,7 @@ export class Agent {
     this.quarantines = this.buildQuarantines();
     this.datapath = new Datapath({
       desired: new DesiredState(this.sources), policies: this.policies, ruleNumbers: this.ruleNumbers, held: this.held, hostAddresses: () => this.hostAddresses.current,
-      numbers: this.numbers, enforcement, names: this.names, links: this.links, clock, log: log.child('datapath'),
+      numbers: this.numbers, enforcement, names: this.names, links: this.links, clock, log: log.child('datapath'), egress: this.egress,
       failOpen, inspection: inspectionPorts(config), quarantine: (filter, alone) => this.quarantines.tables(filter, alone), onDue: () => this.loop.markDirty('due'),
     });
     this.loop = new ReconcileLoop({
@@ -166,7 +175,7 @@ export class Agent {
     });
     this.drift = new DriftWatch({
       clock, log: log.child('drift'), resyncMs: config.resyncSeconds * 1000,
-      drifted: (depth) => this.datapath.drifted(depth),
+      drifted: async (depth) => (await this.datapath.drifted(depth)) ?? this.egress?.drifted(),
       onDrift: () => {
         this.metrics.driftRepairs.inc({});
         this.loop.markDirty('drift');
@@ -183,14 +192,14 @@ export class Agent {
     const { ids, alerting } = this.inspection;
 
     const status = new StatusReporter({
-      node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, enforcement, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids, alerting, quarantines: this.quarantines, clock,
+      node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, enforcement, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids, alerting, quarantines: this.quarantines, clock, egress: this.egress,
       datapathState: () => parts.state(),
     });
     const objects = new OwnObjects({ store, sources: this.sources, reread: () => own.sync(this.stopping.signal) });
     const flows = new FlowService(this.flowTable, () => this.datapath.labels, (table, ruleId) => index.references.get(policyKey(table, ruleId)));
     const filters = new FilterQueries({ enforcement, flows: this.flowTable, refreshLinks: () => this.datapath.refreshLinks(), failOpen });
     const service = new AgentService({
-      datapath: this.datapath, loop: this.loop, sources: this.sources, enforcement, ids, alerting, quarantines: this.quarantines, names: this.names, status, failOpen, own: objects, flows, filters,
+      datapath: this.datapath, loop: this.loop, sources: this.sources, enforcement, ids, alerting, quarantines: this.quarantines, names: this.names, status, failOpen, own: objects, flows, filters, egress: this.egress,
       policies: new PolicyQueries({
         engine: this.policies, realized: () => this.datapath.realized, ruleStats: () => filters.ruleStats(), knownNumber: (key) => this.ruleNumbers.known(key),
       }),
@@ -207,7 +216,7 @@ export class Agent {
       api: service, socketPath: config.api.socket, group: config.api.group, log: log.child('api'),
       peerCredentials: (fd) => native.peerCredentials(fd), allow: peerAccess(config.api.group),
     });
-    collectMetrics({ metrics: this.metrics, datapath: this.datapath, enforcement, flows: this.flowTable, sources: this.sources, status, ids, alerting, quarantines: this.quarantines, names: this.names, clock });
+    collectMetrics({ metrics: this.metrics, datapath: this.datapath, enforcement, flows: this.flowTable, sources: this.sources, status, ids, alerting, quarantines: this.quarantines, names: this.names, egress: this.egress, clock });
     this.metricsServer = this.buildMetricsServer(status);
   }
 
@@ -232,6 +241,7 @@ export class Agent {
     await this.api.start();
     await this.metricsServer?.start(signal);
     await this.firstApply();
+    this.egress?.start(signal);
     await this.flowTable.start();
     this.links.monitor(() => this.linksChanged());
     this.hostAddresses.start(signal);
@@ -250,6 +260,7 @@ export class Agent {
     this.quarantines.stop();
     this.stopping.abort();
     await this.loop.stopped();
+    await this.egress?.stopped();
     await this.api.stop();
     for (const { source } of this.sources) await source.stop();
     this.nflog.stop();
@@ -333,7 +344,7 @@ export class Agent {
 
   private async cleanup(): Promise<string[]> {
     const removed = await this.datapath.cleanup();
-    removed.push(...(await this.inspection.cleanup()));
+    removed.push(...(await this.inspection.cleanup()), ...((await this.egress?.cleanup()) ?? []));
     this.environment.log.warn('agent.cleanup', { removed });
     // What was removed must not come back: the agent ends after the answer is out.
     this.drift.stop();

@@ -445,10 +445,11 @@ export interface NativeBinding {
   /** As FlowTable.stream, of flows that the caller has. The arrays must not be changed until it settles. */
   streamFlows(flows: PackedFlows, query: FlowQuery, format: FlowFormat, onChunk: (chunk: Uint8Array) => Promise<void> | void): Promise<number>;
   /**
-   * Ends the connections (zone 0) of each source whose packets get another source address than `translated` of the same place, but for those to
-   * `except` (prefixes). Their next packet begins a new one. Resolves to how many.
+   * Ends connections (zone 0) whose source was translated to another address than it shall be, but for those to `except` (prefixes); their next
+   * packet begins a new one. `wanted`: source, translated, source, translated...; `former`: those that were translated to just that end,
+   * wherever they go. Resolves to how many.
    */
-  endOtherTranslations(request: { sources: readonly string[]; translated: readonly string[]; except: readonly string[] }): Promise<number>;
+  endOtherTranslations(request: { wanted: readonly string[]; former: readonly string[]; except: readonly string[] }): Promise<number>;
   /** Creates (or attaches to) a TAP; `vnetHdr` also turns on TSO/checksum offloads; `persist` keeps it after close. */
   openTap(request: { name: string; vnetHdr: boolean; persist: boolean }): TapDevice;
   closeTap(fd: number): void;
@@ -459,6 +460,8 @@ export interface NativeBinding {
    * send them on. Throws NativeError: ENODEV when there is no such device, EOPNOTSUPP when it cannot.
    */
   finishFrames(interfaceName: string): void;
+  /** CLOCK_MONOTONIC of the machine: the same in every process. */
+  monotonicMs(): number;
   /** One datagram to a unix socket (path or @abstract), without waiting: $NOTIFY_SOCKET, /dev/log. Throws NativeError, EAGAIN when its queue is full. */
   sdNotify(socketPath: string, state: string): void;
 }

@@ -22,6 +22,7 @@ const EXPORTS: readonly (keyof NativeBinding)[] = [
   'streamFlows',
   'RouteSocket',
   'endOtherTranslations',
+  'monotonicMs',
 ];
 
 export interface LoadNativeOptions {

@@ -47,13 +47,14 @@ export interface OwnershipOptions {
 const ROUNDS = 6;
 /** Before the lease ends: for clocks that run apart (1 in 1,000 would be much) and a commit that is under way. */
 const MARGIN = 1 / 6;
+/** So long an answer of the store is waited for. */
+const PATIENCE = 1 / 3;
 
 export class Ownership {
   private heldUntil = new Map<string, number>();
   private entries: readonly LeaseEntry[] | undefined;
   private seen = '';
   private failing: { readonly reason: string; readonly sinceMs: number } | undefined;
-  private nodeUntil = 0;
   private rival: string | undefined;
   private running = false;
   private again = false;
@@ -120,7 +121,12 @@ export class Ownership {
     });
   }
 
-  /** Gives everything up, so that others need not wait for the leases to end. */
+  /** Resolves when the round that runs has ended. */
+  stopping(): Promise<void> {
+    return this.idle;
+  }
+
+  /** Gives everything up, so that others need not wait for the leases to end. Nothing is taken any more. */
   async leave(): Promise<void> {
     this.stopped = true;
     this.cancelTimer();
@@ -137,10 +143,13 @@ export class Ownership {
     try {
       // Before anything else, for the process may have been stopped.
       if (this.expire()) await this.apply();
-      const alive = await this.announceNode();
-      const entries = await this.inTime(this.options.leases.list());
+      const wanted = this.options.wanted();
+      if (wanted.length === 0 && this.heldUntil.size === 0) return;
+      // Who may have none need not be known to others.
+      const candidate = wanted.some(({ eligible }) => eligible(this.options.node));
+      const [alive, entries] = await Promise.all([candidate ? this.announceNode() : false, this.inTime(this.options.leases.list())]);
       this.know(entries);
-      const change = await this.settle(alive ? entries : []);
+      const change = await this.settle(wanted, entries, alive);
       if (change) this.know(await this.inTime(this.options.leases.list()));
       this.failing = undefined;
     } catch (error) {
@@ -153,10 +162,11 @@ export class Ownership {
   }
 
   /** Takes what is this node's, renews what it has, gives up what is another's. True when holders changed. */
-  private async settle(entries: readonly LeaseEntry[]): Promise<boolean> {
+  private async settle(wanted: readonly WantedAddress[], entries: readonly LeaseEntry[], alive: boolean): Promise<boolean> {
     const { node, identity } = this.options;
-    const nodes = entries.flatMap(({ key }) => (key.startsWith(NODE_PREFIX) ? [key.slice(NODE_PREFIX.length)] : []));
-    const mine = new Set(this.options.wanted().filter(({ address, eligible }) => ownerOf(address, nodes.filter(eligible)) === node).map(({ address }) => address));
+    const others = entries.flatMap(({ key }) => (key.startsWith(NODE_PREFIX) ? [key.slice(NODE_PREFIX.length)] : []));
+    const nodes = alive ? [...new Set([...others, node])] : [];
+    const mine = new Set(wanted.filter(({ address, eligible }) => ownerOf(address, nodes.filter(eligible)) === node).map(({ address }) => address));
     const lost = [...this.heldUntil.keys()].filter((address) => !mine.has(address));
     const claims = [...mine].map(async (address) => {
       const known = this.heldUntil.get(address);
@@ -181,12 +191,10 @@ export class Ownership {
 
   /** False when another agent has this node's name. */
   private async announceNode(): Promise<boolean> {
-    const { clock, leases, node, identity, ttlMs } = this.options;
-    const before = clock.monotonic();
+    const { leases, node, identity, ttlMs } = this.options;
     const entry = await this.inTime(leases.claim(this.entry(NODE_PREFIX + node), ttlMs));
     const isOurs = entry.holder === identity;
     this.rival = isOurs ? undefined : entry.holder;
-    this.nodeUntil = isOurs ? before + ttlMs : 0;
     return isOurs;
   }
 
@@ -236,7 +244,7 @@ export class Ownership {
   private inTime<T>(work: Promise<T>): Promise<T> {
     const { clock, ttlMs } = this.options;
     return new Promise((resolve, reject) => {
-      const cancel = clock.after(ttlMs / ROUNDS, () => reject(new Error('no answer in time')));
+      const cancel = clock.after(ttlMs * PATIENCE, () => reject(new Error('no answer in time')));
       work.then(resolve, reject).finally(cancel);
     });
   }

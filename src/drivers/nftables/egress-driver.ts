@@ -52,6 +52,11 @@ export class EgressDriver {
 
   constructor(private readonly options: EgressDriverOptions) {}
 
+  /** Is the address let through by what is held only? */
+  guards(address: string): boolean {
+    return this.current?.addresses.includes(address) === true;
+  }
+
   /** Replaces both tables in one transaction; undefined removes them. Rejects with E_KERNEL, retryable; the old state then stays. */
   apply(image: EgressImage | undefined): Promise<void> {
     return this.inTurn(async () => {

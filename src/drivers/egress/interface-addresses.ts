@@ -1,0 +1,112 @@
+/** Puts held addresses on the interface by which they are reached, tells the neighbours, and takes them away. */
+import { describeError } from '../../model/errors.js';
+import type { LinkSocket, PacketSender, RouteSocket } from '../../native/binding.js';
+import type { Clock } from '../../platform/clock.js';
+import type { Logger } from '../../platform/logger.js';
+import { announcement } from './announcement.js';
+
+export interface InterfaceAddressesOptions {
+  readonly routes: RouteSocket;
+  readonly links: LinkSocket;
+  readonly sender: Pick<PacketSender, 'sendFrame'>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Where addresses go; '' = by which the host would send to them. */
+  readonly interface: string;
+}
+
+/** Neighbours may miss one. */
+const ANNOUNCE_AFTER_MS = [0, 200, 1_000, 2_500];
+
+export class InterfaceAddresses {
+  /** Address → interface that we put it on. */
+  private readonly placed = new Map<string, number>();
+  private readonly refusals = new Map<string, string>();
+  private held: ReadonlyMap<string, number> = new Map();
+  /** On an interface for ever: somebody else's doing, left alone. */
+  private permanent: ReadonlySet<string> = new Set();
+
+  constructor(private readonly options: InterfaceAddressesOptions) {}
+
+  get fixed(): ReadonlySet<string> {
+    return this.permanent;
+  }
+
+  /** Why an address is not on any interface though it is held. */
+  get problems(): ReadonlyMap<string, string> {
+    return this.refusals;
+  }
+
+  async refresh(): Promise<void> {
+    const all = await this.options.routes.addresses();
+    this.permanent = new Set(all.filter(({ validSeconds }) => validSeconds === Infinity).map(({ address }) => address));
+  }
+
+  /**
+   * `held`: address → Clock.monotonic() up to which it is. The kernel takes each away by itself at most 2 s later. Addresses that others put
+   * there are neither renewed nor removed.
+   */
+  async apply(held: ReadonlyMap<string, number>): Promise<void> {
+    this.held = held;
+    for (const [address, interfaceIndex] of this.placed) {
+      if (held.has(address)) continue;
+      this.placed.delete(address);
+      await this.options.routes.deleteAddress({ interfaceIndex, address });
+    }
+    for (const address of this.refusals.keys()) if (!held.has(address)) this.refusals.delete(address);
+    for (const [address, until] of held) {
+      if (!this.permanent.has(address)) await this.place(address, until);
+    }
+  }
+
+  private async place(address: string, until: number): Promise<void> {
+    const { routes, clock, log } = this.options;
+    const left = until - clock.monotonic();
+    if (left <= 0) return;
+    try {
+      const known = this.placed.get(address);
+      const interfaceIndex = known ?? await this.interfaceFor(address);
+      if (interfaceIndex === undefined) {
+        this.refusals.set(address, this.options.interface === '' ? `the host has no route to ${address}: no interface to put it on` : `interface ${this.options.interface} is not there`);
+        return;
+      }
+      await routes.setAddress({ interfaceIndex, address, validSeconds: Math.ceil(left / 1000) });
+      this.refusals.delete(address);
+      this.placed.set(address, interfaceIndex);
+      if (known === undefined) for (const delay of ANNOUNCE_AFTER_MS) this.announceLater(address, interfaceIndex, delay);
+    } catch (error) {
+      // The interface may have gone: it is looked for again.
+      this.placed.delete(address);
+      this.refusals.set(address, describeError(error));
+      log.warn('egress.address_failed', { address, error: describeError(error) });
+    }
+  }
+
+  private announceLater(address: string, interfaceIndex: number, delayMs: number): void {
+    if (delayMs === 0) void this.announce(address, interfaceIndex);
+    else this.options.clock.after(delayMs, () => void this.announce(address, interfaceIndex));
+  }
+
+  private async announce(address: string, interfaceIndex: number): Promise<void> {
+    const { links, sender, clock, log } = this.options;
+    try {
+      const mac = (await links.list()).find(({ index }) => index === interfaceIndex)?.mac ?? '';
+      const frame = announcement(address, mac);
+      // Read last: these frames pass no rule of the kernel's.
+      if (frame !== undefined && (this.held.get(address) ?? 0) > clock.monotonic()) sender.sendFrame({ interfaceIndex, frame });
+    } catch (error) {
+      log.warn('egress.announcement_failed', { address, error: describeError(error) });
+    }
+  }
+
+  private async interfaceFor(address: string): Promise<number | undefined> {
+    const { routes, links } = this.options;
+    const all = await links.list();
+    if (this.options.interface !== '') return all.find(({ name }) => name === this.options.interface)?.index;
+    const way = await routes.routeTo(address);
+    if (way?.type === 'unicast') return way.interfaceIndex;
+    if (way?.type !== 'local') return undefined;
+    // It is there already, from a process before this one.
+    return (await routes.addresses()).find((one) => one.address === address)?.interfaceIndex;
+  }
+}
