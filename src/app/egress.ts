@@ -8,7 +8,7 @@ import { familyOf } from '../compile/egress/pool.js';
 import type { ObjectChange, Problem } from '../compile/world.js';
 import type { InterfaceAddresses } from '../drivers/egress/interface-addresses.js';
 import type { Ownership, WantedAddress } from '../drivers/egress/ownership.js';
-import type { Tunnel } from '../drivers/egress/tunnel.js';
+import { TUNNEL_ADDRESS, type Tunnel } from '../drivers/egress/tunnel.js';
 import type { EgressDriver, EgressImage } from '../drivers/nftables/egress-driver.js';
 import { selectorIsEmpty, selectorMatches } from '../model/selector.js';
 import type { NativeBinding } from '../native/binding.js';
@@ -80,9 +80,9 @@ export class Egress {
     return this.parts.loop.flush('sync');
   }
 
-  /** Addresses that come and go with leases: they say nothing about the host. */
+  /** Addresses that come and go with Egresses: they say nothing about the host. */
   isLeased(address: string): boolean {
-    return this.parts.driver.guards(address);
+    return address === TUNNEL_ADDRESS || this.parts.driver.guards(address);
   }
 
   get selection(): EgressSelection {

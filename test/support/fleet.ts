@@ -107,7 +107,7 @@ export async function createFleet(plan: Readonly<Record<string, readonly Omit<Fl
       }
  }` });
     }
-    await greeter(outside, cleanup);
+    await startGreeter(outside, cleanup);
   } catch (error) {
     await cleanup.run();
     throw error;
@@ -116,12 +116,15 @@ export async function createFleet(plan: Readonly<Record<string, readonly Omit<Fl
     nodes, outside, cleanup, exec, manifests: (node) => manifestsOf(nodes, node), close: () => cleanup.run(),
     node: (name) => found(nodes.find((node) => node.name === name), name),
     pod: (name) => found(nodes.flatMap(({ pods }) => pods).find((pod) => pod.name === name), name),
-    async seenFrom(pod, family) {
-      const { code, stdout } = await exec(pod.netns, '/usr/bin/python3', ['-c', ASK, family === 4 ? SERVER_IPV4 : SERVER_IPV6]);
-      return code === 0 ? stdout.trim() : undefined;
-    },
+    seenFrom: (pod, family) => seenBy(pod.netns, family === 4 ? SERVER_IPV4 : SERVER_IPV6),
     listen: (addresses) => listen(outside, addresses, cleanup),
   };
+}
+
+/** The address that the greeter sees; undefined when it is not reached within 2 s. */
+export async function seenBy(netns: string, server: string): Promise<string | undefined> {
+  const { code, stdout } = await command('ip', ['netns', 'exec', netns, '/usr/bin/python3', '-c', ASK, server]);
+  return code === 0 ? stdout.trim() : undefined;
 }
 
 function found<T>(value: T | undefined, name: string): T {
@@ -165,7 +168,8 @@ function manifestsOf(nodes: readonly FleetNode[], here: FleetNode): Manifest[] {
   ];
 }
 
-async function greeter(outside: string, cleanup: Cleanup): Promise<void> {
+/** Serves SERVER_PORT in the namespace: tells clients who they are, then sends back what they send. */
+export async function startGreeter(outside: string, cleanup: Cleanup): Promise<void> {
   const child = spawn('ip', ['netns', 'exec', outside, '/usr/bin/python3', `${PROBES}greeter.py`, String(SERVER_PORT)], { stdio: ['ignore', 'pipe', 'inherit'] });
   cleanup.defer('server', () => ended(child));
   await new Promise<void>((resolve, reject) => {

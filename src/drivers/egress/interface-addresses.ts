@@ -1,4 +1,5 @@
 /** Puts held addresses on the interface by which they are reached, tells the neighbours, and takes them away. */
+import { familyOf } from '../../compile/egress/pool.js';
 import { describeError } from '../../model/errors.js';
 import type { LinkSocket, PacketSender, RouteSocket } from '../../native/binding.js';
 import type { Clock } from '../../platform/clock.js';
@@ -15,12 +16,13 @@ export interface InterfaceAddressesOptions {
   readonly interface: string;
 }
 
+const IPV6_SECONDS = 10;
 /** Neighbours may miss one. */
 const ANNOUNCE_AFTER_MS = [0, 200, 1_000, 2_500];
 
 export class InterfaceAddresses {
-  /** Address → interface that we put it on. */
-  private readonly placed = new Map<string, number>();
+  /** Address → interface that we put it on, and Clock.monotonic() from when it is to be renewed. */
+  private readonly placed = new Map<string, { readonly interfaceIndex: number; readonly renewAt: number }>();
   private readonly refusals = new Map<string, string>();
   private held: ReadonlyMap<string, number> = new Map();
   /** On an interface for ever: somebody else's doing, left alone. */
@@ -43,12 +45,12 @@ export class InterfaceAddresses {
   }
 
   /**
-   * `held`: address → Clock.monotonic() up to which it is. The kernel takes each away by itself at most 2 s later. Addresses that others put
-   * there are neither renewed nor removed.
+   * `held`: address → Clock.monotonic() up to which it is. The kernel takes each away by itself, IPv4 before that time, IPv6 some seconds after it
+   * (the tables end its use in time). Addresses that others put there are neither renewed nor removed.
    */
   async apply(held: ReadonlyMap<string, number>): Promise<void> {
     this.held = held;
-    for (const [address, interfaceIndex] of this.placed) {
+    for (const [address, { interfaceIndex }] of this.placed) {
       if (held.has(address)) continue;
       this.placed.delete(address);
       await this.options.routes.deleteAddress({ interfaceIndex, address });
@@ -65,14 +67,17 @@ export class InterfaceAddresses {
     if (left <= 0) return;
     try {
       const known = this.placed.get(address);
-      const interfaceIndex = known ?? await this.interfaceFor(address);
+      if (known !== undefined && clock.monotonic() < known.renewAt) return;
+      const interfaceIndex = known?.interfaceIndex ?? await this.interfaceFor(address);
       if (interfaceIndex === undefined) {
         this.refusals.set(address, this.options.interface === '' ? `the host has no route to ${address}: no interface to put it on` : `interface ${this.options.interface} is not there`);
         return;
       }
-      await routes.setAddress({ interfaceIndex, address, validSeconds: Math.ceil(left / 1000) });
+      // The kernel makes a multicast report of every renewal of an IPv6 address.
+      const validSeconds = familyOf(address) === 4 ? Math.max(1, Math.floor(left / 1000)) : IPV6_SECONDS;
+      await routes.setAddress({ interfaceIndex, address, validSeconds });
       this.refusals.delete(address);
-      this.placed.set(address, interfaceIndex);
+      this.placed.set(address, { interfaceIndex, renewAt: familyOf(address) === 4 ? 0 : clock.monotonic() + (IPV6_SECONDS * 1000) / 2 });
       if (known === undefined) for (const delay of ANNOUNCE_AFTER_MS) this.announceLater(address, interfaceIndex, delay);
     } catch (error) {
       // The interface may have gone: it is looked for again.

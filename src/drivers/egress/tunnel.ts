@@ -26,6 +26,9 @@ const TUNNEL_ID = 0xdf77e6;
 const OVERHEAD = { 4: 20 + 16, 6: 40 + 16 } as const;
 const DEFAULT_MTU = 1500;
 const LEAST_MTU = 1280;
+/** Of the device, on all nodes: nobody sends to it or from it. */
+export const TUNNEL_ADDRESS = '169.254.223.119';
+const FOR_EVER = 0xffff_fffe;
 const FAMILIES = [4, 6] as const;
 
 export class Tunnel {
@@ -127,6 +130,8 @@ export class Tunnel {
       }
       await links.set(device, { up: true });
     }
+    // The reverse path check drops all that comes by an interface without any IPv4 address (fib_validate_source of the kernel).
+    await routes.setAddress({ interfaceIndex: link.index, address: TUNNEL_ADDRESS, validSeconds: FOR_EVER });
     return link.index;
   }
 

@@ -94,6 +94,8 @@ export function egressChains({ device, port, mask: bits, marks }: EgressLayout):
       ]),
     ] },
     { name: 'gate', hook: { hook: HOOK.postrouting, priority: PRIORITY.gate }, rules: [
+      // The tunnel's own packets are routed with the mark of what is in them: it would lead them into the tunnel.
+      rule('the mark has done its work', meta(META.oifname, 0), equal(0, tunnel), meta(META.mark, 0), maskAndFlip(0, host32(~bits), host32(0)), setMeta(META.mark, 0)),
       ...each((family, own) => [
         rule('address that another node may have now', ...own, source(family), inSet(EGRESS_SETS[family].egress.name, 0), notInSet(EGRESS_SETS[family].held.name, 0), counter, drop),
         rule('selected, and not translated', ...notTo(device), ...original, ...own, ...notExcepted(family), source(family), inSet(EGRESS_SETS[family].pods.name, 0), counter, drop),
