@@ -35,7 +35,7 @@ export class FileLeases implements EgressLeases {
         if (known === undefined || place.version > known.version) newest.set(place.key, place);
       }
       const versions = await Promise.all([...newest.values()].map(async ({ key }) => (await this.newest(key)).entry));
-      return versions.flatMap((entry) => (entry === undefined || !this.alive(entry) ? [] : [{ key: entry.key, holder: entry.holder, value: entry.value }]));
+      return versions.flatMap((entry) => (entry === undefined || !this.alive(entry) ? [] : [plain(entry)]));
     });
   }
 
@@ -46,7 +46,7 @@ export class FileLeases implements EgressLeases {
       await mkdir(this.options.directory, { recursive: true });
       for (let tries = 0; tries < TRIES; tries += 1) {
         const { version, entry: known } = await this.newest(entry.key);
-        if (known !== undefined && this.alive(known) && known.holder !== entry.holder) return known;
+        if (known !== undefined && this.alive(known) && known.holder !== entry.holder) return plain(known);
         if (await this.put({ ...entry, until }, version)) return entry;
       }
       throw new AgentError('E_IO', 'others are always faster', { object: entry.key, retryable: true });
@@ -125,6 +125,10 @@ export class FileLeases implements EgressLeases {
       throw new AgentError('E_IO', `leases: ${describeError(error)}`, { object: this.options.directory, retryable: true, cause: error });
     }
   }
+}
+
+function plain({ key, holder, value }: Version): LeaseEntry {
+  return { key, holder, value };
 }
 
 function fileName(key: string, version: number): string {
