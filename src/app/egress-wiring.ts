@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EgressInventory } from '../compile/egress/inventory.js';
+import { ownerOf } from '../compile/egress/owner.js';
 import { FileLeases } from '../drivers/egress/file-leases.js';
 import { InterfaceAddresses } from '../drivers/egress/interface-addresses.js';
 import type { EgressLeases } from '../drivers/egress/leases.js';
@@ -45,7 +46,7 @@ export function wireEgress(wiring: EgressWiring): Egress | undefined {
   const offset = kernelNow - clock.monotonic();
   const addresses = new InterfaceAddresses({ routes, links, sender: new native.PacketSender(), clock, log, interface: settings.interface });
   const ownership = new Ownership({
-    leases, clock, log, node, identity, ttlMs: settings.leaseMs,
+    leases, clock, log, node, identity, ttlMs: settings.leaseMs, ownerOf,
     endpoint: () => (settings.tunnelAddress === '' ? egress.endpoint() : settings.tunnelAddress), wanted: () => egress.wanted(),
     apply: (held) => egress.hold(held, (monotonic) => monotonic + offset),
     onChange: () => loop.markDirty('leases'),
@@ -59,6 +60,7 @@ export function wireEgress(wiring: EgressWiring): Egress | undefined {
     }),
     driver: new EgressDriver({ socket: new native.NftSocket(), now: () => native.monotonicMs(), onCommit: wiring.onCommit }),
     layout: { device: settings.device, port: settings.tunnelPort, mask: settings.markMask }, except: settings.exceptCidrs, isHere: wiring.isHere,
+    routeTo: (address) => routes.routeTo(address),
     endOtherTranslations: (request) => native.endOtherTranslations(request),
     remember: async (given) => {
       const text = `${JSON.stringify({ identity: stored.identity, given: Object.fromEntries(given) })}\n`;

@@ -4,14 +4,14 @@
  */
 import type { EgressInventory, EgressSelection } from '../compile/egress/inventory.js';
 import { egressPlan, type EgressPlan } from '../compile/egress/plan.js';
-import { familyOf } from '../compile/egress/pool.js';
 import type { ObjectChange, Problem } from '../compile/world.js';
 import type { InterfaceAddresses } from '../drivers/egress/interface-addresses.js';
 import type { Ownership, WantedAddress } from '../drivers/egress/ownership.js';
 import { TUNNEL_ADDRESS, type Tunnel } from '../drivers/egress/tunnel.js';
 import type { EgressDriver, EgressImage } from '../drivers/nftables/egress-driver.js';
+import { familyOf } from '../model/family.js';
 import { selectorIsEmpty, selectorMatches } from '../model/selector.js';
-import type { NativeBinding } from '../native/binding.js';
+import type { NativeBinding, RouteAnswer } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
 import type { ReconcileLoop } from '../reconcile/loop.js';
@@ -29,12 +29,17 @@ export interface EgressParts {
   readonly except: readonly string[];
   /** Pods that have a filter on this host. */
   readonly isHere: (namespace: string, name: string) => boolean;
+  /** How this host would send to an address. */
+  readonly routeTo: (address: string) => Promise<RouteAnswer | undefined>;
   readonly endOtherTranslations: NativeBinding['endOtherTranslations'];
   /** Keeps which addresses Egresses were given. */
   readonly remember: (given: ReadonlyMap<string, string>) => Promise<void>;
   readonly clock: Clock;
   readonly log: Logger;
 }
+
+/** Said of pools with spec.subnetInfo: a node would need an interface and a way out in that network. */
+const OWN_SUBNET = 'spec.subnetInfo is not supported by this version: no address of the pool is used';
 
 /** Pod → address that its packets have behind this host. */
 type Translations = ReadonlyMap<string, string>;
@@ -44,6 +49,8 @@ export class Egress {
   private begun = false;
   private translations: Translations = new Map();
   private failure: string | undefined;
+  /** Local pods that this host does not route: their packets go another way. */
+  private passing: readonly string[] = [];
 
   constructor(private readonly parts: EgressParts) {}
 
@@ -102,8 +109,12 @@ export class Egress {
   get degraded(): readonly string[] {
     const { ownership, addresses, inventory } = this.parts;
     if (!inventory.inUse) return [];
+    const { egresses, pools } = this.selection;
     return [
+      ...egresses.filter(({ limitsBandwidth }) => limitsBandwidth === true).map(({ metadata }) => `Egress/${metadata.name}: spec.bandwidth is not enforced by this version; the address is`),
+      ...pools.filter(({ ownSubnet }) => ownSubnet === true).map(({ metadata }) => `ExternalIPPool/${metadata.name}: ${OWN_SUBNET}`),
       ...ownership.problems.map((problem) => `egress: ${problem}`), ...[...addresses.problems].map(([address, reason]) => `egress: ${address}: ${reason}`),
+      ...(this.passing.length === 0 ? [] : [`egress: this host does not route ${this.passing.slice(0, 5).join(', ')}${this.passing.length > 5 ? ` and ${this.passing.length - 5} more` : ''}: what these pods send does not pass it, and leaves as it is`]),
       ...(this.failure === undefined ? [] : [`egress: ${this.failure}`]),
     ];
   }
@@ -117,6 +128,7 @@ export class Egress {
     const holder = ownership.holders?.get(address);
     if (holder === undefined) {
       const egress = this.selection.egresses.find(({ metadata }) => metadata.name === name);
+      if (this.selection.pools.some((pool) => pool.ownSubnet === true && pool.metadata.name === egress?.externalIpPool)) return OWN_SUBNET;
       return egress?.externalIpPool === undefined ? `no node has ${address} on an interface` : `no node has ${address}`;
     }
     if (holder.node !== node) return undefined;
@@ -133,7 +145,8 @@ export class Egress {
       const pool = pools.find(({ metadata }) => metadata.name === egress.externalIpPool);
       // Without a pool somebody has put the address on an interface: there it is.
       if (pool === undefined) return [{ address, eligible: (name) => name === node && addresses.fixed.has(address) }];
-      const { nodeSelector } = pool;
+      const { nodeSelector, ownSubnet } = pool;
+      if (ownSubnet === true) return [{ address, eligible: () => false }];
       if (selectorIsEmpty(nodeSelector)) return [{ address, eligible: () => true }];
       const fitting = new Set(nodes.filter(({ metadata }) => selectorMatches(nodeSelector, metadata.labels)).map(({ metadata }) => metadata.name));
       return [{ address, eligible: (name) => fitting.has(name) }];
@@ -177,6 +190,7 @@ export class Egress {
       const image = imageOf(plan, marks, layout);
       const text = JSON.stringify(image, (_, value: unknown) => (value instanceof Map ? [...(value as Map<unknown, unknown>)].map(([key, one]) => [key, one ?? null]) : value));
       if (text !== this.image) {
+        this.passing = await this.findPassing();
         await driver.apply(image);
         this.image = text;
         log.info('egress.applied', { addresses: plan.addresses.length, translated: plan.translate.size, sentOn: plan.away.size });
@@ -229,6 +243,14 @@ export class Egress {
       if (ended > 0) this.parts.log.info('egress.connections_ended', { connections: ended });
     }
     this.translations = now;
+  }
+
+  /** Local pods that the host has no route to but through a gateway. */
+  private async findPassing(): Promise<readonly string[]> {
+    const { routeTo, node } = this.parts;
+    const local = this.selection.pods.filter(({ pod }) => pod.nodeName === node).flatMap(({ from }) => from);
+    const ways = await Promise.all(local.map(async (address) => ({ address, way: await routeTo(address) })));
+    return ways.filter(({ way }) => way?.type !== 'unicast' || way.gateway !== '').map(({ address }) => address);
   }
 
   /** Node → host: what it says itself, else its Node object. IPv4 before IPv6. */

@@ -1,11 +1,11 @@
 /** Egresses, their pools, the pods that they select, and the nodes: kept up to date at the cost of what changed. Pure. */
 import type { NodeObject, PodObject } from '../../model/objects.js';
 import type { EgressObject, ExternalIpPoolObject } from '../../model/policy-objects.js';
+import { familyOf } from '../../model/family.js';
 import { selectorMatches } from '../../model/selector.js';
 import { isInventory, namespaceOf, Population } from '../policy/population.js';
 import { compareText, type ObjectChange } from '../world.js';
 import { allocate, type Allocation } from './allocation.js';
-import { familyOf } from './pool.js';
 
 /** A pod that leaves with an Egress' address. */
 export interface SelectedPod {
@@ -27,6 +27,8 @@ export interface EgressSelection {
   /** Egress → how many of its pods leave with another Egress' address, which comes first by name. */
   readonly taken: ReadonlyMap<string, number>;
 }
+
+const RELEVANT: ReadonlySet<string> = new Set(['Egress', 'ExternalIPPool', 'Node', 'Namespace', 'Pod']);
 
 export class EgressInventory {
   private readonly population = new Population();
@@ -79,29 +81,27 @@ export class EgressInventory {
   private take({ key, before, after }: ObjectChange): boolean {
     const object = after ?? before;
     if (object === undefined || !isInventory(object)) return false;
+    if (!RELEVANT.has(object.kind)) return false;
     if (before !== undefined && isInventory(before)) this.population.delete(key, before);
     if (after !== undefined && isInventory(after)) this.population.set(key, after);
-    switch (object.kind) {
-      case 'Egress':
-        this.selected.delete(object.metadata.name);
-        if (after?.kind === 'Egress') {
-          this.egresses.set(key, after);
-          this.selected.set(object.metadata.name, new Set([...this.population.allPods()].filter((pod) => this.selects(after, pod))));
-        } else this.egresses.delete(key);
-        return true;
-      case 'ExternalIPPool':
-        if (after?.kind === 'ExternalIPPool') this.pools.set(key, after);
-        else this.pools.delete(key);
-        return true;
-      case 'Node': return true;
-      case 'Namespace': {
-        let changed = false;
-        for (const pod of this.population.podsOf(object.metadata.name)) changed = this.place(pod, pod) || changed;
-        return changed;
-      }
-      case 'Pod': return this.place(before?.kind === 'Pod' ? before : undefined, after?.kind === 'Pod' ? after : undefined);
-      default: return false;
+    const { kind, metadata: { name } } = object;
+    if (kind === 'Pod') return this.place(before?.kind === 'Pod' ? before : undefined, after?.kind === 'Pod' ? after : undefined);
+    if (kind === 'Namespace') {
+      let changed = false;
+      for (const pod of this.population.podsOf(name)) changed = this.place(pod, pod) || changed;
+      return changed;
     }
+    if (kind === 'ExternalIPPool') {
+      if (after?.kind === 'ExternalIPPool') this.pools.set(key, after);
+      else this.pools.delete(key);
+    } else if (kind === 'Egress') {
+      this.selected.delete(name);
+      if (after?.kind === 'Egress') {
+        this.egresses.set(key, after);
+        this.selected.set(name, new Set([...this.population.allPods()].filter((pod) => this.selects(after, pod))));
+      } else this.egresses.delete(key);
+    }
+    return true;
   }
 
   /** True when that made a difference. */

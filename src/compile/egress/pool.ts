@@ -3,6 +3,7 @@
  * last; start and end of a range belong to it; of any range the first 65,536 are used. Pure.
  */
 import { parseMember, v4FromText, v4ToText, v6FromText, v6ToText } from '../../model/address.js';
+import { familyOf } from '../../model/family.js';
 
 /** Addresses in a row, `size` of them (0 or more). */
 export interface PoolRange {
@@ -47,10 +48,6 @@ export function poolAddress(ranges: readonly PoolRange[], place: number): string
 export function poolHas(ranges: readonly PoolRange[], address: string): boolean {
   const value = toNumber(address);
   return value !== undefined && ranges.some(({ family, first, size }) => family === familyOf(address) && value >= first && value < first + BigInt(size));
-}
-
-export function familyOf(address: string): 4 | 6 {
-  return address.includes(':') ? 6 : 4;
 }
 
 function toNumber(address: string): bigint | undefined {

@@ -1,6 +1,6 @@
 /** Puts held addresses on the interface by which they are reached, tells the neighbours, and takes them away. */
-import { familyOf } from '../../compile/egress/pool.js';
 import { describeError } from '../../model/errors.js';
+import { familyOf } from '../../model/family.js';
 import type { LinkSocket, PacketSender, RouteSocket } from '../../native/binding.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';

@@ -1,9 +1,8 @@
 /**
- * Which addresses this node has now. A node takes the addresses that are its own by `ownerOf`, over the nodes that are alive, and holds each
+ * Which addresses this node has now. A node takes the addresses that are its own by `ownerOf` (compile/egress/owner.ts), over the nodes that are alive, and holds each
  * by a lease that it renews. What it holds ends by its own clock, before anybody else can be given it: whether or not the store answers,
  * and first of all when the process goes on after it was stopped.
  */
-import { ownerOf } from '../../compile/egress/owner.js';
 import { describeError } from '../../model/errors.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
@@ -30,6 +29,8 @@ export interface OwnershipOptions {
   /** Of this agent and no other; the same after a restart. */
   readonly identity: string;
   readonly ttlMs: number;
+  /** Which of the nodes an address belongs to: the same answer on all of them. */
+  readonly ownerOf: (address: string, nodes: Iterable<string>) => string | undefined;
   /** Asked at every renewal. */
   readonly endpoint: () => string;
   /** Asked at every round. */
@@ -163,7 +164,7 @@ export class Ownership {
 
   /** Takes what is this node's, renews what it has, gives up what is another's. True when holders changed. */
   private async settle(wanted: readonly WantedAddress[], entries: readonly LeaseEntry[], alive: boolean): Promise<boolean> {
-    const { node, identity } = this.options;
+    const { node, identity, ownerOf } = this.options;
     const others = entries.flatMap(({ key }) => (key.startsWith(NODE_PREFIX) ? [key.slice(NODE_PREFIX.length)] : []));
     const nodes = alive ? [...new Set([...others, node])] : [];
     const mine = new Set(wanted.filter(({ address, eligible }) => ownerOf(address, nodes.filter(eligible)) === node).map(({ address }) => address));

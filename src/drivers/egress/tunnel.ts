@@ -1,6 +1,6 @@
 /** The tunnel to the other nodes: one device without addresses, and for each node a routing table that packets with its mark use. */
-import { familyOf } from '../../compile/egress/pool.js';
 import { AgentError } from '../../model/errors.js';
+import { familyOf } from '../../model/family.js';
 import type { LinkSocket, MarkRule, RouteSocket } from '../../native/binding.js';
 import type { Logger } from '../../platform/logger.js';
 

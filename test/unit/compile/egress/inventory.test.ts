@@ -3,16 +3,16 @@ import { describe, expect, test } from 'vitest';
 import { EgressInventory } from '../../../../src/compile/egress/inventory.js';
 import { egressPlan, type EgressSituation } from '../../../../src/compile/egress/plan.js';
 import type { ObjectChange } from '../../../../src/compile/world.js';
-import { objectKey, type DesiredObject } from '../../../../src/model/objects.js';
+import { objectKey, type DesiredObject, type PodObject } from '../../../../src/model/objects.js';
 
-const meta = (name: string, labels: Readonly<Record<string, string>> = {}, namespace?: string) => ({ name, labels, annotations: {}, ...(namespace === undefined ? {} : { namespace }) });
+const meta = (name: string, labels: Readonly<Record<string, string>> = {}, namespace?: string) => ({ name, labels, ...(namespace === undefined ? {} : { namespace }) });
 const labelled = (labels: Readonly<Record<string, string>>) => ({ matchLabels: labels, matchExpressions: [] });
-const pod = (name: string, labels: Readonly<Record<string, string>>, addresses: readonly string[], nodeName = 'n1', namespace = 'default'): DesiredObject => ({ kind: 'Pod', metadata: meta(name, labels, namespace), nodeName, addresses, ports: [] }) as DesiredObject;
+const pod = (name: string, labels: Readonly<Record<string, string>>, addresses: readonly string[], nodeName = 'n1', namespace = 'default'): PodObject => ({ kind: 'Pod', metadata: meta(name, labels, namespace), nodeName, addresses, ports: [] });
 const egress = (name: string, app: string, address: string, namespaceLabels?: Readonly<Record<string, string>>): DesiredObject => ({
   kind: 'Egress', metadata: meta(name), appliedTo: { podSelector: labelled({ app }), ...(namespaceLabels === undefined ? {} : { namespaceSelector: labelled(namespaceLabels) }) }, egressIp: address,
-}) as DesiredObject;
-const namespace = (name: string, labels: Readonly<Record<string, string>>): DesiredObject => ({ kind: 'Namespace', metadata: meta(name, labels) }) as DesiredObject;
-const node = (name: string, addresses: readonly string[], podCidrs: readonly string[] = []): DesiredObject => ({ kind: 'Node', metadata: meta(name), addresses, podCidrs }) as DesiredObject;
+});
+const namespace = (name: string, labels: Readonly<Record<string, string>>): DesiredObject => ({ kind: 'Namespace', metadata: meta(name, labels) });
+const node = (name: string, addresses: readonly string[], podCidrs: readonly string[] = []): DesiredObject => ({ kind: 'Node', metadata: meta(name), addresses, podCidrs });
 
 function fill(objects: readonly DesiredObject[]): EgressInventory {
   const inventory = new EgressInventory();
@@ -26,15 +26,15 @@ describe('pods of Egresses', () => {
     const inventory = fill([
       namespace('default', { env: 'prod' }), namespace('alt-ns', {}), egress('b', 'web', '192.0.2.2'), egress('a', 'web', '192.0.2.1', { env: 'prod' }), egress('c', 'web', 'fd99::1'),
       pod('one', { app: 'web' }, ['10.0.0.1', 'fd00::1']), pod('two', { app: 'web' }, ['10.0.0.2'], 'n2', 'alt-ns'), pod('three', { app: 'db' }, ['10.0.0.3']),
-      { ...pod('four', { app: 'web' }, []), hostNetwork: true } as DesiredObject,
+      { ...pod('four', { app: 'web' }, []), hostNetwork: true },
     ]);
     expect(chosen(inventory)).toEqual(['one a 192.0.2.1 10.0.0.1', 'one c fd99::1 fd00::1', 'two b 192.0.2.2 10.0.0.2']);
     expect([...inventory.selection.taken]).toEqual([['b', 1]]);
   });
-  test('an Egress without selectors has no pods', () => expect(chosen(fill([{ kind: 'Egress', metadata: meta('a'), appliedTo: {}, egressIp: '192.0.2.1' } as DesiredObject, pod('one', {}, ['10.0.0.1'])]))).toEqual([]));
+  test('an Egress without selectors has no pods', () => expect(chosen(fill([{ kind: 'Egress', metadata: meta('a'), appliedTo: {}, egressIp: '192.0.2.1' }, pod('one', {}, ['10.0.0.1'])]))).toEqual([]));
   test('groups see the address that a pool gave', () => {
-    const asked = { kind: 'Egress', metadata: meta('a'), appliedTo: {}, externalIpPool: 'p' } as DesiredObject;
-    const from = { kind: 'ExternalIPPool', metadata: meta('p'), ranges: ['192.0.2.7'], nodeSelector: labelled({}) } as DesiredObject;
+    const asked: DesiredObject = { kind: 'Egress', metadata: meta('a'), appliedTo: {}, externalIpPool: 'p' };
+    const from: DesiredObject = { kind: 'ExternalIPPool', metadata: meta('p'), ranges: ['192.0.2.7'], nodeSelector: labelled({}) };
     const inventory = new EgressInventory();
     expect(inventory.update([{ key: 'Egress/a', after: asked }])).toEqual([{ key: 'Egress/a', after: asked }]);
     // The Egress itself did not change: its address did.

@@ -12,6 +12,7 @@ describe('addresses of a pool', () => {
   test('start and end belong to a range', () => expect(all('172.19.64.101-172.19.64.103')).toEqual(['172.19.64.101', '172.19.64.102', '172.19.64.103']));
   test('network and broadcast address of an IPv4 prefix do not', () => expect(all('192.0.2.8/29')).toEqual([9, 10, 11, 12, 13, 14].map((last) => `192.0.2.${last}`)));
   test('of an IPv6 prefix only the first does not', () => expect(all('fd00::/126')).toEqual(['fd00::1', 'fd00::2', 'fd00::3']));
+  test('counts as Antrea does', () => expect([poolTotal(poolRanges(['169.254.100.0/30'])), poolTotal(poolRanges(['2021:4::aaa0/124'])), all('169.254.100.0/30')[0]]).toEqual([2, 15, '169.254.100.1']));
   test('a prefix of two addresses has none', () => expect(all('192.0.2.8/31')).toEqual([]));
   test('ranges follow each other, of both families', () => expect(all('192.0.2.1-192.0.2.2', 'fd00::ffff-fd00::1:0')).toEqual(['192.0.2.1', '192.0.2.2', 'fd00::ffff', 'fd00::1:0']));
   test('of a large range 65,536 are used, as in Antrea', () => {

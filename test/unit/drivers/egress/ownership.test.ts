@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { ownerOf } from '../../../../src/compile/egress/owner.js';
 import { ADDRESS_PREFIX, NODE_PREFIX, type EgressLeases, type LeaseEntry } from '../../../../src/drivers/egress/leases.js';
 import { Ownership } from '../../../../src/drivers/egress/ownership.js';
 import type { Clock } from '../../../../src/platform/clock.js';
@@ -8,7 +9,7 @@ import { ManualClock } from '../../dns/manual-clock.js';
 
 const TTL = 3_000;
 const ADDRESSES = ['192.0.2.1', '192.0.2.2', '192.0.2.3'];
-const quiet: Logger = { error: () => undefined, warn: () => undefined, info: () => undefined, debug: () => undefined, child: () => quiet } as unknown as Logger;
+const quiet: Logger = { error: () => undefined, warn: () => undefined, info: () => undefined, debug: () => undefined, child: () => quiet };
 
 /** The store of all nodes, with a clock of its own. */
 class Store {
@@ -41,7 +42,7 @@ class Node {
 
   constructor(readonly name: string, private readonly clock: ManualClock, private readonly store: Store, identity = name, eligible = (_node: string): boolean => true) {
     this.ownership = new Ownership({
-      leases: this.leases(), clock: this.ownClock(), log: quiet, node: name, identity, ttlMs: TTL, endpoint: () => name,
+      leases: this.leases(), clock: this.ownClock(), log: quiet, node: name, identity, ttlMs: TTL, ownerOf, endpoint: () => name,
       wanted: () => ADDRESSES.map((address) => ({ address, eligible })), onChange: () => undefined,
       apply: async (held) => {
         this.kernel = new Map(held);
@@ -92,7 +93,7 @@ const microtasks = async (): Promise<void> => {
   for (let i = 0; i < 40; i += 1) await Promise.resolve();
 };
 
-function worldOf(...names: readonly string[]): { readonly clock: ManualClock; readonly store: Store; readonly nodes: Node[]; pass(ms: number, check?: () => void): Promise<void> } {
+function worldOf(...names: readonly string[]): { readonly clock: ManualClock; readonly store: Store; readonly nodes: Node[]; readonly pass: (ms: number, check?: () => void) => Promise<void> } {
   const clock = new ManualClock();
   const store = new Store(clock);
   const nodes = names.map((name) => new Node(name, clock, store));
@@ -190,13 +191,13 @@ describe('ownership of addresses', () => {
   });
 
   test('whatever happens to nodes: no address on two at any time; and once they are well, each on one', async () => {
-    const event = fc.record({ node: fc.nat(2), what: fc.constantFrom('well', 'cut', 'hangs', 'late', 'stop', 'go', 'leave'), then: fc.integer({ min: 50, max: 4_000 }) });
+    const event = fc.record({ node: fc.nat(2), what: fc.constantFrom('well', 'cut', 'hangs', 'late', 'stop', 'go', 'leave'), forMs: fc.integer({ min: 50, max: 4_000 }) });
     await fc.assert(fc.asyncProperty(fc.array(event, { maxLength: 14 }), async (events) => {
       const { clock, store, nodes, pass } = worldOf('a', 'b', 'c');
       const alone = (): void => {
         for (const address of ADDRESSES) expect(users(nodes, address).length, address).toBeLessThanOrEqual(1);
       };
-      for (const { node: index, what, then } of events) {
+      for (const { node: index, what, forMs } of events) {
         const node = nodes[index];
         if (node === undefined) continue;
         if (what === 'stop') node.stopped = true;
@@ -209,7 +210,7 @@ describe('ownership of addresses', () => {
           const fresh = nodes[index];
           if (fresh !== undefined && fresh.kernel.size === 0) fresh.kernel = kernel;
         } else node.mode = what;
-        await pass(then, alone);
+        await pass(forMs, alone);
       }
       for (const node of nodes) {
         node.mode = 'well';
