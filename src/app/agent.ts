@@ -312,7 +312,14 @@ export class Agent {
     if (this.datapath.realized === undefined) return;
     const { clock, log } = this.environment;
     const applied = this.loop.flush('stopping').catch((error: unknown) => log.warn('ids.leave_failed', { error: describeError(error) }));
-    await Promise.race([applied, new Promise<void>((resolve) => clock.after(LEAVE_MS, resolve))]);
+    // A time that is over would keep the process from ending.
+    await new Promise<void>((resolve) => {
+      const cancel = clock.after(LEAVE_MS, resolve);
+      void applied.then(() => {
+        cancel();
+        resolve();
+      });
+    });
   }
 
   private async realizeNames(enforcement: Enforcement): Promise<void> {

@@ -41,10 +41,12 @@ export function wireEgress(wiring: EgressWiring): Egress | undefined {
   const identity = [node, (readTextFile(BOOT_ID) ?? '').trim(), stored.identity].join('/');
   let written = '';
   const routes = new native.RouteSocket();
+  const socket = new native.NftSocket();
+  const sender = new native.PacketSender();
   // The clocks are one, counted from two starts. Whatever happens between the two readings, times come out too early, never too late.
   const kernelNow = native.monotonicMs();
   const offset = kernelNow - clock.monotonic();
-  const addresses = new InterfaceAddresses({ routes, links, sender: new native.PacketSender(), clock, log, interface: settings.interface });
+  const addresses = new InterfaceAddresses({ routes, links, sender, clock, log, interface: settings.interface });
   const ownership = new Ownership({
     leases, clock, log, node, identity, ttlMs: settings.leaseMs, ownerOf,
     endpoint: () => (settings.tunnelAddress === '' ? egress.endpoint() : settings.tunnelAddress), wanted: () => egress.wanted(),
@@ -58,8 +60,13 @@ export function wireEgress(wiring: EgressWiring): Egress | undefined {
       links, routes, log, device: settings.device, port: settings.tunnelPort, mask: settings.markMask, table: settings.routeTable, priority: settings.rulePriority,
       writeSysctl: (path, value) => writeFile(path, value),
     }),
-    driver: new EgressDriver({ socket: new native.NftSocket(), now: () => native.monotonicMs(), onCommit: wiring.onCommit }),
+    driver: new EgressDriver({ socket, now: () => native.monotonicMs(), onCommit: wiring.onCommit }),
     layout: { device: settings.device, port: settings.tunnelPort, mask: settings.markMask }, except: settings.exceptCidrs, isHere: wiring.isHere,
+    close: () => {
+      routes.close();
+      socket.close();
+      sender.close();
+    },
     routeTo: (address) => routes.routeTo(address),
     endOtherTranslations: (request) => native.endOtherTranslations(request),
     remember: async (given) => {

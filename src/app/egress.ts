@@ -34,6 +34,8 @@ export interface EgressParts {
   readonly endOtherTranslations: NativeBinding['endOtherTranslations'];
   /** Keeps which addresses Egresses were given. */
   readonly remember: (given: ReadonlyMap<string, string>) => Promise<void>;
+  /** Closes the sockets. */
+  readonly close: () => void;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -80,6 +82,7 @@ export class Egress {
   async stopped(): Promise<void> {
     await this.parts.ownership.stopping();
     await this.parts.loop.stopped();
+    this.parts.close();
   }
 
   /** Resolves when what is known now is in force, as far as this node can see to it; rejects with the reason why not. */

@@ -47,6 +47,8 @@ export class EgressDriver {
   readonly object = 'inet dfw_egress, arp dfw_egress';
   private current: EgressImage | undefined;
   private held: Held = new Map();
+  /** Of nf_tables when the tables were last seen to be right. */
+  private generation = -1;
   /** One after the other: each writes all that is held. */
   private turn: Promise<unknown> = Promise.resolve();
 
@@ -78,6 +80,8 @@ export class EgressDriver {
   async drifted(): Promise<string | undefined> {
     const { current } = this;
     if (current === undefined) return undefined;
+    const generation = await this.options.socket.generation();
+    if (generation === this.generation) return undefined;
     for (const [table, chains] of [[EGRESS_TABLE, egressChains(current)], [EGRESS_ARP_TABLE, arpChains()]] as const) {
       const reader = new TableReader(this.options.socket, table);
       if (await reader.state() !== 'active') return `${this.object} is not there`;
@@ -85,6 +89,7 @@ export class EgressDriver {
       const wrong = chains.find(({ name, rules: wanted }) => wanted.map(({ comment }) => comment.slice(0, 127)).join('\n') !== (rules.get(name) ?? []).join('\n'));
       if (wrong !== undefined) return `chain ${wrong.name} of ${this.object} was changed`;
     }
+    this.generation = generation;
     return undefined;
   }
 
@@ -106,6 +111,7 @@ export class EgressDriver {
           });
         }
         this.options.onCommit(result.generation);
+        if (result.generation === this.generation + 1) this.generation = result.generation;
       } catch (error) {
         if (tries < 5 && error instanceof Error && 'code' in error && error.code === 'ETIMEDOUT') continue;
         throw error;
