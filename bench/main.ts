@@ -7,13 +7,15 @@ import { classify } from './benches/classify.js';
 import { churn, compile } from './benches/cluster.js';
 import { flows } from './benches/flows.js';
 import { memory } from './benches/memory.js';
+import { mirror } from './benches/mirror.js';
 import { ovs } from './benches/ovs.js';
 import { program } from './benches/program.js';
+import { sources } from './benches/sources.js';
 import { update } from './benches/update.js';
 import { ROOT } from './lib/datapath.js';
 import { printReport, writeReport } from './lib/report.js';
 
-const BENCHES: ReadonlyMap<string, Bench> = new Map([['program', program], ['compile', compile], ['churn', churn], ['update', update], ['classify', classify], ['flows', flows], ['memory', memory], ['ovs', ovs]]);
+const BENCHES: ReadonlyMap<string, Bench> = new Map([['program', program], ['compile', compile], ['churn', churn], ['update', update], ['classify', classify], ['flows', flows], ['memory', memory], ['ovs', ovs], ['mirror', mirror], ['sources', sources]]);
 
 async function main(args: readonly string[]): Promise<number> {
   const quick = args.includes('--quick');

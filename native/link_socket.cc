@@ -1,8 +1,10 @@
 // LinkSocket of src/native/binding.ts: network interfaces by rtnetlink (RFC 3549, include/uapi/linux/if_link.h).
+#include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/if.h>
 #include <linux/if_link.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <napi.h>
@@ -24,6 +26,11 @@ constexpr int kReceiveBuffer = 8 << 20;
 constexpr size_t kNameLimit = IFNAMSIZ - 1;
 // Largest MTU an interface may have (loopback); the kernel checks the rest.
 constexpr double kMtuLimit = 0x7fffffff;
+constexpr double kGroupLimit = 0xffffffff;
+// IFALIASZ without its end.
+constexpr size_t kAliasLimit = 255;
+// Attributes of a device of some kind; the request's buffer holds two of them.
+constexpr size_t kDataLimit = 512;
 
 struct Link {
   int index = 0;
@@ -31,8 +38,10 @@ struct Link {
   std::string mac;
   uint32_t mtu = 0;
   uint32_t master = 0;
+  uint32_t group = 0;
   bool up = false;
   std::string kind;
+  std::string alias;
   rtnl_link_stats64 stats{};
 };
 
@@ -52,7 +61,7 @@ std::string macText(const nlattr* attribute) {
 Link readLink(const nlmsghdr* message) {
   Link link;
   const auto* general = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(message));
-  const nlattr* parts[IFLA_LINKINFO + IFLA_STATS64 + 1];
+  const nlattr* parts[IFLA_GROUP + 1];
   indexAttributes(attributesOf(message, sizeof(ifinfomsg)), parts);
   link.index = general->ifi_index;
   link.up = (general->ifi_flags & IFF_UP) != 0;
@@ -60,6 +69,8 @@ Link readLink(const nlmsghdr* message) {
   link.mac = macText(parts[IFLA_ADDRESS]);
   readAttribute(parts[IFLA_MTU], &link.mtu);
   readAttribute(parts[IFLA_MASTER], &link.master);
+  readAttribute(parts[IFLA_GROUP], &link.group);
+  link.alias = attributeText(parts[IFLA_IFALIAS]);
   if (parts[IFLA_LINKINFO] != nullptr) {
     const nlattr* info[IFLA_INFO_MAX + 1];
     indexAttributes(attributesOf(parts[IFLA_LINKINFO]), info);
@@ -108,12 +119,15 @@ class ListJob : public Job {
       entry.Set("master", number(link.master));
       entry.Set("up", Napi::Boolean::New(env, link.up));
       entry.Set("kind", Napi::String::New(env, link.kind));
+      entry.Set("group", number(link.group));
+      entry.Set("alias", Napi::String::New(env, link.alias));
       entry.Set("rxBytes", number(link.stats.rx_bytes));
       entry.Set("txBytes", number(link.stats.tx_bytes));
       entry.Set("rxPackets", number(link.stats.rx_packets));
       entry.Set("rxDropped", number(link.stats.rx_dropped));
       entry.Set("txPackets", number(link.stats.tx_packets));
       entry.Set("txDropped", number(link.stats.tx_dropped));
+      entry.Set("txErrors", number(link.stats.tx_errors));
       result.Set(static_cast<uint32_t>(position), entry);
     }
     return result;
@@ -141,10 +155,36 @@ class LinkRequest : public Job {
  private:
   std::shared_ptr<NetlinkSocket> socket_;
   const char* call_;
-  // Two names and a few numbers fit by far.
-  alignas(NLMSG_ALIGNTO) uint8_t buffer_[1024];
+  // Two names, a few numbers, and an alias or what a kind of device needs: they fit.
+  alignas(NLMSG_ALIGNTO) uint8_t buffer_[2 * kDataLimit];
   nlmsghdr* header_ = nullptr;
   ifinfomsg* general_ = nullptr;
+};
+
+// A request to change an entry of a device's forwarding table (rtnetlink(7), struct ndmsg).
+class ForwardingRequest : public Job {
+ public:
+  explicit ForwardingRequest(std::shared_ptr<NetlinkSocket> socket) : socket_(std::move(socket)) {
+    header_ = mnl_nlmsg_put_header(buffer_);
+    header_->nlmsg_type = RTM_NEWNEIGH;
+    // Of the entry for all unknown addresses there can be several, so the kernel knows no replacing.
+    header_->nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL;
+    auto* entry = static_cast<ndmsg*>(mnl_nlmsg_put_extra_header(header_, sizeof(ndmsg)));
+    entry->ndm_family = AF_BRIDGE;
+    entry->ndm_state = NUD_PERMANENT | NUD_NOARP;
+    entry->ndm_flags = NTF_SELF;
+    entry_ = entry;
+  }
+  nlmsghdr* header() { return header_; }
+  ndmsg* entry() { return entry_; }
+  Failure run() override { return socket_->request(header_, "setForwarding"); }
+  Napi::Value result(Napi::Env env) override { return env.Undefined(); }
+
+ private:
+  std::shared_ptr<NetlinkSocket> socket_;
+  alignas(NLMSG_ALIGNTO) uint8_t buffer_[256];
+  nlmsghdr* header_ = nullptr;
+  ndmsg* entry_ = nullptr;
 };
 
 bool isLinkName(const std::string& name) { return !name.empty() && name.size() <= kNameLimit; }
@@ -177,6 +217,7 @@ class LinkSocket : public Napi::ObjectWrap<LinkSocket> {
   static void init(Napi::Env env, Napi::Object exports) {
     exports.Set("LinkSocket", DefineClass(env, "LinkSocket",
                                           {InstanceMethod<&LinkSocket::list>("list"), InstanceMethod<&LinkSocket::createVeth>("createVeth"),
+                                           InstanceMethod<&LinkSocket::create>("create"), InstanceMethod<&LinkSocket::setForwarding>("setForwarding"),
                                            InstanceMethod<&LinkSocket::set>("set"), InstanceMethod<&LinkSocket::remove>("delete"),
                                            InstanceMethod<&LinkSocket::monitor>("monitor"), InstanceMethod<&LinkSocket::close>("close")}));
   }
@@ -199,25 +240,83 @@ class LinkSocket : public Napi::ObjectWrap<LinkSocket> {
     size_t mtu = 0;
     if (!readString(request, "name", &name) || !isLinkName(name)) return refuse("name has 1 to 15 bytes");
     if (!readString(request, "peer", &peer) || !isLinkName(peer)) return refuse("peer has 1 to 15 bytes");
+    size_t group = 0;
     const bool withMtu = !request.Get("mtu").IsUndefined();
     if (withMtu && !readNumber(request, "mtu", kMtuLimit, &mtu)) return refuse("mtu is a number");
+    if (!request.Get("group").IsUndefined() && !readNumber(request, "group", kGroupLimit, &group)) return refuse("group is a number");
 
     auto job = std::make_unique<LinkRequest>(socket_, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, "createVeth");
     nlmsghdr* header = job->header();
-    const auto end = [header](const std::string& ifname, bool hasMtu, size_t value) {
+    const auto end = [header, withMtu, mtu, group](const std::string& ifname) {
       mnl_attr_put_strz(header, IFLA_IFNAME, ifname.c_str());
-      if (hasMtu) mnl_attr_put_u32(header, IFLA_MTU, static_cast<uint32_t>(value));
+      if (withMtu) mnl_attr_put_u32(header, IFLA_MTU, static_cast<uint32_t>(mtu));
+      mnl_attr_put_u32(header, IFLA_GROUP, static_cast<uint32_t>(group));
     };
-    end(name, withMtu, mtu);
+    end(name);
     nlattr* info_ = mnl_attr_nest_start(header, IFLA_LINKINFO);
     mnl_attr_put_strz(header, IFLA_INFO_KIND, "veth");
     nlattr* data = mnl_attr_nest_start(header, IFLA_INFO_DATA);
     nlattr* other = mnl_attr_nest_start(header, VETH_INFO_PEER);
     mnl_nlmsg_put_extra_header(header, sizeof(ifinfomsg));  // inside the nest: the peer's own header
-    end(peer, withMtu, mtu);
+    end(peer);
     mnl_attr_nest_end(header, other);
     mnl_attr_nest_end(header, data);
     mnl_attr_nest_end(header, info_);
+    return queue_->push(info.Env(), std::move(job));
+  }
+
+  // A device of any kind; what the kind needs comes encoded, as the contents of IFLA_INFO_DATA.
+  Napi::Value create(const Napi::CallbackInfo& info) {
+    const auto refuse = [&info](const char* what) { return rejected(info.Env(), {EINVAL, "create", what}); };
+    if (!info[0].IsObject()) return refuse("request is an object");
+    const Napi::Object request = info[0].As<Napi::Object>();
+    std::string name;
+    std::string kind;
+    size_t mtu = 0;
+    size_t group = 0;
+    if (!readString(request, "name", &name) || !isLinkName(name)) return refuse("name has 1 to 15 bytes");
+    if (!readString(request, "kind", &kind) || !isLinkName(kind)) return refuse("kind has 1 to 15 bytes");
+    if (!readNumber(request, "mtu", kMtuLimit, &mtu)) return refuse("mtu is a number");
+    if (!readNumber(request, "group", kGroupLimit, &group)) return refuse("group is a number");
+    if (!isBytes(request.Get("data"))) return refuse("data is a Uint8Array");
+    const auto data = request.Get("data").As<Napi::Uint8Array>();
+    if (data.ByteLength() > kDataLimit) return refuse("data has at most 512 bytes");
+
+    auto job = std::make_unique<LinkRequest>(socket_, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, "create");
+    nlmsghdr* header = job->header();
+    mnl_attr_put_strz(header, IFLA_IFNAME, name.c_str());
+    mnl_attr_put_u32(header, IFLA_MTU, static_cast<uint32_t>(mtu));
+    mnl_attr_put_u32(header, IFLA_GROUP, static_cast<uint32_t>(group));
+    nlattr* info_ = mnl_attr_nest_start(header, IFLA_LINKINFO);
+    mnl_attr_put_strz(header, IFLA_INFO_KIND, kind.c_str());
+    mnl_attr_put(header, IFLA_INFO_DATA | NLA_F_NESTED, data.ByteLength(), data.Data());
+    mnl_attr_nest_end(header, info_);
+    return queue_->push(info.Env(), std::move(job));
+  }
+
+  // Where a vxlan device sends frames whose destination it does not know.
+  Napi::Value setForwarding(const Napi::CallbackInfo& info) {
+    const auto refuse = [&info](const char* what) { return rejected(info.Env(), {EINVAL, "setForwarding", what}); };
+    if (!info[0].IsObject()) return refuse("request is an object");
+    const Napi::Object request = info[0].As<Napi::Object>();
+    size_t index = 0;
+    size_t port = 0;
+    size_t vni = 0;
+    if (!readNumber(request, "interfaceIndex", 0x7fffffff, &index)) return refuse("interfaceIndex is a number");
+    if (!readNumber(request, "port", 0xffff, &port)) return refuse("port is a number");
+    if (!readNumber(request, "vni", 0xffffff, &vni)) return refuse("vni is a number");
+    if (!isBytes(request.Get("address"))) return refuse("address is a Uint8Array");
+    const auto address = request.Get("address").As<Napi::Uint8Array>();
+    if (address.ByteLength() != 4 && address.ByteLength() != 16) return refuse("address has 4 or 16 bytes");
+
+    auto job = std::make_unique<ForwardingRequest>(socket_);
+    job->entry()->ndm_ifindex = static_cast<int>(index);
+    nlmsghdr* header = job->header();
+    constexpr uint8_t kAnyMac[6] = {};
+    mnl_attr_put(header, NDA_LLADDR, sizeof kAnyMac, kAnyMac);
+    mnl_attr_put(header, NDA_DST, address.ByteLength(), address.Data());
+    mnl_attr_put_u16(header, NDA_PORT, htons(static_cast<uint16_t>(port)));
+    mnl_attr_put_u32(header, NDA_VNI, static_cast<uint32_t>(vni));
     return queue_->push(info.Env(), std::move(job));
   }
 
@@ -246,6 +345,11 @@ class LinkSocket : public Napi::ObjectWrap<LinkSocket> {
       size_t mtu = 0;
       if (!readNumber(change, "mtu", kMtuLimit, &mtu)) return refuse("mtu is a number");
       mnl_attr_put_u32(job->header(), IFLA_MTU, static_cast<uint32_t>(mtu));
+    }
+    if (!change.Get("alias").IsUndefined()) {
+      std::string alias;
+      if (!readString(change, "alias", &alias) || alias.size() > kAliasLimit) return refuse("alias has at most 255 bytes");
+      mnl_attr_put_strz(job->header(), IFLA_IFALIAS, alias.c_str());
     }
     return queue_->push(info.Env(), std::move(job));
   }

@@ -12,6 +12,8 @@ void runCli({
   stdin: process.stdin,
   stdout: process.stdout,
   stderr: process.stderr,
+  // Loaded only with --etcd, and not part of the bundle: bin/agentctl runs this file then.
+  openManager: async (choice, signal) => (await import('./app/etcd-manager.js')).openEtcdManager(choice, signal),
   interrupted: interrupted.signal,
 }).then((code) => {
   process.exitCode = code;

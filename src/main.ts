@@ -1,4 +1,5 @@
 /** The process of the daemon: arguments, environment, signals, exit code. With ctl.ts the only file that touches `process`. */
+import { setPriority } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Agent } from './app/agent.js';
@@ -86,6 +87,7 @@ async function daemon(argv: readonly string[], first: Config, version: string): 
         native, clock: systemClock, log, notifier, version, installDir: INSTALL_DIR, searchPath: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin',
         processId: process.pid,
         sendSignal: (pid, signal) => process.kill(pid, signal),
+        setPriority: (pid, nice) => setPriority(pid, nice),
         setLogLevel: (level) => log.setLevel(level),
       });
       agent.onCleanup = () => request('stop');

@@ -1,7 +1,7 @@
 /** The daemon as it is installed, in this process's network namespace, with directories of its own. Needs a sandbox. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { command, mustRun, type CommandResult } from './command.js';
 import { ROOT } from './datapath.js';
@@ -26,7 +26,7 @@ export class AgentProcess {
   async start(manifests: readonly unknown[], timeoutMs: number): Promise<void> {
     const { directory } = this;
     for (const name of ['manifests', 'state']) await mkdir(join(directory, name), { recursive: true });
-    await writeFile(join(directory, 'manifests/all.json'), JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests }));
+    await this.write(manifests);
     const config = join(directory, 'agent.yaml');
     await writeFile(config, JSON.stringify({
       node: 'bench', sources: [{ type: 'file', path: join(directory, 'manifests') }], api: { socket: this.socket, group: 'root' },
@@ -44,6 +44,18 @@ export class AgentProcess {
     }
   }
 
+  /** Puts other manifests in the place of those it has, in one step; resolves before the agent has seen them. */
+  async write(manifests: readonly unknown[]): Promise<void> {
+    const path = join(this.directory, 'manifests/all.json');
+    await writeFile(`${path}.new`, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests }));
+    await rename(`${path}.new`, path);
+  }
+
+  /** Standard output and error of all its lives. */
+  log(): Promise<string> {
+    return readFile(this.logFile, 'utf8');
+  }
+
   agentctl(...args: readonly string[]): Promise<CommandResult> {
     return command(join(ROOT, 'bin/agentctl'), ['--socket', this.socket, ...args]);
   }
@@ -58,6 +70,13 @@ export class AgentProcess {
     const status = await readFile(`/proc/${this.pid}/status`, 'utf8');
     const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? Number.NaN) / 1024;
     return { residentMb: field('VmRSS'), peakMb: field('VmHWM') };
+  }
+
+  /** Processor time since its start, milliseconds, all threads. */
+  async cpuMs(): Promise<number> {
+    const fields = (await readFile(`/proc/${this.pid}/stat`, 'utf8')).replace(/^.*\) /, '').split(' ');
+    // utime and stime, in hundredths of a second (proc(5)).
+    return (Number(fields[11]) + Number(fields[12])) * 10;
   }
 
   async resetPeak(): Promise<void> {

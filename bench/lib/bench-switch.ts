@@ -21,6 +21,12 @@ export class BenchSwitch {
     return new BenchSwitch(netns, directory);
   }
 
+  /** In the namespace that this runs in, where an agent's own devices are. */
+  static async startHere(directory: string): Promise<BenchSwitch> {
+    await mustRun(join(ROOT, 'scripts/ovs'), ['start', '--dir', directory, '--bridge', BRIDGE]);
+    return new BenchSwitch('', directory);
+  }
+
   get database(): string {
     return `unix:${this.directory}/db.sock`;
   }

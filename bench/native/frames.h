@@ -16,19 +16,19 @@
 
 enum { FRAME = 60, SOURCE_PORT = 34 };
 
-static void fail(const char *what, const char *name) {
+static inline void fail(const char *what, const char *name) {
   fprintf(stderr, "%s: %s %s: %s\n", program_invocation_short_name, what, name, strerror(errno));
   exit(1);
 }
 
-static double now(void) {
+static inline double now(void) {
   struct timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);
   return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
 }
 
 /* Protocol 0: the socket sends and receives nothing. */
-static int open_socket(const char *interface) {
+static inline int open_socket(const char *interface) {
   int handle = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
   if (handle < 0) fail("socket for", interface);
   struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_ifindex = (int)if_nametoindex(interface)};
@@ -39,7 +39,7 @@ static int open_socket(const char *interface) {
   return handle;
 }
 
-static size_t read_frames(const char *path, uint8_t **frames) {
+static inline size_t read_frames(const char *path, uint8_t **frames) {
   FILE *file = fopen(path, "rb");
   if (file == NULL) fail("open", path);
   if (fseek(file, 0, SEEK_END) != 0) fail("seek", path);
@@ -55,13 +55,13 @@ static size_t read_frames(const char *path, uint8_t **frames) {
   return (size_t)size / FRAME;
 }
 
-static void set_source_port(uint8_t *frame, unsigned port) {
+static inline void set_source_port(uint8_t *frame, unsigned port) {
   frame[SOURCE_PORT] = (uint8_t)(port >> 8);
   frame[SOURCE_PORT + 1] = (uint8_t)port;
 }
 
 /* One frame a message; the places of the frames come with each batch. */
-static void prepare_batch(struct mmsghdr *messages, struct iovec *parts, int count) {
+static inline void prepare_batch(struct mmsghdr *messages, struct iovec *parts, int count) {
   memset(messages, 0, (size_t)count * sizeof *messages);
   for (int i = 0; i < count; i += 1) {
     parts[i].iov_len = FRAME;
@@ -70,7 +70,7 @@ static void prepare_batch(struct mmsghdr *messages, struct iovec *parts, int cou
   }
 }
 
-static void send_batch(int handle, struct mmsghdr *messages, unsigned count) {
+static inline void send_batch(int handle, struct mmsghdr *messages, unsigned count) {
   for (unsigned sent = 0; sent < count;) {
     int done = sendmmsg(handle, messages + sent, count - sent, 0);
     if (done > 0) sent += (unsigned)done;

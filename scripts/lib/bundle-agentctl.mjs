@@ -17,12 +17,15 @@ const lighter = {
   name: 'lighter',
   async resolveId(source, importer) {
     if (source === 'long') return '\0no-long';
+    // bin/agentctl runs dist/ctl.js for --etcd.
+    if (source === './app/etcd-manager.js') return '\0no-manager';
     if (source !== 'string-width' || importer?.startsWith('\0')) return null;
     const resolved = await this.resolve(source, importer, { skipSelf: true });
     return `\0ascii-width:${resolved.id}`;
   },
   load(id) {
     if (id === '\0no-long') return 'export default null;';
+    if (id === '\0no-manager') return "export function openEtcdManager() { throw new Error('the bundled agentctl has no etcd'); }";
     if (!id.startsWith('\0ascii-width:')) return null;
     const original = JSON.stringify(id.slice('\0ascii-width:'.length));
     return `export default function stringWidth(text, options) {

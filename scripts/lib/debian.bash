@@ -47,6 +47,13 @@ install_open_vswitch() {
   if [ -d /run/systemd/system ]; then systemctl disable --quiet openvswitch-switch.service || true; fi
 }
 
+# For the tests, which start servers of their own, and for managing by hand (etcdctl). Where the package came only now, its service stays off.
+install_etcd() {
+  if is_installed etcd-server && is_installed etcd-client; then return; fi
+  install_debian_packages etcd-server etcd-client
+  if [ -d /run/systemd/system ]; then systemctl disable --quiet etcd.service || true; fi
+}
+
 # The peer of scripts/bench ovs; its services stay off.
 install_ovn() {
   if is_installed ovn-central && is_installed ovn-host; then return; fi

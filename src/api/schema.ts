@@ -3,12 +3,11 @@
  * What is read is agent.json, the same schema as protobuf.js describes it (scripts/gen-schema writes it): no program should wait
  * for a parser when it starts.
  */
-import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
 import { AgentError } from '../model/errors.js';
-import { Messages } from './wire.js';
-import type { MessageDescription } from './wire.js';
+import { descriptionFile, readDescription } from '../platform/protobuf-file.js';
+import type { MethodDescription } from '../platform/protobuf-file.js';
+import { Messages } from '../platform/protobuf.js';
 
 export type WireMethod = MethodDefinition<object, object>;
 export interface Schema {
@@ -31,14 +30,10 @@ export const FLOW_WINDOW_BYTES = 1024 * 1024;
 
 const SERVICE = 'dfw.v1.Agent';
 
-interface MethodDescription { readonly requestType: string; readonly responseType: string; readonly requestStream?: boolean; readonly responseStream?: boolean }
-interface ServiceDescription { readonly methods: Readonly<Record<string, MethodDescription>> }
-type PackageDescription = Readonly<Record<string, MessageDescription>> & { readonly Agent: ServiceDescription };
-
-/** Reads the schema from the package's proto folder (src/api, dist/api and dist/agentctl lie equally deep). Throws E_INTERNAL when it is not there. */
-export function loadSchema(path: string = fileURLToPath(new URL('../../proto/dfw/v1/agent.json', import.meta.url))): Schema {
-  const described = read(path);
-  const { methods } = described.Agent;
+/** Reads the schema from the package's proto folder. Throws E_INTERNAL when it is not there. */
+export function loadSchema(path: string = descriptionFile('dfw/v1/agent')): Schema {
+  const described = readDescription(path, 'dfw.v1', 'Agent');
+  const methods = described['Agent']?.methods ?? {};
   const messages = new Messages(described);
   const message = (name: string): WireMessage => ({
     serialize: (value) => messages.serialize(name, value),
@@ -65,25 +60,4 @@ export function loadSchema(path: string = fileURLToPath(new URL('../../proto/dfw
     },
     message,
   };
-}
-
-function read(path: string): PackageDescription {
-  try {
-    let described: unknown = JSON.parse(readFileSync(path, 'utf8'));
-    for (const name of SERVICE.split('.').slice(0, -1)) described = member(member(described, 'nested'), name);
-    const nested = member(described, 'nested');
-    if (isPackage(nested)) return nested;
-    throw new Error(`no service ${SERVICE}`);
-  } catch (cause) {
-    throw new AgentError('E_INTERNAL', 'the API schema cannot be read; the installation is incomplete', { object: path, cause });
-  }
-}
-
-function member(value: unknown, key: string): unknown {
-  return typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined;
-}
-
-/** The rest is as scripts/gen-schema wrote it. */
-function isPackage(value: unknown): value is PackageDescription {
-  return member(member(value, 'Agent'), 'methods') !== undefined;
 }

@@ -92,6 +92,7 @@ export const diff = message<DiffView>({
 });
 export const sync = message<SyncView>({ realized: flag, generation: number, durationMs: number, errors: list(fault) });
 
+const refusedCopies = oneOf('copied', 'left-out');
 const trafficControlWorkload = message<{ namespace: string; name: string; filter: string }>({ namespace: text, name: text, filter: text });
 export const egressState = message<EgressStateView>({
   egresses: list(message<EgressView>({
@@ -102,7 +103,9 @@ export const egressState = message<EgressStateView>({
 });
 export const trafficControl = message<TrafficControlView>({
   name: text, action: oneOf('Mirror', 'Redirect'), direction: oneOf('Ingress', 'Egress', 'Both'), device: text, state: text,
-  workloads: list(trafficControlWorkload), packets: number, bytes: number, dropped: number,
+  workloads: list(trafficControlWorkload), packets: number, bytes: number, dropped: number, capped: number, engineDropped: optional(number),
+  refused: optional(message<NonNullable<TrafficControlView['refused']>>({ ingress: optional(refusedCopies), egress: optional(refusedCopies) })),
+  sampling: optional(number), rateLimit: optional(message<NonNullable<TrafficControlView['rateLimit']>>({ packetsPerSecond: optional(number), bytesPerSecond: optional(number), burst: optional(number) })),
 });
 
 export const fqdnAddress = message<FqdnAddressView>({ fqdn: text, address: text, expiration: text });
@@ -118,6 +121,7 @@ export const alert = message<AlertView>({
   count: optional(number), last: optional(text), direction: optional(oneWay), labels: optional(textMap), namespaceLabels: optional(textMap),
   ruleset: optional(text), policy: optional(policy), connection: optional(alertConnection), peer: optional(alertPeer), communityId: optional(text),
   appProtocol: optional(text), http: optional(alertHttp), tls: optional(alertTls), dns: optional(alertDns),
+  refused: optional(flag), refusedBy: optional(text),
 });
 export const alerts = message<AlertsView>({ alerts: list(alert) });
 
@@ -136,7 +140,7 @@ const bundle = message<BundleView>({
   source: text, version: optional(text), sha256: optional(text), previous: optional(text), lastFetch: optional(bundleFetch), nextFetch: optional(text),
 });
 export const idsStatus = message<IdsStatusView>({
-  engine: message<IdsStatusView['engine']>({ kind: oneOf('suricata', 'external'), state: text, reason: text, since: text, pid: optional(number), restarts: number }),
+  engine: message<IdsStatusView['engine']>({ kind: oneOf('suricata', 'external'), state: text, reason: text, since: text, pid: optional(number), restarts: number, bounds: optional(text) }),
   signatures: optional(message<NonNullable<IdsStatusView['signatures']>>({ loaded: number, failed: number, skipped: number, directory: text, testedAt: text })),
   bundle: optional(bundle),
   refused: optional(message<NonNullable<IdsStatusView['refused']>>({ at: text, what: text, reason: text, faults: list(signatureFault) })),

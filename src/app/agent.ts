@@ -22,9 +22,11 @@ import { Metrics } from '../platform/metrics.js';
 import { readTextFile } from '../platform/read-file.js';
 import type { ServiceNotifier } from '../platform/sd-notify.js';
 import { ReconcileLoop } from '../reconcile/loop.js';
+import type { EtcdSource } from '../sources/etcd/etcd-source.js';
 import { FileSource } from '../sources/file/file-source.js';
 import { LocalStore } from '../sources/file/local-store.js';
 import type { Config } from './config.js';
+import type { EtcdSourceConfig } from './config-schema.js';
 import { Datapath } from './datapath.js';
 import { DesiredState, DISCOVERY_SOURCE, type NamedSource } from './desired.js';
 import { Differences } from './diff.js';
@@ -32,13 +34,15 @@ import { DriftWatch } from './drift-watch.js';
 import type { Egress } from './egress.js';
 import { wireEgress } from './egress-wiring.js';
 import type { Enforcement } from './enforcement.js';
+import { ETCD_SOURCE, ETCD_WORKLOADS, EtcdParts } from './etcd-wiring.js';
 import { StoredFilterNumbers } from './filter-numbers.js';
 import { FilterQueries } from './filter-queries.js';
 import { HeldObjects } from './held-objects.js';
 import { HeldReplies } from './held-replies.js';
 import { hostAddresses, HostAddresses } from './host-addresses.js';
-import { inspectionPorts } from './ids-devices.js';
+import { idsDevices, inspectionPorts } from './ids-devices.js';
 import { wireIds, type IdsParts } from './ids-wiring.js';
+import { sourceName, wireKubernetes } from './kubernetes-wiring.js';
 import { auditLookups, loggedIds, logReported } from './lookups.js';
 import { collectMetrics } from './metrics-collector.js';
 import { NameLearning } from './name-learning.js';
@@ -63,6 +67,8 @@ export interface AgentEnvironment {
   readonly processId: number;
   /** kill(2). */
   readonly sendSignal: (pid: number, signal: 'SIGTERM' | 'SIGKILL') => void;
+  /** setpriority(2). Throws. */
+  readonly setPriority: (pid: number, nice: number) => void;
   /** PATH for the IDS engine. */
   readonly searchPath: string;
   /** Directory of the installed agent: where its own signatures are. */
@@ -93,6 +99,8 @@ export class Agent {
   private readonly metricsServer: MetricsServer | undefined;
   private readonly drift: DriftWatch;
   private readonly stopping = new AbortController();
+  /** Nothing is enforced any more; the agent is about to end. */
+  private cleanedUp = false;
   private readonly numbers: StoredFilterNumbers;
   private readonly ruleNumbers: StoredRuleNumbers;
   private readonly held: HeldObjects;
@@ -103,6 +111,7 @@ export class Agent {
   private readonly kernel: NftablesParts | undefined;
   private readonly ports: OvsPorts | undefined;
   private readonly egress: Egress | undefined;
+  private etcd: EtcdParts | undefined;
 
   constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
     const { native, clock, log } = environment;
@@ -118,7 +127,8 @@ export class Agent {
     const own = new FileSource({ path: join(config.stateDir, 'objects'), logger: log.child('source') });
     this.sources = [
       ...config.sources.map((source, index) => {
-        if (source.type !== 'file') throw new AgentError('E_CONFIG', `source type ${source.type} is not supported by this version`, { object: `sources[${index}]` });
+        if (source.type === 'kubernetes') return { name: sourceName(config.sources, source), source: wireKubernetes({ source, stateDir: config.stateDir, node: config.node, clock, log: log.child('source') }) };
+        if (source.type === 'etcd') return { name: ETCD_SOURCE, source: this.buildEtcd(source) };
         return { name: config.sources.length > 1 ? `file:${source.path}` : 'file', source: new FileSource({ path: source.path, logger: log.child('source'), lastGood: join(config.stateDir, 'last-good', String(index)) }) };
       }),
       { name: OWN_SOURCE, source: own },
@@ -126,6 +136,7 @@ export class Agent {
     this.ports = this.ovs === undefined || !config.ovs.discoverPorts ? undefined : this.buildPorts(this.ovs);
     // Behind all others: what is declared stands.
     if (this.ports !== undefined) this.sources.push({ name: DISCOVERY_SOURCE, source: this.ports });
+    if (this.etcd !== undefined) this.sources.push({ name: ETCD_WORKLOADS, source: this.etcd.source.others });
     this.numbers = new StoredFilterNumbers({
       read: () => readTextFile(join(config.stateDir, 'filters.json')),
       write: (text) => writeFileAtomic(join(config.stateDir, 'filters.json'), text),
@@ -199,7 +210,7 @@ export class Agent {
     const flows = new FlowService(this.flowTable, () => this.datapath.labels, (table, ruleId) => index.references.get(policyKey(table, ruleId)));
     const filters = new FilterQueries({ enforcement, flows: this.flowTable, refreshLinks: () => this.datapath.refreshLinks(), failOpen });
     const service = new AgentService({
-      datapath: this.datapath, loop: this.loop, sources: this.sources, enforcement, ids, alerting, quarantines: this.quarantines, names: this.names, status, failOpen, own: objects, flows, filters, egress: this.egress,
+      datapath: this.datapath, loop: this.loop, sources: this.sources, enforcement, ids, engineDevices: idsDevices(config).map(({ datapath }) => datapath), alerting, quarantines: this.quarantines, names: this.names, status, failOpen, own: objects, flows, filters, egress: this.egress,
       policies: new PolicyQueries({
         engine: this.policies, realized: () => this.datapath.realized, ruleStats: () => filters.ruleStats(), knownNumber: (key) => this.ruleNumbers.known(key),
       }),
@@ -235,15 +246,22 @@ export class Agent {
     this.nflog.start((packets) => this.audit.onPackets(packets));
     await this.inspection.prepare();
     this.ovs?.start(signal);
-    await Promise.all(this.sources.map(({ source }) => source.start(signal)));
-    for (const { name, source } of this.sources) source.onChange(() => this.loop.markDirty(`source ${name}`));
-    this.loop.start(signal);
+    await this.etcd?.prepare();
+    const reading = Promise.all(this.sources.map(({ source }) => source.start(signal)));
+    // Awaited below; a failure before that is no unhandled one.
+    reading.catch(() => undefined);
+    // A source may be away for long: status says so, while everything stays as an earlier run left it. The loop waits: half a state is none.
     await this.api.start();
     await this.metricsServer?.start(signal);
+    await reading;
+    for (const { name, source } of this.sources) source.onChange(() => this.loop.markDirty(`source ${name}`));
+    this.loop.start(signal);
     await this.firstApply();
     this.egress?.start(signal);
     await this.flowTable.start();
     this.links.monitor(() => this.linksChanged());
+    // What changed before, by ourselves or by others, came as no event.
+    this.linksChanged();
     this.hostAddresses.start(signal);
     this.drift.start(signal);
     await this.inspection.start(signal);
@@ -263,6 +281,7 @@ export class Agent {
     await this.egress?.stopped();
     await this.api.stop();
     for (const { source } of this.sources) await source.stop();
+    await this.etcd?.stop();
     this.nflog.stop();
     this.kernel?.stop();
     this.flowTable.stop();
@@ -292,12 +311,16 @@ export class Agent {
   }
 
   private async apply(reason: string): Promise<void> {
+    if (this.cleanedUp) return;
     const end = this.metrics.applyDuration.startTimer();
     try {
       const { changed } = await this.datapath.apply(reason);
       end({ outcome: 'ok' });
       const { realized } = this.datapath;
-      if (realized !== undefined) this.inspection.follow(realized.world.idpsPolicies);
+      if (realized !== undefined) {
+        this.inspection.follow(realized.world.idpsPolicies);
+        this.etcd?.follow(realized.world.filters);
+      }
       if (changed) this.flowTable.watchEnds(loggedIds(this.datapath), (ended) => this.audit.onEnded(ended));
     } catch (error) {
       end({ outcome: 'failed' });
@@ -329,6 +352,7 @@ export class Agent {
   }
 
   private linksChanged(): void {
+    if (this.cleanedUp) return;
     this.hostAddresses.look();
     this.datapath.linksChanged();
     this.loop.markDirty('links');
@@ -350,10 +374,17 @@ export class Agent {
   }
 
   private async cleanup(): Promise<string[]> {
-    const removed = await this.datapath.cleanup();
-    removed.push(...(await this.inspection.cleanup()), ...((await this.egress?.cleanup()) ?? []));
+    // What was removed must not come back, neither by the changes of interfaces that this is nor on the way out: the agent ends after the answer is out.
+    this.cleanedUp = true;
+    const removed: string[] = [];
+    try {
+      removed.push(...(await this.datapath.cleanup()), ...(await this.inspection.cleanup()), ...((await this.egress?.cleanup()) ?? []));
+    } catch (error) {
+      this.cleanedUp = false;
+      this.loop.markDirty('cleanup failed');
+      throw error;
+    }
     this.environment.log.warn('agent.cleanup', { removed });
-    // What was removed must not come back: the agent ends after the answer is out.
     this.drift.stop();
     this.environment.clock.after(100, () => this.onCleanup());
     return removed;
@@ -382,10 +413,17 @@ export class Agent {
     });
   }
 
+  /** One at most: the configuration is refused otherwise. */
+  private buildEtcd(source: EtcdSourceConfig): EtcdSource {
+    const { config: { stateDir, node }, environment: { clock, log, version } } = this;
+    this.etcd = new EtcdParts({ source, stateDir, node, version, sources: () => this.sources, clock, log: log.child('source') });
+    return this.etcd.source;
+  }
+
   private buildNftables(): NftablesParts {
     const { config, environment: { native, clock, log } } = this;
     return wireNftables({
-      config, native, nft: this.nft, flows: this.flowTable, clock, log, inspecting: () => this.inspection.inspecting, onDue: () => this.loop.markDirty('sweep'),
+      config, native, nft: this.nft, linkSocket: this.links, flows: this.flowTable, clock, log, inspecting: () => this.inspection.inspecting, onDue: () => this.loop.markDirty('sweep'),
       links: () => this.datapath.links, filters: () => this.datapath.realized?.world.filters ?? [],
     });
   }

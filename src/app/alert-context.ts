@@ -5,6 +5,7 @@ import type { World } from '../compile/world.js';
 import { flowId, TCP_STATES } from '../connections/flow-service.js';
 import type { AlertContexts, AlertOwner, ConnectionFacts } from '../drivers/ids/alerts.js';
 import type { ConnectionTuple } from '../drivers/ids/eve-alert.js';
+import type { Refusals } from './refusals.js';
 import type { Filter } from '../model/filter.js';
 import { protocolToText } from '../model/protocols.js';
 import type { PolicyReference } from '../model/rule.js';
@@ -18,6 +19,7 @@ export interface AlertContextOptions {
   /** Filters whose traffic is what the engine gets. Asked for each alert. */
   readonly inspected: () => ReadonlySet<Filter>;
   readonly policyOf: (table: string, ruleId: number) => PolicyReference | undefined;
+  readonly refusals: Pick<Refusals, 'of'>;
   readonly flows: Pick<FlowTable, 'query'>;
   readonly clock: Clock;
 }
@@ -55,17 +57,28 @@ export class TrackedAlerts implements AlertContexts {
         const ends = found[index] === undefined ? this.ends(tuple) : undefined;
         return ends === undefined ? [] : [{ index, tuple, ends }];
       });
+      const pause = patient ? RETRY_MS[attempt] : undefined;
       for (const address of new Set(open.map(({ tuple, ends }) => localAddress(tuple, ends)))) {
         const records = await this.records(address);
-        for (const { index, tuple, ends } of open) {
-          const record = localAddress(tuple, ends) === address ? records.get(endsKey(tuple)) : undefined;
+        for (const { index, tuple, ends } of records === undefined ? [] : open) {
+          if (localAddress(tuple, ends) !== address) continue;
+          const record = records?.get(endsKey(tuple));
           if (record !== undefined) found[index] = this.facts(record, ends.filter);
+          // What goes elsewhere may be translated on its way, and rules judge what comes of it: while its connection may still be on its way, nothing is said of it.
+          else if (this.filterAt(tuple.destination.address) !== undefined || (patient && pause === undefined)) found[index] = this.refused(tuple);
         }
       }
-      const pause = RETRY_MS[attempt];
-      if (!patient || pause === undefined || !open.some(({ index }) => found[index] === undefined)) return found;
+      if (pause === undefined || !open.some(({ index }) => found[index] === undefined)) return found;
       await new Promise<void>((resolve) => this.options.clock.after(pause, resolve));
     }
+  }
+
+  private refused(tuple: ConnectionTuple): ConnectionFacts | undefined {
+    const refusal = this.options.refusals.of(tuple, { from: this.filterAt(tuple.source.address), to: this.filterAt(tuple.destination.address) });
+    if (refusal === undefined) return undefined;
+    const { filter, ruleset, ruleId } = refusal;
+    const policy = this.options.policyOf(ruleset, ruleId);
+    return { refused: true, refusedBy: filter, ruleset, ruleId, ...(policy === undefined ? {} : { policy }) };
   }
 
   private ends({ source, destination }: ConnectionTuple): Ends | undefined {
@@ -88,17 +101,23 @@ export class TrackedAlerts implements AlertContexts {
     return this.owners.byAddress.get(address);
   }
 
-  /** Connections of this address by their ends, both ways round. A query that is refused (more than 10,000 connections) finds none. */
-  private async records(address: string): Promise<ReadonlyMap<string, FlowRecord>> {
+  /** Connections of this address by their ends, both ways round. Undefined: a query that is refused, of more than 10,000 connections. */
+  private async records(address: string): Promise<ReadonlyMap<string, FlowRecord> | undefined> {
     const byEnds = new Map<string, FlowRecord>();
-    for (const record of await this.options.flows.query({ addresses: [address] }).catch(refusedAsTooMany)) {
+    const records = await this.options.flows.query({ addresses: [address] }).catch(refusedAsTooMany);
+    if (records === undefined) return undefined;
+    for (const record of records) {
       const protocol = protocolToText(record.protocol);
       const hasPorts = protocol !== 'icmp' && protocol !== 'ipv6-icmp';
       const from = { address: record.source, port: hasPorts ? record.sourcePort : 0 };
       const to = { address: record.destination, port: hasPorts ? record.destinationPort : 0 };
       byEnds.set(endsKey({ protocol, source: from, destination: to }), record);
-      const back = endsKey({ protocol, source: to, destination: from });
-      if (!byEnds.has(back)) byEnds.set(back, record);
+      // As the workload that opened it sees it, before its destination was translated.
+      const asked = { address: record.originalDestination, port: hasPorts ? record.originalDestinationPort : 0 };
+      for (const other of [{ source: to, destination: from }, { source: from, destination: asked }, { source: asked, destination: from }]) {
+        const key = endsKey({ protocol, ...other });
+        if (!byEnds.has(key)) byEnds.set(key, record);
+      }
     }
     return byEnds;
   }
@@ -108,6 +127,11 @@ export class TrackedAlerts implements AlertContexts {
     const word = filter.addresses.includes(record.destination) ? record.ruleIdIn : record.ruleIdOut;
     const label = word === NOT_APPLICABLE_ID ? undefined : this.options.labels().get(word);
     const policy = label === undefined ? undefined : this.options.policyOf(label.table, label.ruleId);
+    // An end that has not admitted it: its rules do no more, or never did and the packet came that far only (a switch tracks it before both have judged).
+    const open = (this.filterAt(record.source) !== undefined && record.ruleIdOut === 0) || (this.filterAt(record.destination) !== undefined && record.ruleIdIn === 0);
+    const ended = open ? this.refused({
+      protocol: protocolToText(record.protocol), source: { address: record.source, port: record.sourcePort }, destination: { address: record.destination, port: record.destinationPort },
+    }) : undefined;
     return {
       flowId: flowId(record),
       connection: {
@@ -115,7 +139,8 @@ export class TrackedAlerts implements AlertContexts {
         state: TCP_STATES[record.tcpState] ?? '',
       },
       ...(label === undefined ? {} : { ruleId: label.ruleId, ruleset: label.table === '' ? 'default' : label.table }),
-      ...(policy === undefined ? {} : { policy }),
+      ...(policy === undefined || ended !== undefined ? {} : { policy }),
+      ...ended,
     };
   }
 }
@@ -129,7 +154,7 @@ function endsKey({ protocol, source, destination }: ConnectionTuple): string {
   return `${protocol} ${source.address} ${source.port} ${destination.address} ${destination.port}`;
 }
 
-function refusedAsTooMany(error: unknown): FlowRecord[] {
-  if (error instanceof Error && 'code' in error && error.code === 'E2BIG') return [];
+function refusedAsTooMany(error: unknown): undefined {
+  if (error instanceof Error && 'code' in error && error.code === 'E2BIG') return undefined;
   throw error;
 }

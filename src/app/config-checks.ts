@@ -3,11 +3,12 @@ import type { ErrorObject } from 'ajv';
 import { TABLES } from '../drivers/ovs/pipeline/placement.js';
 import { canonicalMember } from '../model/address.js';
 import { describeError } from '../model/errors.js';
+import { labelProblem } from '../model/names.js';
 import { nearest } from '../model/nearest.js';
 import { quote } from '../model/quote.js';
 import { CONFIG_FORMATS } from './config-formats.js';
 import { CONFIG_SCHEMA } from './config-schema.js';
-import type { Config, SelectorConfig } from './config-schema.js';
+import type { Config, EtcdSourceConfig, SelectorConfig } from './config-schema.js';
 
 export interface ConfigProblem {
   /** "sources[0].path", or "" when it is about the whole. */
@@ -85,7 +86,17 @@ function keysAt(error: ErrorObject): string[] {
 function acrossKeys(config: Config): Omit<ConfigProblem, 'origin'>[] {
   const problems: Omit<ConfigProblem, 'origin'>[] = [];
   config.sources.forEach((source, index) => {
-    if (source.type !== 'file') problems.push({ path: `sources[${index}].type`, reason: `${source.type} is not in this version; it reads files` });
+    if (source.type === 'etcd') {
+      problems.push(...etcdProblems(source, `sources[${index}]`));
+      const other = config.sources.findIndex(({ type }) => type === 'etcd');
+      if (other < index) problems.push({ path: `sources[${index}].type`, reason: `is also that of sources[${other}]: one etcd is read, with several endpoints if need be` });
+    }
+    if (source.type === 'kubernetes') {
+      for (const [place, name] of (source.namespaces ?? []).entries()) {
+        const reason = labelProblem(name);
+        if (reason !== undefined) problems.push({ path: `sources[${index}].namespaces[${place}]`, reason });
+      }
+    }
     const twin = config.sources.findIndex((other) => JSON.stringify(other) === JSON.stringify(source));
     if (twin < index) problems.push({ path: `sources[${index}]`, reason: `is the same as sources[${twin}]` });
   });
@@ -106,17 +117,37 @@ function acrossKeys(config: Config): Omit<ConfigProblem, 'origin'>[] {
   if (config.dns.nflogGroup === config.nflogGroup) problems.push({ path: 'dns.nflogGroup', reason: 'must not be the group nflogGroup names' });
   if ([config.nflogGroup, config.dns.nflogGroup].includes(config.bridge.nflogGroup)) problems.push({ path: 'bridge.nflogGroup', reason: 'must not be the group nflogGroup or dns.nflogGroup names' });
   if (config.spoofGuard !== 'off' && config.datapath !== 'ovs') problems.push({ path: 'spoofGuard', reason: 'needs datapath ovs in this version' });
-  if (config.ids.mode === 'ips' && config.ids.engine === 'external') {
-    problems.push({ path: 'ids.engine', reason: 'must be suricata with ids.mode ips: nobody would notice that an external engine is gone, and onFailure of policies would not be kept' });
-  }
   problems.push(...alertProblems(config));
-  if (config.ids.bundle !== '' && config.ids.engine === 'external') problems.push({ path: 'ids.bundle', reason: 'needs ids.engine suricata: an external engine has signatures of its own' });
+  problems.push(...externalProblems(config));
   if (config.ids.bundle === '' && config.ids.bundleChecksum !== '') problems.push({ path: 'ids.bundleChecksum', reason: 'is the checksum of nothing without ids.bundle' });
   const devices = ['tap', 'sensor', 'inlineTap', 'inlineSensor', 'returnTap', 'returnSensor'] as const;
   for (const [index, key] of devices.entries()) {
     const twin = devices.slice(0, index).find((other) => config.ids[other] === config.ids[key]);
     if (twin !== undefined) problems.push({ path: `ids.${key}`, reason: `must not be the device ids.${twin} names` });
   }
+  return problems;
+}
+
+function etcdProblems({ endpoints, tls, user, passwordFile }: EtcdSourceConfig, at: string): Omit<ConfigProblem, 'origin'>[] {
+  const problems: Omit<ConfigProblem, 'origin'>[] = [];
+  if (tls !== undefined && !endpoints.some((endpoint) => endpoint.startsWith('https:'))) problems.push({ path: `${at}.tls`, reason: 'needs endpoints that begin with https:' });
+  if ((tls?.cert === undefined) !== (tls?.key === undefined)) problems.push({ path: `${at}.tls`, reason: 'needs cert and key, or neither' });
+  if ((user === undefined) !== (passwordFile === undefined)) problems.push({ path: at, reason: 'needs user and passwordFile, or neither' });
+  return problems;
+}
+
+function externalProblems({ ids }: Config): Omit<ConfigProblem, 'origin'>[] {
+  const problems: Omit<ConfigProblem, 'origin'>[] = [];
+  const { engine, mode, commandSocket, engineDirectory, bundle } = ids;
+  if (engine !== 'external') {
+    if (engineDirectory !== '') problems.push({ path: 'ids.engineDirectory', reason: 'is of an external engine: needs ids.engine external' });
+    return problems;
+  }
+  if (mode === 'ips' && commandSocket === '') {
+    problems.push({ path: 'ids.commandSocket', reason: 'is needed with ids.mode ips and an external engine: nobody would notice that it is gone, and onFailure of policies would not be kept' });
+  }
+  if (engineDirectory !== '' && commandSocket === '') problems.push({ path: 'ids.commandSocket', reason: 'is needed with ids.engineDirectory: the engine is told there of changed signatures' });
+  if (bundle !== '' && engineDirectory === '') problems.push({ path: 'ids.bundle', reason: 'needs ids.engine suricata or ids.engineDirectory: an external engine without it has signatures of its own' });
   return problems;
 }
 

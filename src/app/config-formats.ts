@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { parseEndpoint } from '../sources/etcd/client/endpoint.js';
 import type { ConfigFormat } from './config-schema.js';
 
 interface Format { readonly accepts: (text: string) => boolean; readonly reason: string }
@@ -29,6 +30,8 @@ export const CONFIG_FORMATS: Readonly<Record<ConfigFormat, Format>> = {
   'bundle-checksum': {
     accepts: (text) => CONFIG_FORMATS.bundle.accepts(text) || /^[0-9A-Fa-f]{64}$/.test(text), reason: 'must be 64 hexadecimal digits, an absolute path, an http:// or https:// URL, or empty for none',
   },
+  'etcd-endpoint': { accepts: (text) => parseEndpoint(text) !== undefined, reason: 'must be http://HOST:PORT, https://HOST:PORT or unix:/PATH' },
+  'etcd-prefix': { accepts: (text) => text.length <= 512 && /^(?:\/[A-Za-z0-9._-]+)+$/.test(text), reason: 'must be segments of letters, digits and . _ -, each after a slash' },
 };
 
 /** "127.0.0.1:9476", "[::1]:9476" or "localhost:9476" in its two parts; undefined when it is none of them. */

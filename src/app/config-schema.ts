@@ -3,12 +3,25 @@
  * validation, the command line, the environment variables, `--help` and docs/config.md are all made; and its TypeScript type.
  */
 export interface FileSourceConfig { readonly type: 'file'; readonly path: string }
-export interface KubernetesSourceConfig { readonly type: 'kubernetes'; readonly kubeconfig?: string }
+export interface KubernetesSourceConfig {
+  readonly type: 'kubernetes';
+  readonly kubeconfig?: string;
+  /** Absent or empty = all. */
+  readonly namespaces?: readonly string[];
+}
 export interface EtcdSourceConfig {
   readonly type: 'etcd';
   readonly endpoints: readonly string[];
+  /** Absent = /dfw/v1. */
   readonly prefix?: string;
-  readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string };
+  readonly tls?: TlsConfig;
+  /** Both or none. */
+  readonly user?: string;
+  readonly passwordFile?: string;
+  /** Whether workloads of this host are published; absent = true. */
+  readonly publish?: boolean;
+  /** Seconds; absent = 60. */
+  readonly grace?: number;
 }
 interface SinkCommon {
   /** Unique; absent = its type. */
@@ -86,6 +99,12 @@ export interface Config {
     readonly homeNetworks: readonly string[];
     /** Command socket of an external engine; '' for none. */
     readonly commandSocket: string;
+    /** Where an external engine finds its configuration; '' for its own. */
+    readonly engineDirectory: string;
+    /** Bytes of the managed engine; 0 for no limit. */
+    readonly memoryLimit: number;
+    /** Percent of one processor; 0 for no limit. */
+    readonly processorLimit: number;
     /** Seconds; 0 = every alert is given out. */
     readonly alertWindow: number;
     readonly sinks: readonly AlertSinkConfig[];
@@ -146,7 +165,7 @@ export interface ConfigSchema {
   readonly oneOf?: readonly ConfigSchema[];
 }
 /** Text formats; config-formats.ts says what each means. */
-export type ConfigFormat = 'absolute-path' | 'interface-name' | 'listen-address' | 'http-url' | 'ovsdb-target' | 'node-name' | 'user-name' | 'network' | 'program' | 'optional-path' | 'syslog-target' | 'sink-name' | 'host-name' | 'optional-interface' | 'optional-address' | 'bundle' | 'bundle-checksum';
+export type ConfigFormat = 'absolute-path' | 'interface-name' | 'listen-address' | 'http-url' | 'ovsdb-target' | 'node-name' | 'user-name' | 'network' | 'program' | 'optional-path' | 'syslog-target' | 'sink-name' | 'host-name' | 'optional-interface' | 'optional-address' | 'bundle' | 'bundle-checksum' | 'etcd-endpoint' | 'etcd-prefix';
 
 const object = (properties: Readonly<Record<string, ConfigSchema>>): ConfigSchema => ({ type: 'object', default: {}, additionalProperties: false, properties });
 const text = (format: ConfigFormat, description: string, value?: string): ConfigSchema => ({
@@ -158,12 +177,18 @@ const integer = (minimum: number, maximum: number, value: number, description: s
 const sourceOfType = (type: SourceConfig['type'], required: readonly string[], properties: Readonly<Record<string, ConfigSchema>>): ConfigSchema => ({
   type: 'object', additionalProperties: false, required: ['type', ...required], properties: { type: { type: 'string', const: type }, ...properties },
 });
+const TLS: ConfigSchema = {
+  type: 'object', additionalProperties: false, properties: {
+    ca: text('absolute-path', 'Certificate authority; the system\'s when omitted.'), cert: text('absolute-path', 'Client certificate.'),
+    key: text('absolute-path', 'Its key.'), serverName: text('host-name', 'Name in the server\'s certificate.'),
+  },
+};
 const SOURCES: ConfigSchema = {
   type: 'array',
   minItems: 1,
   description: 'Where the desired state comes from: one or more sources, merged. '
-    + '`{type: file, path: DIRECTORY}`, `{type: kubernetes, kubeconfig: FILE}` (in-cluster when omitted) or '
-    + '`{type: etcd, endpoints: [URL], prefix: /dfw/v1, tls: {ca: FILE, cert: FILE, key: FILE}}`.',
+    + '`{type: file, path: DIRECTORY}`, `{type: kubernetes, kubeconfig: FILE, namespaces: [NAME]}` (in-cluster and all namespaces when omitted; docs/kubernetes.md) or '
+    + '`{type: etcd, endpoints: [URL], prefix: /dfw/v1, tls: {ca: FILE, cert: FILE, key: FILE, serverName: NAME}, user: NAME, passwordFile: FILE, publish: true, grace: SECONDS}` (docs/etcd.md).',
   default: [{ type: 'file', path: '/etc/dfw-agent/manifests' }],
   items: {
     type: 'object',
@@ -171,18 +196,18 @@ const SOURCES: ConfigSchema = {
     required: ['type'],
     oneOf: [
       sourceOfType('file', ['path'], { path: text('absolute-path', 'Directory of manifests, watched.') }),
-      sourceOfType('kubernetes', [], { kubeconfig: text('absolute-path', 'In-cluster configuration when omitted.') }),
+      sourceOfType('kubernetes', [], {
+        kubeconfig: text('absolute-path', 'In-cluster configuration when omitted.'),
+        namespaces: { type: 'array', items: { type: 'string', minLength: 1 }, description: 'Of namespaced kinds, only objects in these; all when omitted.' },
+      }),
       sourceOfType('etcd', ['endpoints'], {
-        endpoints: { type: 'array', minItems: 1, items: { type: 'string', format: 'http-url' } },
-        prefix: { type: 'string', minLength: 1 },
-        tls: {
-          type: 'object', additionalProperties: false, required: ['ca', 'cert', 'key'],
-          properties: {
-            ca: text('absolute-path', 'Certificate authority.'),
-            cert: text('absolute-path', 'Client certificate.'),
-            key: text('absolute-path', 'Its key.'),
-          },
-        },
+        endpoints: { type: 'array', minItems: 1, items: { type: 'string', format: 'etcd-endpoint' } },
+        prefix: text('etcd-prefix', 'Of all keys.'),
+        tls: TLS,
+        user: { type: 'string', minLength: 1 },
+        passwordFile: text('absolute-path', 'Its first line is the password.'),
+        publish: { type: 'boolean', description: 'Publish the workloads of this host.' },
+        grace: { type: 'integer', minimum: 2, maximum: 86400, description: 'Seconds after which what a dead host published is gone.' },
       }),
     ],
   },
@@ -199,12 +224,6 @@ const SELECTOR: ConfigSchema = {
         properties: { key: { type: 'string', minLength: 1 }, operator: { type: 'string', enum: ['In', 'NotIn', 'Exists', 'DoesNotExist'] }, values: TEXTS },
       },
     },
-  },
-};
-const TLS: ConfigSchema = {
-  type: 'object', additionalProperties: false, properties: {
-    ca: text('absolute-path', 'Certificate authority; the system\'s when omitted.'), cert: text('absolute-path', 'Client certificate.'),
-    key: text('absolute-path', 'Its key.'), serverName: text('host-name', 'Name in the server\'s certificate.'),
   },
 };
 const FACILITIES: readonly SyslogFacilityConfig[] = ['auth', 'authpriv', 'daemon', 'user', 'local0', 'local1', 'local2', 'local3', 'local4', 'local5', 'local6', 'local7'];
@@ -274,7 +293,7 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
     socket: text('absolute-path', 'Unix socket of the API, mode 0660.', '/run/dfw-agent/agent.sock'),
     group: text('user-name', 'Group that may use the API, besides root; created by the packages. Peer credentials are checked too.', 'dfw'),
   }),
-  metrics: object({ listen: text('listen-address', 'Address and port of /metrics (Prometheus) and /healthz; empty: none.', '127.0.0.1:9476') }),
+  metrics: object({ listen: text('listen-address', 'Address and port of /metrics (Prometheus), /healthz and /livez; empty: none.', '127.0.0.1:9476') }),
   audit: object({
     path: text('absolute-path', 'Log of the decisions of rules with log; opened again on USR1.', '/var/log/dfw-agent/dfwpktlogs.log'),
     format: oneOf(['nsx', 'json'], 'nsx', 'One NSX-like line, or one JSON object, per decision.'),
@@ -283,7 +302,7 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
     enabled: { type: 'boolean', default: false, description: 'Mirror the workloads that TrafficControl objects pick, and read the alerts of the engine.' },
     tap: text('interface-name', 'Device that receives the copies (targetPort of TrafficControl objects).', 'dfw-tap0'),
     sensor: text('interface-name', 'Its other end, which the engine reads.', 'suricata-tap0'),
-    engine: oneOf(['suricata', 'external'], 'suricata', 'suricata: the agent runs it. external: something else does (dfw-suricata.service), and the agent reads its eve.json.'),
+    engine: oneOf(['suricata', 'external'], 'suricata', 'suricata: the agent runs it. external: something else does (dfw-suricata.service, a container beside the agent\'s), and the agent reads its eve.json.'),
     program: text('program', 'Executable of the managed engine.', 'suricata'),
     mode: oneOf(['ids', 'ips'], 'ids', 'ids: the engine gets copies. ips: it can also stand in the path, for IDPSPolicy objects of mode prevent (docs/ids.md).'),
     inlineTap: text('interface-name', 'Device by which traffic leaves for the engine in its path (mode ips).', 'dfw-ips0'),
@@ -301,7 +320,10 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
     homeNetworks: {
       type: 'array', items: { type: 'string', format: 'network' }, default: [], description: 'HOME_NET of the managed engine; empty: any address, so that traffic between two workloads is inspected both ways.',
     },
-    commandSocket: text('optional-path', 'Command socket of an external engine, for `agentctl ids reload`; empty: none.', ''),
+    commandSocket: text('optional-path', 'Command socket of an external engine, by which it is watched and told to reload; empty: none, and nobody knows whether it inspects.', ''),
+    engineDirectory: text('optional-path', 'Directory where the agent writes suricata.yaml and the signatures of an external engine; needs commandSocket; empty: it has its own.', ''),
+    memoryLimit: integer(0, 1099511627776, 1610612736, 'Bytes that the managed engine may take, where the agent can make it a control group (docs/ids.md); 0: no limit.'),
+    processorLimit: integer(0, 100000, 200, 'Percent of one processor that the managed engine may take, as memoryLimit; 0: no limit.'),
     alertWindow: integer(0, 86400, 60, 'Seconds in which alike alerts (signature, workload, direction, peer, port) are given out once and counted; 0: all are given out.'),
     sinks: SINKS,
     pcap: object({

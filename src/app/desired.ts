@@ -1,6 +1,7 @@
 /** The desired state: what all sources hold together, and what changed of it. */
 import type { ObjectChange, Problem } from '../compile/world.js';
 import type { DesiredObject } from '../model/objects.js';
+import { ObjectView } from '../sources/object-store.js';
 import type { Source } from '../sources/source.js';
 
 export interface Desired {
@@ -27,7 +28,7 @@ export function mergeSources(sources: readonly NamedSource[]): Desired {
     for (const [key, object] of snapshot.objects) {
       const owner = manifests.get(key);
       if (owner !== undefined) {
-        problems.push(conflict(key, owner.source, name));
+        if (source.yields !== true) problems.push(conflict(key, owner.source, name));
         continue;
       }
       objects.set(key, object);
@@ -58,8 +59,7 @@ export class DesiredState {
       const now = source.snapshot().objects;
       const before = this.taken.get(source) ?? NONE;
       if (now === before) continue;
-      for (const [key, object] of now) if (before.get(key) !== object) changed.add(key);
-      for (const key of before.keys()) if (!now.has(key)) changed.add(key);
+      for (const key of changedKeys(before, now)) changed.add(key);
       this.taken.set(source, now);
     }
     const changes: ObjectChange[] = [];
@@ -72,7 +72,8 @@ export class DesiredState {
 
   private change(key: string): ObjectChange | undefined {
     const owners = this.sources.filter(({ source }) => this.taken.get(source)?.has(key) === true);
-    const [owner, other] = owners;
+    const [owner, ...others] = owners;
+    const other = others.find(({ source }) => source.yields !== true);
     if (owner !== undefined && other !== undefined) this.conflicts.set(key, conflict(key, owner.name, other.name));
     else this.conflicts.delete(key);
     const before = this.objects.get(key);
@@ -82,6 +83,14 @@ export class DesiredState {
     else this.objects.set(key, after);
     return { key, ...(before === undefined ? {} : { before }), ...(after === undefined ? {} : { after }) };
   }
+}
+
+function changedKeys(before: ReadonlyMap<string, DesiredObject>, now: ReadonlyMap<string, DesiredObject>): Iterable<string> {
+  const known = now instanceof ObjectView ? now.changedSince(before) : undefined;
+  if (known !== undefined) return known;
+  const changed = [...before.keys()].filter((key) => !now.has(key));
+  for (const [key, object] of now) if (before.get(key) !== object) changed.push(key);
+  return changed;
 }
 
 /** A file that changed gives new objects for all that it holds. Long ones are compared where it is known what to do about them. */

@@ -31,6 +31,11 @@ export interface TrafficCounter {
   readonly bytes: bigint;
 }
 
+export interface CopyCounter extends TrafficCounter {
+  /** Copies that a limit of the TrafficControl did not let pass. */
+  readonly capped: bigint;
+}
+
 export interface Enforcement {
   readonly name: 'nftables' | 'ovs';
   /** Ids in the labels of connections, and the rules they stand for. */
@@ -64,8 +69,12 @@ export interface Enforcement {
   refused(filter: Filter): Promise<Readonly<Record<Side, TrafficCounter>>>;
   /** Frames that layer 2 rules of the filter decided, by rule table and id. */
   layer2(filter: Filter): Promise<(table: string, ruleId: number) => Readonly<Record<Side, TrafficCounter>>>;
-  /** Copies that a TrafficControl of this name made, of all filters. */
-  mirrored(control: string, filters: readonly Filter[]): Promise<TrafficCounter>;
+  /** Copies that a TrafficControl of this name made, of all filters, or what it redirected; nothing while it is pending. */
+  mirrored(control: string, filters: readonly Filter[]): Promise<CopyCounter>;
+  /** Packets that a target of TrafficControls, by name, had no room for, whoever sent them; undefined: only the interface itself counts them. */
+  dropped(target: string): Promise<number | undefined>;
+  /** Are packets copied that rules refuse, where a TrafficControl does not say? `side`: sent by the workload (out), or on their way to it. */
+  seesRefused(side: Side): boolean;
   /** Ends enforcement; returns what was removed, as people name it. */
   cleanup(): Promise<string[]>;
 }

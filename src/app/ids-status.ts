@@ -2,13 +2,15 @@ import type { IdsStatus } from '../drivers/ids/ids.js';
 import type { IdsStatusView } from '../model/views.js';
 
 /** `agentctl ids status`, from what the driver says. */
-export function idsStatus({ engine, signatures, stats }: IdsStatus): IdsStatusView {
+export function idsStatus({ kind, engine, signatures, stats }: IdsStatus): IdsStatusView {
   const { set, bundle, refused, directory = '' } = signatures ?? {};
   const counts = engine?.rules;
   return {
     engine: engine === undefined
       ? { kind: 'external', state: 'external', reason: '', since: '', restarts: 0 }
-      : { kind: 'suricata', state: engine.state, reason: engine.reason, since: engine.since, ...(engine.pid === undefined ? {} : { pid: engine.pid }), restarts: engine.restarts },
+      : { kind, state: engine.state, reason: engine.reason, since: engine.since, ...(engine.pid === undefined ? {} : { pid: engine.pid }), restarts: engine.restarts,
+        ...(engine.bounds === '' ? {} : { bounds: engine.bounds }),
+      },
     ...(signatures === undefined ? {} : {
       signatures: {
         loaded: counts?.loaded ?? set?.loaded ?? 0,

@@ -2,6 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AlertPackets } from '../drivers/ids/alert-packets.js';
+import { ProcessBounds } from '../drivers/ids/engine-bounds.js';
 import { IdsDriver } from '../drivers/ids/ids.js';
 import { ChildProcessRunner } from '../drivers/ids/process-runner.js';
 import { ProcProcessTable } from '../drivers/ids/process-table.js';
@@ -19,14 +20,18 @@ import type { Config } from './config.js';
 import type { Datapath } from './datapath.js';
 import { idsDevices } from './ids-devices.js';
 import { Inspected } from './mirrors.js';
+import { Refusals } from './refusals.js';
 import { policyKey, type PolicyIndex } from './policy-index.js';
 import type { Quarantines } from './quarantines.js';
 import { SignatureChoice } from './signature-choice.js';
 import { TapPair } from './tap.js';
 
+/** Where hosts mount control groups of version 2: systemd.io/CGROUP_DELEGATION. */
+const CGROUPS = '/sys/fs/cgroup';
+
 export interface IdsWiring {
   readonly config: Config;
-  readonly environment: Pick<AgentEnvironment, 'native' | 'clock' | 'log' | 'version' | 'processId' | 'sendSignal' | 'searchPath' | 'installDir'>;
+  readonly environment: Pick<AgentEnvironment, 'native' | 'clock' | 'log' | 'version' | 'processId' | 'sendSignal' | 'setPriority' | 'searchPath' | 'installDir'>;
   readonly links: LinkSocket;
   readonly datapath: Pick<Datapath, 'realized' | 'labels'>;
   readonly flows: FlowTable;
@@ -42,7 +47,7 @@ export interface IdsParts {
   /** Undefined where intrusion detection is off. */
   readonly ids: IdsDriver | undefined;
   readonly alerting: Alerting;
-  /** The engine runs and answers. Of one that is not ours nobody knows better. */
+  /** The engine runs and answers. Of an external one without a command socket nobody knows better. */
   readonly inspecting: boolean;
   /** Makes the devices; before the first apply. */
   prepare(): Promise<void>;
@@ -61,14 +66,15 @@ export interface IdsParts {
 export function wireIds(wiring: IdsWiring): IdsParts {
   const { config, environment: { native, log }, links } = wiring;
   const alerting = buildAlerting(wiring);
-  let inspecting = config.ids.enabled && config.ids.engine === 'external';
+  const external = config.ids.engine === 'external';
+  let inspecting = config.ids.enabled && external && config.ids.commandSocket === '';
   let leaving = false;
   const ids = config.ids.enabled ? buildIds(wiring, alerting, (now) => {
     inspecting = now && !leaving;
     if (now) signatures?.begin();
     wiring.onDue();
   }) : undefined;
-  const signatures = ids === undefined || config.ids.engine === 'external' ? undefined
+  const signatures = ids === undefined || (external && config.ids.engineDirectory === '') ? undefined
     : new SignatureChoice({ select: (selection) => ids.signatures.select(selection), log: log.child('ids') });
   const taps = idsDevices(config).map(({ datapath, engine, inPath }) => ({
     name: `interfaces ${datapath} and ${engine}`,
@@ -86,8 +92,9 @@ export function wireIds(wiring: IdsWiring): IdsParts {
       return inspecting;
     },
     leave: () => {
-      leaving = true;
-      inspecting &&= config.ids.engine === 'external';
+      // An external engine goes on.
+      leaving = !external;
+      inspecting &&= external;
     },
     start: async (signal) => {
       await alerting.start(signal);
@@ -113,11 +120,14 @@ function buildIds({ config, environment }: IdsWiring, alerting: Alerting, onInsp
     ...(config.ids.mode === 'ips' ? { inline: { sensor: config.ids.inlineSensor, peer: config.ids.returnSensor } } : {}), signatures: config.ids.signatures,
     extraRuleFiles: [join(environment.installDir, 'deploy/signatures/dfw-test.rules')],
     stateDirectory: join(config.stateDir, 'ids'), eveFile: config.ids.eveFile === '' ? join(config.stateDir, 'ids', 'eve.json') : config.ids.eveFile,
-    signatureStore: join(config.stateDir, 'signatures'), allowedFailures: config.ids.allowFailedSignatures,
+    ...(config.ids.engineDirectory === '' ? { signatureStore: join(config.stateDir, 'signatures') } : { externalDirectory: config.ids.engineDirectory }), allowedFailures: config.ids.allowFailedSignatures,
     ...(config.ids.bundle === '' ? {} : { bundle: { source: config.ids.bundle, checksum: config.ids.bundleChecksum, intervalSeconds: config.ids.bundleInterval, ca: config.ids.bundleCa } }),
     homeNetworks: config.ids.homeNetworks, alertWindowMs: config.ids.alertWindow * 1000, ...(config.ids.commandSocket === '' ? {} : { externalCommandSocket: config.ids.commandSocket }),
   }, {
     runner: new ChildProcessRunner(environment.searchPath), processes: new ProcProcessTable(environment.sendSignal), clock: environment.clock, log: environment.log.child('ids'),
+    bounds: new ProcessBounds({
+      memory: config.ids.memoryLimit, processor: config.ids.processorLimit, self: environment.processId, root: CGROUPS, proc: '/proc', setPriority: environment.setPriority, log: environment.log.child('ids'),
+    }),
     onInspecting,
     contexts: alerting.contexts, onAlert: (alert, kind) => alerting.onAlert(alert, kind),
     onCounted: (severity, action, count) => alerting.onCounted(severity, action, count),
@@ -131,7 +141,7 @@ function buildAlerting({ config, environment: { native, clock, log, version, pro
   return new Alerting({
     contexts: new TrackedAlerts({
       world: () => datapath.realized?.world, labels: () => datapath.labels, inspected: () => inspected.set, policyOf: (table, ruleId) => index.references.get(policyKey(table, ruleId)),
-      flows, clock,
+      refusals: new Refusals({ realized: () => datapath.realized, failOpen: config.failurePolicy === 'open' }), flows, clock,
     }),
     sinks: buildSinks(enabled ? sinks : [], {
       node: config.node, processId, audit, sendDatagram: (path, text) => native.sdNotify(path, text), clock, log: log.child('alerts'),

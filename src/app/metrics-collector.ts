@@ -10,6 +10,7 @@ import type { Egress } from './egress.js';
 import type { Enforcement } from './enforcement.js';
 import { freshWithin } from './fresh-flows.js';
 import type { NamedSource } from './desired.js';
+import { lostCopies } from './mirror-tunnels.js';
 import type { NameLearning } from './name-learning.js';
 import type { StatusReporter } from './status.js';
 
@@ -77,11 +78,13 @@ async function collectRuleHits({ metrics, enforcement }: CollectorParts): Promis
 async function collectMirrors({ metrics, datapath, enforcement }: CollectorParts): Promise<void> {
   const mirrors = datapath.realized?.mirrors ?? [];
   if (mirrors.length === 0) return;
-  for (const { control, device, filters } of mirrors) {
+  for (const { control, filters } of mirrors) {
     const { name } = control.metadata;
-    const { packets } = await enforcement.mirrored(name, filters);
+    const { packets, bytes, capped } = await enforcement.mirrored(name, filters);
     metrics.setTotal(metrics.mirrorPackets, { policy: name }, Number(packets));
-    metrics.setTotal(metrics.mirrorDropped, { policy: name }, datapath.links.get(device?.name ?? '')?.txDropped ?? 0);
+    metrics.setTotal(metrics.mirrorBytes, { policy: name }, Number(bytes));
+    if (control.rateLimit !== undefined) metrics.setTotal(metrics.mirrorCapped, { policy: name }, Number(capped));
+    metrics.setTotal(metrics.mirrorDropped, { policy: name }, await enforcement.dropped(control.target.name) ?? lostCopies(control.target, datapath.links));
   }
 }
 

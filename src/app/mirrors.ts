@@ -1,12 +1,15 @@
 /** TrafficControls resolved: which filters are copied where. Pure. */
-import type { MirrorTarget, NetdevFilter } from '../drivers/nftables/netdev-layout.js';
+import type { MirrorTarget } from '../drivers/nftables/copy-rules.js';
+import type { NetdevFilter } from '../drivers/nftables/netdev-layout.js';
 import type { RedirectTarget } from '../drivers/nftables/redirect-layout.js';
 import type { EffectiveTable } from '../compile/effective.js';
 import { layer2Bindings } from '../compile/layer2.js';
 import { compareText, type World } from '../compile/world.js';
+import { copyRequest } from '../model/copying.js';
 import type { Filter } from '../model/filter.js';
 import { objectKey, type PodObject, type TrafficControlObject } from '../model/objects.js';
 import { selectorMatches } from '../model/selector.js';
+import type { RefusedCopies, TrafficControlView } from '../model/views.js';
 import type { Link } from '../native/binding.js';
 
 export interface ResolvedMirror {
@@ -38,24 +41,17 @@ export function sidesOf(control: TrafficControlObject): readonly ('in' | 'out')[
   return control.direction === 'Both' ? ['in', 'out'] : control.direction === 'Ingress' ? ['in'] : ['out'];
 }
 
-/**
- * The mirrors of one side of a filter, one for each device: it gets one copy of a packet, however many ask for it. The first by name stands for
- * all, with what any of them matches.
- */
+/** The mirrors of one side of a filter, by name. A device gets one copy of a packet, however many ask for it: of those that lead to the same, one takes each packet (model/copying.ts). */
 export function copiesOf(active: readonly ResolvedMirror[], filter: Filter, side: 'in' | 'out'): readonly TrafficControlObject[] {
-  const byDevice = new Map<string, TrafficControlObject>();
-  const mine = active.map(({ control, filters }) => ({ control, filters }))
-    .filter(({ control, filters }) => control.action === 'Mirror' && filters.includes(filter) && sidesOf(control).includes(side))
-    .sort((a, b) => compareText(a.control.metadata.name, b.control.metadata.name));
-  for (const { control } of mine) {
-    const first = byDevice.get(control.target.name);
-    if (first === undefined) byDevice.set(control.target.name, control);
-    else if (first.match !== undefined) {
-      const { match, ...rest } = first;
-      byDevice.set(control.target.name, control.match === undefined ? rest : { ...rest, match: [...match, ...control.match] });
-    }
-  }
-  return [...byDevice.values()];
+  return active.filter(({ control, filters }) => control.action === 'Mirror' && filters.includes(filter) && sidesOf(control).includes(side))
+    .map(({ control }) => control).sort((a, b) => compareText(a.metadata.name, b.metadata.name));
+}
+
+/** For each direction that is copied. `sees`: what the datapath does where the control does not say. */
+export function refusedCopies(control: TrafficControlObject, sees: (side: 'in' | 'out') => boolean): NonNullable<TrafficControlView['refused']> {
+  const of = (side: 'in' | 'out'): RefusedCopies => control.refused ?? (sees(side) ? 'copied' : 'left-out');
+  const sides = sidesOf(control);
+  return { ...(sides.includes('in') ? { ingress: of('in') } : {}), ...(sides.includes('out') ? { egress: of('out') } : {}) };
 }
 
 /** By name: traffic can go only one way, and the first that matches decides. */
@@ -95,7 +91,7 @@ export function netdevFilters(
     const targets = (side: 'in' | 'out'): MirrorTarget[] => copiesOf(active, filter, side).flatMap((control): MirrorTarget[] => {
       const device = links.get(control.target.name);
       // Copying a device to itself would never end.
-      return device === undefined || device.index === link.index ? [] : [{ name: control.metadata.name, deviceIndex: device.index, ...matchOf(control) }];
+      return device === undefined || device.index === link.index ? [] : [{ ...copyRequest(control), deviceIndex: device.index }];
     });
     const blocked = mirrors.flatMap((mirror) => (mirror.blocked && mirror.filters.includes(filter) ? sidesOf(mirror.control).map((side) => ({ side, ...matchOf(mirror.control) })) : []));
     const redirects = (side: 'in' | 'out'): RedirectTarget[] => redirectsOf(mirrors, filter, side).flatMap(({ control, pending }): RedirectTarget[] => {

@@ -6,10 +6,12 @@ import type { Problem } from '../compile/world.js';
 import { NOT_APPLICABLE_ID } from '../compile/label-ids.js';
 import type { BridgeDriver } from '../drivers/nftables/bridge-driver.js';
 import type { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
-import { mirrorChain, netdevImage, type NetdevImage } from '../drivers/nftables/netdev-layout.js';
+import { copyRuleOf } from '../drivers/nftables/copy-rules.js';
+import { netdevImage, type NetdevImage } from '../drivers/nftables/netdev-layout.js';
 import { shortName } from '../drivers/nftables/image.js';
+import type { ChainImage } from '../drivers/nftables/image.js';
+import { tunnelChains } from '../drivers/nftables/tunnel-layout.js';
 import { filterChain } from '../drivers/nftables/pieces.js';
-import { redirectChain } from '../drivers/nftables/redirect-layout.js';
 import type { ReturnPath, ReturnPathDriver } from '../drivers/nftables/return-paths.js';
 import type { NftablesDriver, Sweep } from '../drivers/nftables/driver.js';
 import type { Filter } from '../model/filter.js';
@@ -17,7 +19,8 @@ import type { TrafficControlObject } from '../model/objects.js';
 import type { FlowTable, Link } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
-import { NO_TRAFFIC, sumTraffic, type Enforced, type Enforcement, type TrafficCounter, type Wanted } from './enforcement.js';
+import { NO_TRAFFIC, sumTraffic, type CopyCounter, type Enforced, type Enforcement, type TrafficCounter, type Wanted } from './enforcement.js';
+import type { MirrorTunnels } from './mirror-tunnels.js';
 import { netdevFilters, redirectsOf, resolveMirrors, type ResolvedMirror } from './mirrors.js';
 import { BRIDGE_REALM, Placement } from './placement.js';
 import { redirectPending } from './redirect-pending.js';
@@ -28,6 +31,7 @@ export interface NftablesEnforcementOptions {
   readonly driver: NftablesDriver;
   readonly bridge: BridgeDriver;
   readonly netdev: NetdevDriver;
+  readonly tunnels: Pick<MirrorTunnels, 'ensure' | 'release' | 'cleanup'>;
   /** Answers to what is rejected on bridges; wanted from the first filter on one. */
   readonly answers: Pick<RefusedFrames, 'start' | 'degraded'>;
   readonly flows: FlowTable;
@@ -172,11 +176,22 @@ export class NftablesEnforcement implements Enforcement {
     return (table, ruleId) => ({ in: of('in', table, ruleId), out: of('out', table, ruleId) });
   }
 
-  async mirrored(control: string, filters: readonly Filter[]): Promise<TrafficCounter> {
-    const counters = await this.options.netdev.counters();
-    const chains = new Set(filters.flatMap(({ number }) => (['in', 'out'] as const).flatMap((side) => [mirrorChain(number, side), redirectChain(number, side)])));
-    return sumTraffic([...counters].filter(([chain]) => chains.has(chain.split('_').slice(0, 3).join('_')))
-      .flatMap(([, list]) => list.filter(({ comment }) => comment.startsWith(`dfw: mirror ${shortName(control)} of `) || comment.startsWith(`dfw: redirect ${shortName(control)} of `))));
+  async mirrored(control: string): Promise<CopyCounter> {
+    const counters = [...(await this.options.netdev.counters()).values()].flat();
+    const of = (wanted: (comment: string) => boolean): TrafficCounter => sumTraffic(counters.filter(({ comment }) => wanted(comment)));
+    const redirected = `dfw: redirect ${shortName(control)} of `;
+    return {
+      ...of((comment) => copyRuleOf(control, comment) === 'copied' || comment.startsWith(redirected)), capped: of((comment) => copyRuleOf(control, comment) === 'capped').packets,
+    };
+  }
+
+  dropped(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  /** Copies of what is sent are made before the rules; of what arrives, behind them: what they refuse never comes to the vNIC. */
+  seesRefused(side: Side): boolean {
+    return side === 'out';
   }
 
   async cleanup(): Promise<string[]> {
@@ -184,8 +199,8 @@ export class NftablesEnforcement implements Enforcement {
     await this.options.driver.cleanup();
     await this.options.bridge.cleanup();
     await this.options.netdev.cleanup();
-    await this.options.returns.cleanup();
-    return ['table inet dfw', 'table bridge dfw', 'table netdev dfw'];
+    await this.options.returns.cleanup(indexes(this.links));
+    return ['table inet dfw', 'table bridge dfw', 'table netdev dfw', ...(await this.options.tunnels.cleanup())];
   }
 
   private async settle(): Promise<void> {
@@ -231,25 +246,29 @@ export class NftablesEnforcement implements Enforcement {
     return 'table netdev dfw differs';
   }
 
-  private async applyFrames({ world, compilation, links }: Wanted): Promise<{ changed: boolean; mirrors: readonly ResolvedMirror[]; problems: Problem[] }> {
+  private async applyFrames({ world, compilation, links: before }: Wanted): Promise<{ changed: boolean; mirrors: readonly ResolvedMirror[]; problems: Problem[] }> {
     const { options } = this;
-    const resolve = (): ResolvedMirror[] => resolveMirrors(world, links, options.inspecting(), (control, device, selected) => (control.action === 'Mirror' ? mirrorPending(control, device)
+    const targets = world.trafficControls.filter(({ action }) => action === 'Mirror').map(({ target }) => target);
+    const tunnels = await options.tunnels.ensure(targets, before);
+    const { links } = tunnels;
+    const resolve = (): ResolvedMirror[] => resolveMirrors(world, links, options.inspecting(), (control, device, selected) => (control.action === 'Mirror' ? tunnels.problems.get(control.target.name) ?? mirrorPending(control, device)
       : redirectPending(control, selected, { links, bridgeOf: (name) => this.placement.bridgeOf(name), refusal: options.returns.refusal })));
     let mirrors = resolve();
     // The way back is there before anything goes out.
-    const ways = await options.returns.apply(returnPaths(world.filters, mirrors, links));
+    const ways = await options.returns.apply(returnPaths(world.filters, mirrors, links), indexes(links));
     if (options.returns.refusal !== undefined) mirrors = resolve();
     if (options.returns.leaving) options.clock.after(RETURN_MS, options.onDue);
     const tables = (filter: Filter): readonly EffectiveTable[] => compilation.sources.get(compilation.filterTables.get(filter.name) ?? '') ?? [];
     const filters = netdevFilters(world, tables, mirrors, links);
     const sensors = options.sensors.flatMap((name) => links.get(name) ?? []).map(({ name, index }) => ({ interface: name, interfaceIndex: index }));
-    const wanted = netdevImage(filters, sensors, options.logGroup, options.returnedMark);
+    const wanted = withChains(netdevImage(filters, sensors, options.logGroup, options.returnedMark), tunnelChains(tunnels.paths));
     const text = JSON.stringify([...wanted.chains.values()].map((chain) => [chain.name, chain.hook, chain.rules.map(({ comment }) => comment)]));
-    if (text === this.framesInForce) return { changed: ways, mirrors, problems: [] };
     try {
-      const changed = await options.netdev.apply(wanted);
+      const changed = text !== this.framesInForce && (await options.netdev.apply(wanted));
       this.framesInForce = text;
       this.frames = wanted;
+      // Nothing is copied there any more.
+      await options.tunnels.release(targets, links);
       return { changed: changed || ways, mirrors, problems: [] };
     } catch (error) {
       // An interface may vanish between listing and hooking: its link event brings us back here.
@@ -268,6 +287,12 @@ async function inTurn<A, B>(first: () => Promise<A>, second: () => Promise<B>): 
   await began.catch(() => undefined);
   return [began, second()];
 }
+
+function withChains(image: NetdevImage, more: readonly ChainImage[]): NetdevImage {
+  return { ...image, chains: new Map([...image.chains, ...more.map((chain): [string, ChainImage] => [chain.name, chain])]) };
+}
+
+const indexes = (links: ReadonlyMap<string, Link>): number[] => [...links.values()].map(({ index }) => index);
 
 /** By the device that frames come back by: whose they are. */
 function returnPaths(filters: readonly Filter[], mirrors: readonly ResolvedMirror[], links: ReadonlyMap<string, Link>): ReadonlyMap<number, readonly ReturnPath[]> {
@@ -288,8 +313,11 @@ function returnPaths(filters: readonly Filter[], mirrors: readonly ResolvedMirro
 }
 
 function mirrorPending(control: TrafficControlObject, device: Link | undefined): string | undefined {
-  const { type, name } = control.target;
-  if (type !== 'device' && type !== 'internal') return `a tunnel (${type}) is not supported by the nftables datapath`;
+  const { name } = control.target;
   if (device === undefined) return `device ${name} does not exist`;
-  return device.up ? undefined : `device ${name} is down`;
+  if (!device.up) return `device ${name} is down`;
+  const { refused, direction } = control;
+  if (refused === 'copied' && direction !== 'Egress') return 'what rules refuse on its way to a workload is not seen by the nftables datapath: leave spec.refused out, or copy direction Egress only';
+  if (refused === 'left-out' && direction !== 'Ingress') return 'the nftables datapath copies what workloads send before the rules judge it: leave spec.refused out, or copy direction Ingress only';
+  return undefined;
 }

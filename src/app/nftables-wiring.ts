@@ -1,4 +1,5 @@
 /** Puts together what a host without a switch needs: the kernel's tables, who answers what bridges refuse, and the copies of DNS replies. */
+import { writeFile } from 'node:fs/promises';
 import { BridgeDriver } from '../drivers/nftables/bridge-driver.js';
 import { REFUSED_SNAP_LENGTH } from '../drivers/nftables/bridge-layout.js';
 import { DnsDriver } from '../drivers/nftables/dns-driver.js';
@@ -6,13 +7,14 @@ import { NftablesDriver } from '../drivers/nftables/driver.js';
 import { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import { ReturnPathDriver } from '../drivers/nftables/return-paths.js';
 import type { Filter } from '../model/filter.js';
-import type { FlowTable, Link, NativeBinding, NftSocket } from '../native/binding.js';
+import type { FlowTable, Link, LinkSocket, NativeBinding, NftSocket } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
 import { readTextFile } from '../platform/read-file.js';
 import type { Config } from './config.js';
 import { idsDevices } from './ids-devices.js';
 import { KernelReplies } from './kernel-replies.js';
+import { MirrorTunnels } from './mirror-tunnels.js';
 import { NftablesEnforcement } from './nftables-enforcement.js';
 import { RefusedFrames } from './refused-frames.js';
 import type { ReplyReader, ReplyWatch } from './reply-watch.js';
@@ -31,6 +33,7 @@ export interface NftablesWiring {
   readonly config: Config;
   readonly native: NativeBinding;
   readonly nft: NftSocket;
+  readonly linkSocket: LinkSocket;
   readonly flows: FlowTable;
   readonly clock: Clock;
   readonly log: Logger;
@@ -58,6 +61,7 @@ export function wireNftables(wiring: NftablesWiring): NftablesParts {
     driver: new NftablesDriver({ socket, log: log.child('nftables'), logGroup, onCommit }),
     bridge: new BridgeDriver({ socket, log: log.child('bridge'), clock, logGroup, answerGroup: config.bridge.nflogGroup, onCommit }),
     netdev: new NetdevDriver({ socket, log: log.child('netdev') }),
+    tunnels: new MirrorTunnels({ links: wiring.linkSocket, log: log.child('tunnels'), clock, writeSysctl: (path, value) => writeFile(path, value), onDue: wiring.onDue }),
     answers, flows, clock, log: log.child('datapath'), logGroup, sensors: idsDevices(config).map(({ engine }) => engine),
     returns: new ReturnPathDriver({ kernel: returnPaths, mark: config.ids.returnedMark, log: log.child('netdev') }), returnedMark: config.ids.returnedMark,
     inspecting: wiring.inspecting, onDue: wiring.onDue,

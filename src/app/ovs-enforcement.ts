@@ -10,12 +10,15 @@ import type { OwnPort, OwnPorts } from '../drivers/ovs/own-ports.js';
 import type { OvsDriver } from '../drivers/ovs/driver.js';
 import type { RestoreWait } from '../drivers/ovs/restore-wait.js';
 import type { BridgeConnection } from '../drivers/ovs/session.js';
-import { NOWHERE, type Diversion, type FrameFilter, type OvsTarget } from '../drivers/ovs/target.js';
+import { LIMITED_CONTROLS } from '../drivers/ovs/copy-meters.js';
+import { OF15 } from '../drivers/ovs/openflow/constants.js';
+import { NOWHERE, type CopyTarget, type Diversion, type FrameFilter, type OvsTarget } from '../drivers/ovs/target.js';
+import { copyRequest } from '../model/copying.js';
 import type { Filter } from '../model/filter.js';
 import type { TrafficControlObject } from '../model/objects.js';
-import { NO_TRAFFIC, sumTraffic, type Enforced, type Enforcement, type TrafficCounter, type Wanted } from './enforcement.js';
+import { NO_TRAFFIC, type CopyCounter, type Enforced, type Enforcement, type TrafficCounter, type Wanted } from './enforcement.js';
 import type { HostStack } from './host-stack.js';
-import { copiesOf, matchOf, redirectsOf, resolveMirrors, sidesOf, type ResolvedMirror } from './mirrors.js';
+import { copiesOf, matchOf, redirectsOf, resolveMirrors, type ResolvedMirror } from './mirrors.js';
 
 export interface OvsEnforcementOptions {
   readonly driver: OvsDriver;
@@ -70,7 +73,8 @@ export class OvsEnforcement implements Enforcement {
     const kept = await this.options.hostStack.keep(
       world.filters.flatMap((filter) => (bridge.has(filter.interface) ? (links.get(filter.interface) ?? []) : [])), this.options.datapathType(),
     );
-    this.mirrors = resolveMirrors(world, links, this.options.inspecting(), (control) => this.pending(control));
+    const limited = world.trafficControls.filter(({ rateLimit }) => rateLimit !== undefined).map(({ metadata }) => metadata.name).sort(compareText);
+    this.mirrors = resolveMirrors(world, links, this.options.inspecting(), (control) => this.pending(control, limited));
     const active = this.mirrors.filter(({ pending }) => pending === undefined);
     const tables = (filter: Filter): readonly EffectiveTable[] => compilation.sources.get(compilation.filterTables.get(filter.name) ?? '') ?? [];
     const wanted: OvsTarget = {
@@ -146,12 +150,21 @@ export class OvsEnforcement implements Enforcement {
     return (table, ruleId) => ({ in: counters.get(`in ${table}/${ruleId}`) ?? NO_TRAFFIC, out: counters.get(`out ${table}/${ruleId}`) ?? NO_TRAFFIC });
   }
 
-  async mirrored(control: string, filters: readonly Filter[]): Promise<TrafficCounter> {
+  async mirrored(control: string): Promise<CopyCounter> {
     const mirror = this.mirrors.find(({ control: { metadata } }) => metadata.name === control);
-    if (mirror?.pending !== undefined || mirror === undefined) return NO_TRAFFIC;
-    const counters = await this.options.driver.portCounters();
-    const sides = sidesOf(mirror.control);
-    return sumTraffic(filters.flatMap(({ number }) => sides.map((side) => counters.get(number)?.[side] ?? NO_TRAFFIC)));
+    if (mirror === undefined || mirror.pending !== undefined) return { ...NO_TRAFFIC, capped: 0n };
+    return this.options.driver.diverted(control);
+  }
+
+  /** The switch's count of the port; it has what the device dropped, too. */
+  async dropped(target: string): Promise<number | undefined> {
+    const dropped = await this.options.driver.dropped(target).catch(() => undefined);
+    return dropped === undefined ? undefined : Number(dropped);
+  }
+
+  /** Unless a TrafficControl says otherwise, copies are made before the rules. */
+  seesRefused(): boolean {
+    return true;
   }
 
   async cleanup(): Promise<string[]> {
@@ -183,8 +196,10 @@ export class OvsEnforcement implements Enforcement {
     }
   }
 
-  private pending(control: TrafficControlObject): string | undefined {
+  private pending(control: TrafficControlObject, limited: readonly string[]): string | undefined {
     const { bridge, bridgeName } = this.options;
+    if (limited.indexOf(control.metadata.name) >= LIMITED_CONTROLS) return `more than ${LIMITED_CONTROLS} TrafficControls have a rateLimit`;
+    if (control.rateLimit !== undefined && bridge.session().version !== OF15) return 'rateLimit needs a switch with OpenFlow 1.5';
     for (const port of [control.target, ...(control.returnPort === undefined ? [] : [control.returnPort])]) {
       if (!bridge.has(port.name)) return `${port.type === 'device' ? 'device ' : ''}${port.name} is no port of bridge ${bridgeName}`;
     }
@@ -193,7 +208,9 @@ export class OvsEnforcement implements Enforcement {
 }
 
 function targetsOf(active: readonly ResolvedMirror[], filter: Filter): FrameFilter['mirrors'] {
-  const of = (side: Side): Diversion[] => copiesOf(active, filter, side).map((control) => diversion(control, control.target.name)).sort((a, b) => compareText(a.port, b.port));
+  const of = (side: Side): CopyTarget[] => copiesOf(active, filter, side).map((control) => ({
+    ...copyRequest(control), port: control.target.name, ...(control.refused === 'left-out' ? { behindRules: true } : {}),
+  }));
   return { in: of('in'), out: of('out') };
 }
 
@@ -210,5 +227,5 @@ function diversionsOf(mirrors: readonly ResolvedMirror[], filter: Filter): Frame
 }
 
 function diversion(control: TrafficControlObject, port: string): Diversion {
-  return { port, ...matchOf(control) };
+  return { control: control.metadata.name, port, ...matchOf(control) };
 }

@@ -18,7 +18,8 @@ export function redirectPending(control: TrafficControlObject, filters: readonly
     if (type !== 'device' && type !== 'internal') return `a tunnel (${type}) gives nothing back on the nftables datapath`;
     const link = links.get(name);
     if (link === undefined) return `device ${name} does not exist`;
-    if (!link.up) return `device ${name} is down`;
+    // What somebody redirects to a device that is down goes nowhere, as on a switch. A policy says itself what shall become of its traffic then.
+    if (!link.up && control.inspection !== undefined) return `device ${name} is down`;
   }
   for (const filter of filters) {
     const why = filterPending(filter, ports.flatMap(({ name }) => links.get(name) ?? []), links.get(filter.interface), bridgeOf);

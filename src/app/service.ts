@@ -26,7 +26,9 @@ import type { FilterQueries } from './filter-queries.js';
 import type { OwnObjects } from './own-objects.js';
 import type { PolicyQueries } from './policy-queries.js';
 import { idsStatus } from './ids-status.js';
+import { refusedCopies } from './mirrors.js';
 import { findFilter, type Realized } from './realized.js';
+import { lostCopies } from './mirror-tunnels.js';
 import type { NameLearning } from './name-learning.js';
 import type { Quarantines } from './quarantines.js';
 import type { StatusReporter } from './status.js';
@@ -43,6 +45,8 @@ export interface AgentServiceOptions {
   readonly differences: Differences;
   readonly enforcement: Enforcement;
   readonly ids: IdsDriver | undefined;
+  /** Devices that lead to the IDS engine. */
+  readonly engineDevices: readonly string[];
   readonly alerting: Alerting;
   readonly quarantines: Quarantines;
   readonly names: NameLearning;
@@ -197,13 +201,18 @@ export class AgentService implements AgentApi {
     await this.options.datapath.refreshLinks();
     return Promise.all(this.realized.mirrors.map(async (mirror): Promise<TrafficControlView> => {
       const { name } = mirror.control.metadata;
-      const { packets, bytes } = await this.options.enforcement.mirrored(name, mirror.filters);
-      const device = this.options.datapath.links.get(mirror.control.target.name);
+      const { enforcement } = this.options;
+      const { action, direction, target, sampling, rateLimit } = mirror.control;
+      const { packets, bytes, capped } = await enforcement.mirrored(name, mirror.filters);
+      const dropped = await enforcement.dropped(target.name) ?? lostCopies(target, this.options.datapath.links);
+      const engineDropped = this.options.engineDevices.includes(target.name) ? (this.options.ids?.status().stats?.dropped ?? 0) : undefined;
       return {
-        name, action: mirror.control.action, direction: mirror.control.direction, device: mirror.control.target.name,
+        name, action, direction, device: target.name,
         state: mirror.pending === undefined ? 'active' : `pending: ${mirror.pending}`,
         workloads: mirror.filters.map((filter) => ({ namespace: filter.workload.namespace ?? 'default', name: filter.workload.name, filter: filter.name })),
-        packets: Number(packets), bytes: Number(bytes), dropped: device?.txDropped ?? 0,
+        packets: Number(packets), bytes: Number(bytes), capped: Number(capped), dropped, ...(engineDropped === undefined ? {} : { engineDropped }),
+        ...(action === 'Mirror' ? { refused: refusedCopies(mirror.control, (side) => enforcement.seesRefused(side)) } : {}),
+        ...(sampling === undefined ? {} : { sampling }), ...(rateLimit === undefined ? {} : { rateLimit }),
       };
     }));
   }

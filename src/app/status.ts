@@ -78,15 +78,16 @@ export class StatusReporter {
     const { datapath, loop, sources } = this.options;
     const checks = [
       { name: 'datapath', ok: datapath.realized !== undefined && loop.error === undefined, detail: loop.error ?? (datapath.realized === undefined ? 'nothing applied yet' : 'in force') },
-      ...sources.map(({ name, source }) => ({ name: `source ${name}`, ok: source.synced, detail: source.synced ? 'read' : 'not read yet' })),
+      ...sources.map(({ name, source }) => ({ name: `source ${name}`, ok: source.synced, detail: source.synced ? 'read' : (source.troubles?.[0]?.reason ?? 'not read yet') })),
     ];
     return { healthy: checks.every(({ ok }) => ok), checks };
   }
 
   /** What a source holds that is not in force: refused documents, and objects that are held or in conflict. */
   sourceErrors({ name, source }: NamedSource): ObjectError[] {
-    const { manifests } = mergeSources(this.options.sources);
-    const held = (this.options.datapath.realized?.problems ?? []).filter(({ object }) => manifests.get(object)?.source === name);
+    // Earlier sources win, as in mergeSources().
+    const owner = (object: string): string | undefined => this.options.sources.find((each) => each.source.snapshot().objects.has(object))?.name;
+    const held = (this.options.datapath.realized?.problems ?? []).filter(({ object }) => owner(object) === name);
     return [...source.snapshot().errors, ...held].map(({ object, path, message }) => ({ object, path, message }));
   }
 
@@ -112,7 +113,8 @@ export class StatusReporter {
     if (refused !== undefined) reasons.push(`signatures: ${refused.what}: ${refused.reason}${refused.faults.slice(0, 3).map((fault) => `; ${faultText(fault)}`).join('')}`);
     for (const reason of reasons) if (!this.since.has(reason)) this.since.set(reason, new Date(clock.now()).toISOString());
     for (const reason of this.since.keys()) if (!reasons.includes(reason)) this.since.delete(reason);
-    return reasons.map((reason) => ({ reason, since: this.since.get(reason) ?? '' }));
+    const troubles = this.options.sources.flatMap(({ name, source }) => (source.troubles ?? []).map(({ reason, since }) => ({ reason: `source ${name}: ${reason}`, since: new Date(since).toISOString() })));
+    return [...troubles, ...reasons.map((reason) => ({ reason, since: this.since.get(reason) ?? '' }))];
   }
 
   private components(): Component[] {

@@ -33,7 +33,7 @@ export class TapPair {
     for (const name of [tap, sensor]) {
       const link = present.get(name);
       if (link === undefined || link.up) continue;
-      await this.quiet(name);
+      await quieten(name, options);
       options.finishFrames?.(name);
       await links.set(name, { up: true, arp: false, promiscuous: name === sensor });
     }
@@ -45,13 +45,13 @@ export class TapPair {
     if (present) await this.options.links.delete(this.options.tap);
     return present;
   }
+}
 
-  /** No addresses, no neighbour discovery: nothing of the host's own may appear on the tap. */
-  private async quiet(name: string): Promise<void> {
-    try {
-      await this.options.writeSysctl(`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, '1');
-    } catch (error) {
-      this.options.log.debug('tap.ipv6_left_on', { name, error: error instanceof Error ? error.message : String(error) });
-    }
+/** No addresses, no neighbour discovery: nothing of the host's own may appear on a device for copies. To be called before it is brought up; never rejects. */
+export async function quieten(name: string, { writeSysctl, log }: { readonly writeSysctl: (path: string, value: string) => Promise<void>; readonly log: Logger }): Promise<void> {
+  try {
+    await writeSysctl(`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, '1');
+  } catch (error) {
+    log.debug('tap.ipv6_left_on', { name, error: error instanceof Error ? error.message : String(error) });
   }
 }

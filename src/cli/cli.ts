@@ -10,6 +10,7 @@ import { Output, OutputClosed } from './output.js';
 import { DEFAULT_SOCKET, parseCommandLine, staticCandidates } from './parser.js';
 import { palette } from './render/palette.js';
 import { printable } from './render/printable.js';
+import type { Manager, OpenManager } from './manager.js';
 import type { VerbContext } from './verb.js';
 
 export interface CliProcess {
@@ -19,6 +20,7 @@ export interface CliProcess {
   readonly stdin: Readable;
   readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   readonly stderr: Writable;
+  readonly openManager: OpenManager;
   /** Fires when the user interrupts. */
   readonly interrupted: AbortSignal;
 }
@@ -27,7 +29,7 @@ export interface CliProcess {
 export async function runCli(io: CliProcess): Promise<number> {
   const out = new Output(io.stdout, io.stderr);
   out.start();
-  const connections: AgentClient[] = [];
+  const connections: (AgentClient | Manager)[] = [];
   const connectTo = (socket: string) => async (): Promise<RemoteAgentApi> => {
     // Loaded only by verbs that ask the agent.
     const { AgentClient: Agent } = await import('../api/client.js');
@@ -36,7 +38,7 @@ export async function runCli(io: CliProcess): Promise<number> {
     return client;
   };
   try {
-    const code = io.argv[0] === COMPLETE_VERB ? await complete(io, out, connectTo) : await runVerb(io, out, connectTo);
+    const code = io.argv[0] === COMPLETE_VERB ? await complete(io, out, connectTo) : await runVerb(io, out, connectTo, (manager) => connections.push(manager));
     await out.flush();
     return code;
   } catch (error) {
@@ -48,7 +50,7 @@ export async function runCli(io: CliProcess): Promise<number> {
 
 type ConnectTo = (socket: string) => () => Promise<RemoteAgentApi>;
 
-async function runVerb(io: CliProcess, out: Output, connectTo: ConnectTo): Promise<number> {
+async function runVerb(io: CliProcess, out: Output, connectTo: ConnectTo, opened: (manager: Manager) => void): Promise<number> {
   const parsed = await parseCommandLine(io.argv, io.environment, Math.min(io.stdout.columns ?? 100, 140));
   if (parsed.kind === 'print') {
     await out.write(parsed.text);
@@ -58,6 +60,16 @@ async function runVerb(io: CliProcess, out: Output, connectTo: ConnectTo): Promi
   const noColor = io.environment['NO_COLOR'];
   const context: VerbContext = {
     agent: connectTo(socket),
+    manager: async (file, host) => {
+      const chosen = file ?? io.environment['DFW_ETCD'] ?? '';
+      if (chosen === '') {
+        if (host !== undefined) throw new AgentError('E_USAGE', '--host needs --etcd');
+        return undefined;
+      }
+      const manager = await io.openManager({ file: chosen, ...(host === undefined ? {} : { host }) }, io.interrupted);
+      opened(manager);
+      return manager;
+    },
     out,
     format: output,
     palette: palette(color && io.stdout.isTTY === true && (noColor === undefined || noColor === '')),

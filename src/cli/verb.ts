@@ -1,6 +1,7 @@
 /** What a verb of agentctl is. One file a verb in verbs/; verbs/index.ts lists them. */
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import type { RemoteAgentApi } from '../api/client.js';
+import type { Manager } from './manager.js';
 import type { Output, OutputFormat } from './output.js';
 import type { Palette } from './render/palette.js';
 
@@ -13,6 +14,8 @@ export interface GlobalArguments {
 export interface VerbContext {
   /** Connects to the agent; rejects with E_UNREACHABLE or E_DENIED. */
   readonly agent: () => Promise<RemoteAgentApi>;
+  /** The store of --etcd, or of $DFW_ETCD; undefined: neither is given. Rejects with E_CONFIG; closed at the end. */
+  readonly manager: (file: string | undefined, host: string | undefined) => Promise<Manager | undefined>;
   readonly out: Output;
   readonly format: OutputFormat;
   readonly palette: Palette;

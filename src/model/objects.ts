@@ -45,6 +45,8 @@ export interface VirtualMachineObject {
 export interface AttachmentObject {
   readonly kind: 'Attachment';
   readonly metadata: ObjectMeta;
+  /** The host whose interface it names. Absent: whichever reads it. */
+  readonly node?: string;
   readonly workload: WorkloadReference;
   readonly vnic: string;
   readonly interface: string;
@@ -77,8 +79,22 @@ export interface TrafficControlObject {
   readonly returnPort?: TrafficTarget;
   /** Only packets of one of these; absent: all. */
   readonly match?: readonly TrafficMatch[];
+  /** Mirror: one connection in so many, 2..65536; absent: all. */
+  readonly sampling?: number;
+  /** Mirror: copies above it are not made. The traffic itself is never slowed. */
+  readonly rateLimit?: CopyRateLimit;
+  /** Mirror: are packets copied that rules refuse? Absent: as far as the datapath sees them. */
+  readonly refused?: 'copied' | 'left-out';
   /** Made for an IDPSPolicy of the same name. */
   readonly inspection?: Pick<IdpsPolicyObject, 'mode' | 'onFailure'>;
+}
+
+/** Of all copies that a TrafficControl makes on this host together. One of the two rates at least. */
+export interface CopyRateLimit {
+  readonly packetsPerSecond?: number;
+  readonly bytesPerSecond?: number;
+  /** Packets that may come at once, with packetsPerSecond; default: those of a second. Of bytes: always those of a second. */
+  readonly burst?: number;
 }
 
 /** Packets of an IP protocol; with ports, one of whose ports is among them, whichever end's: both directions of a connection match. */

@@ -163,10 +163,22 @@ export interface TrafficControlView {
   device: string;
   state: string; // "active" | "pending: <why>"
   workloads: { namespace: string; name: string; filter: string }[];
+  /** Copies that were made, or what was redirected, since the rules or flows for it were. */
   packets: number;
   bytes: number;
+  /** What the device had no room for, whichever TrafficControl sent it there. */
   dropped: number;
+  /** Copies that `rateLimit` did not let pass. */
+  capped: number;
+  /** Where the device leads to the IDS engine: what the engine did not read in time. */
+  engineDropped?: number;
+  /** Of copies, for each direction that is copied: are packets among them that rules refuse? */
+  refused?: { ingress?: RefusedCopies; egress?: RefusedCopies };
+  /** One connection in so many; absent: all. */
+  sampling?: number;
+  rateLimit?: { packetsPerSecond?: number; bytesPerSecond?: number; burst?: number };
 }
+export type RefusedCopies = 'copied' | 'left-out';
 export interface EgressView {
   name: string;
   /** "" = none. */
@@ -211,6 +223,10 @@ export interface AlertView {
   direction?: 'in' | 'out';
   labels?: Record<string, string>;
   namespaceLabels?: Record<string, string>;
+  /** The rules refuse the packet: it went no further, and `ruleId` is the rule that says so. */
+  refused?: boolean;
+  /** Name of the filter whose rule that is. */
+  refusedBy?: string;
   /** Rule table of `ruleId`, and the policy that the rule is of. */
   ruleset?: string;
   policy?: PolicyReference;
@@ -296,8 +312,8 @@ export interface BundleView {
   nextFetch?: string;
 }
 export interface IdsStatusView {
-  engine: { kind: 'suricata' | 'external'; state: string; reason: string; since: string; pid?: number; restarts: number };
-  /** As the engine says; of a managed engine only. */
+  engine: { kind: 'suricata' | 'external'; state: string; reason: string; since: string; pid?: number; restarts: number; bounds?: string };
+  /** As the engine says; where its signatures are ours to manage. */
   signatures?: { loaded: number; failed: number; skipped: number; directory: string; testedAt: string };
   bundle?: BundleView;
   /** Newest signatures that are not in force. */

@@ -325,12 +325,15 @@ export interface Link {
   readonly up: boolean;
   readonly kind: string; // "veth", "tun", "bridge", "" for physical
   readonly master: number; // index of the bridge, bond, ... that it is a port of; 0 = none
+  readonly group: number; // 0 = that of everybody
+  readonly alias: string; // for people; "" when it has none
   readonly rxBytes: number;
   readonly txBytes: number;
   readonly rxPackets: number;
   readonly rxDropped: number;
   readonly txPackets: number;
   readonly txDropped: number;
+  readonly txErrors: number;
 }
 export interface LinkEvent {
   readonly type: 'new' | 'delete' | 'lost'; // lost: events were missed, list again
@@ -339,9 +342,16 @@ export interface LinkEvent {
 }
 export interface LinkSocket {
   list(): Promise<Link[]>;
-  createVeth(request: { name: string; peer: string; mtu?: number }): Promise<void>; // EEXIST when a name is taken
+  createVeth(request: { name: string; peer: string; mtu?: number; group?: number }): Promise<void>; // EEXIST when a name is taken
+  /**
+   * A device that is down. `data`: contents of IFLA_INFO_DATA, at most 512 bytes. EEXIST: the name is taken, or what the kind allows once; EOPNOTSUPP: the kernel
+   * knows no such kind.
+   */
+  create(request: { name: string; kind: string; mtu: number; group: number; data: Uint8Array }): Promise<void>;
+  /** Where a vxlan device sends frames for addresses that it does not know: one destination, 4 or 16 bytes. EEXIST when it has one, ENODEV when there is no such device. */
+  setForwarding(request: { interfaceIndex: number; address: Uint8Array; port: number; vni: number }): Promise<void>;
   /** Absent fields stay as they are. `arp: false` sets IFF_NOARP. */
-  set(name: string, change: { up?: boolean; mtu?: number; arp?: boolean; promiscuous?: boolean }): Promise<void>;
+  set(name: string, change: { up?: boolean; mtu?: number; arp?: boolean; promiscuous?: boolean; alias?: string }): Promise<void>;
   delete(name: string): Promise<void>; // ENODEV when absent
   monitor(listener: (events: LinkEvent[]) => void): void;
   close(): void;

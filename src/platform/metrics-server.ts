@@ -13,7 +13,7 @@ export interface MetricsServerOptions {
 }
 
 /**
- * GET /metrics (Prometheus text) and GET /healthz (JSON; 200 healthy, 503 not). Plain HTTP without authentication: bind it to
+ * GET /metrics (Prometheus text), GET /healthz (JSON; 200 healthy, 503 not) and GET /livez (200 while the process works). Plain HTTP without authentication: bind it to
  * the loopback or a management address. Anything else is 404 or 405.
  */
 export class MetricsServer {
@@ -73,8 +73,10 @@ export class MetricsServer {
     } else if (url === '/healthz') {
       const view = await health();
       response.writeHead(view.healthy ? 200 : 503, { 'content-type': 'application/json' }).end(`${JSON.stringify(view)}\n`);
+    } else if (url === '/livez') {
+      response.writeHead(200, { 'content-type': 'text/plain' }).end('ok\n');
     } else {
-      response.writeHead(404, { 'content-type': 'text/plain' }).end('/metrics or /healthz\n');
+      response.writeHead(404, { 'content-type': 'text/plain' }).end('/metrics, /healthz or /livez\n');
     }
   }
 }

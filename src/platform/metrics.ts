@@ -29,6 +29,8 @@ export class Metrics {
   readonly ruleHits = this.#counter('dfw_rule_hits_total', 'Packets that a rule decided (the first of a connection, and all of a stateless rule).', ['ruleset', 'rule']);
   readonly driftRepairs = this.#counter('dfw_drift_repairs_total', 'Changes that others made to the agent\'s objects, repaired.', []);
   readonly mirrorPackets = this.#counter('dfw_mirror_packets_total', 'Packets copied to a tap.', ['policy']);
+  readonly mirrorBytes = this.#counter('dfw_mirror_bytes_total', 'Bytes of the packets copied to a tap.', ['policy']);
+  readonly mirrorCapped = this.#counter('dfw_mirror_capped_total', 'Copies that a TrafficControl\'s rateLimit did not let pass; the originals went on.', ['policy']);
   readonly mirrorDropped = this.#counter('dfw_mirror_dropped_total', 'Copies that the tap had no room for; the originals went on.', ['policy']);
   readonly idsAlerts = this.#counter('dfw_ids_alerts_total', 'Alerts of the IDS engine, repetitions included, by severity (1 is the worst) and what the engine did.', ['severity', 'action']);
   readonly idsAlertsDropped = this.#counter('dfw_ids_alerts_dropped_total', 'Alerts that came faster than they could be given out.', []);

@@ -1,4 +1,4 @@
-/** What the agent asks of a source of desired state. Implemented by sources/file (and later kubernetes, etcd), and by what discovers workloads (discovery/ovs-ports). */
+/** What the agent asks of a source of desired state. Implemented by sources/file, sources/kubernetes and sources/etcd, and by what discovers workloads (discovery/ovs-ports). */
 import type { DesiredObject } from '../model/objects.js';
 
 export interface SourceError {
@@ -10,13 +10,18 @@ export interface SourceError {
 }
 
 export interface SourceSnapshot {
-  /** Keyed by objectKey(). The last good version of every document: a document that became bad keeps its old value. */
+  /** Keyed by objectKey(). The last good version of every document: a document that became bad keeps its old value. Another map after each change; an ObjectView (object-store.ts) also tells what changed. */
   readonly objects: ReadonlyMap<string, DesiredObject>;
   /** The manifest of each object as the user wrote it (parsed, unvalidated extras kept), for `agentctl get -o yaml`. */
   readonly manifests: ReadonlyMap<string, unknown>;
   readonly errors: readonly SourceError[];
   /** Grows with every change of the snapshot; starts at 1 with the first complete read. */
   readonly revision: number;
+}
+
+export interface SourceTrouble {
+  readonly reason: string;
+  readonly since: number;
 }
 
 export interface Source {
@@ -26,6 +31,10 @@ export interface Source {
   stop(): Promise<void>;
   /** False before the first complete read. */
   readonly synced: boolean;
+  /** What keeps the source from following what it reads, in words, and since when (ms since 1970). What was read before stays in force. Absent or empty: nothing. */
+  readonly troubles?: readonly SourceTrouble[];
+  /** Stands behind all others: what they hold too is nobody's conflict. */
+  readonly yields?: true;
   snapshot(): SourceSnapshot;
   /** Rereads everything now; resolves when the snapshot reflects it. */
   sync(signal: AbortSignal): Promise<void>;

@@ -1,3 +1,4 @@
+import { appendFileSync, renameSync, writeFileSync } from 'node:fs';
 import { appendFile, copyFile, mkdir, mkdtemp, open, readFile, rename, rm, stat, truncate, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -86,6 +87,45 @@ describe('EveTail on real files', () => {
     await reach(got, 1);
     expect(got).toEqual([3]);
     expect(tail.status()).toMatchObject({ malformed: 0, oversized: 0 });
+  });
+
+  test.each([false, true])('files that were renamed before anybody saw them, in their order; and then the one of that name: %s', async (present) => {
+    await writeFile(file, lines(1, 2));
+    const { got, tail } = await begin();
+    await appendFile(file, line(3));
+    await reach(got, 1);
+    const pause = (): void => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+    // Nothing of ours runs in between.
+    appendFileSync(file, line(4));
+    renameSync(file, `${file}.1`);
+    for (const n of [5, 6]) {
+      pause();
+      writeFileSync(file, line(n));
+      renameSync(file, `${file}-2026112${n}`);
+    }
+    pause();
+    writeFileSync(`${file}.1.gz`, 'no lines');
+    if (present) writeFileSync(file, line(7));
+    await reach(got, present ? 5 : 4);
+    await appendFile(file, line(8));
+    await reach(got, present ? 6 : 5);
+    expect(got).toEqual(present ? range(3, 8) : [...range(3, 6), 8]);
+    expect(tail.status()).toMatchObject({ rotations: 3, malformed: 0 });
+  });
+
+  test('a file renamed over the one that is read is not passed over', async () => {
+    await writeFile(file, '');
+    const { got } = await begin();
+    await appendFile(file, line(1));
+    await reach(got, 1);
+    renameSync(file, `${file}.1`);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+    writeFileSync(file, line(2));
+    renameSync(file, `${file}.1`);
+    await reach(got, 2);
+    await writeFile(file, line(3));
+    await reach(got, 3);
+    expect(got).toEqual([1, 2, 3]);
   });
 
   test('rename and create: the end of the old file, then the new one', async () => {

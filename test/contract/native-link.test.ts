@@ -82,6 +82,48 @@ describe('links', () => {
     expect((await links.list()).map((link) => link.name)).toEqual(['lo']);
   });
 
+  it('puts links into a group, and names them for people', async () => {
+    await links.createVeth({ name: 'va', peer: 'vb', group: 57_207 });
+    for (const name of ['va', 'vb']) expect(await listed(name)).toMatchObject({ group: 57_207, alias: '' });
+    await links.set('va', { alias: 'for copies' });
+    expect((await listed('va')).alias).toBe('for copies');
+    expect(namespace.run('ip', 'link', 'show', 'group', '57207')).toMatch(/va@vb[^]*alias for copies/);
+    await links.set('va', { up: true });
+    expect(await listed('va')).toMatchObject({ alias: 'for copies', up: true });
+    await links.set('va', { alias: '' });
+    expect((await listed('va')).alias).toBe('');
+    await links.createVeth({ name: 'vc', peer: 'vd' });
+    expect((await listed('vc')).group).toBe(0);
+    await expect(links.set('va', { alias: 'x'.repeat(256) })).rejects.toMatchObject({ code: 'EINVAL' });
+  });
+
+  /** IFLA_VXLAN_ID (host order) and IFLA_VXLAN_PORT (network order). */
+  const vxlan = (id: number, port: number): Uint8Array => Uint8Array.of(8, 0, 1, 0, id, 0, 0, 0, 6, 0, 15, 0, port >>> 8, port, 0, 0);
+
+  it('creates links of any kind, and says where a vxlan sends', async () => {
+    await links.create({ name: 'vx', kind: 'vxlan', mtu: 9_000, group: 7, data: vxlan(77, 4789) });
+    expect(await listed('vx')).toMatchObject({ kind: 'vxlan', mtu: 9_000, group: 7, up: false });
+    expect(namespace.run('ip', '-d', 'link', 'show', 'vx')).toMatch(/vxlan id 77 .*dstport 4789/);
+    const { index } = await listed('vx');
+    await links.setForwarding({ interfaceIndex: index, address: Uint8Array.of(192, 0, 2, 7), port: 4790, vni: 42 });
+    expect(namespace.run('bridge', 'fdb', 'show', 'dev', 'vx')).toContain('00:00:00:00:00:00 dst 192.0.2.7 port 4790 vni 42 self permanent');
+    await expect(links.setForwarding({ interfaceIndex: index, address: new Uint8Array(16), port: 4790, vni: 42 })).rejects.toMatchObject({ code: 'EAFNOSUPPORT' });
+    await links.delete('vx');
+    await expect(links.setForwarding({ interfaceIndex: index, address: Uint8Array.of(192, 0, 2, 7), port: 1, vni: 1 })).rejects.toMatchObject({ syscall: 'setForwarding' });
+  });
+
+  it('refuses what cannot be created, and leaves nothing', async () => {
+    await links.create({ name: 'vx', kind: 'vxlan', mtu: 1_500, group: 0, data: vxlan(77, 4789) });
+    const refused = (change: object): Promise<void> => links.create({ name: 'vy', kind: 'vxlan', mtu: 1_500, group: 0, data: vxlan(78, 4789), ...change });
+    await expect(refused({ data: vxlan(77, 4789) })).rejects.toMatchObject({ code: 'EEXIST', syscall: 'create' });
+    await expect(refused({ name: 'vx' })).rejects.toMatchObject({ code: 'EEXIST' });
+    await expect(refused({ kind: 'nonesuch' })).rejects.toMatchObject({ code: 'EOPNOTSUPP' });
+    for (const change of [{ name: '' }, { kind: 'sixteen-letters-' }, { data: new Uint8Array(513) }, { data: 'text' }, { mtu: -1 }, { group: 2 ** 32 }]) {
+      await expect(refused(change)).rejects.toMatchObject({ code: 'EINVAL' });
+    }
+    expect((await links.list()).map((link) => link.name)).toEqual(['lo', 'vx']);
+  });
+
   it('counts packets', async () => {
     namespace.run('ip', 'link', 'set', 'lo', 'up');
     sendDatagrams(namespace, '127.0.0.1');

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { renderSuricataConfig } from '../../src/drivers/ids/suricata-config.js';
 import { addonPath } from './native-host.js';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
@@ -102,5 +103,37 @@ describe('the account of dfw-agent.service', () => {
     await writeFile(file, 'secret', { mode: 0o600 });
     await run('chown', ['65534', file]);
     expect(await asService(`cat ${file} 2>/dev/null || echo refused`)).toBe('refused');
+  });
+});
+
+/** Together: the agent's account writes and connects, the engine's (an ordinary user in group dfw-suricata; gid 4223 stands for it) reads, listens and logs. */
+describe('the account of dfw-suricata.service', () => {
+  it('runs Suricata with what the agent\'s account wrote, which reaches its socket and renames its log', async () => {
+    const [state, runtime, logs] = ['state', 'run', 'log'].map((name) => path.join(folder, name)) as [string, string, string];
+    for (const [directory, owner, mode] of [[state, '0:4223', '2750'], [runtime, '65534:4223', '0755'], [logs, '65534:4223', '0770']] as const) {
+      await mkdir(directory);
+      await run('chown', [owner, directory]);
+      await run('chmod', [mode, directory]);
+    }
+    await run('chmod', ['0755', folder]);
+    const config = path.join(folder, 'rendered.yaml');
+    await writeFile(config, renderSuricataConfig({
+      sensor: 'lo', clusterId: 1, logDirectory: logs, eveFile: path.join(logs, 'eve.json'), commandSocket: path.join(runtime, 'command.socket'),
+      ruleFiles: [path.join(state, 'signatures/own.rules')], homeNetworks: [], statsInterval: 60,
+    }));
+    const two = '-all,+net_admin,+net_raw';
+    const privileges = `--bounding-set ${two} --inh-caps ${two} --ambient-caps ${two} --no-new-privs`;
+    // Version, then a command: what the agent asks first.
+    const ask = `const s = require('net').connect('${runtime}/command.socket', () => s.write('{"version":"0.2"}\\n')); let n = 0; s.setEncoding('utf8');
+      s.on('data', (d) => { n += 1; if (n === 1) s.write('{"command":"ruleset-stats"}\\n'); else { console.log(d.trim()); s.destroy(); } }); s.on('error', (e) => { console.log(e.code); process.exit(1); });`;
+    await writeFile(path.join(folder, 'ask.cjs'), ask);
+    const agent = `umask 0027; mkdir ${state}/signatures && cp ${ROOT}/deploy/signatures/dfw-test.rules ${state}/signatures/own.rules && cp ${config} ${state}/suricata.yaml`;
+    const later = `i=0; until ${process.execPath} ${folder}/ask.cjs >${folder}/answer 2>&1; do i=$((i+1)); [ $i -lt 100 ] || break; sleep 0.1; done; cat ${folder}/answer; mv ${logs}/eve.json ${logs}/eve.json.1 && echo renamed`;
+    const { stdout } = await run('unshare', ['--net', 'sh', '-c', `ip link set lo up
+      setpriv --groups 4223 ${privileges} sh -c '${agent}' || exit 1
+      RUNTIME_DIRECTORY=${runtime} setpriv --reuid 65534 --regid 4223 --clear-groups ${privileges} sh -c 'umask 0027; exec ${ROOT}/bin/dfw-engine ${state}' >${folder}/engine.log 2>&1 & engine=$!
+      setpriv --groups 4223 ${privileges} sh -c '${later}'; kill -9 $engine; wait $engine; stat -c '%U %a' ${runtime}/command.socket; tail -n 5 ${folder}/engine.log`]);
+    expect(stdout).toContain('"rules_loaded":1');
+    expect(stdout).toContain('renamed');
   });
 });

@@ -22,6 +22,7 @@ const BENCHES = [
   { name: 'classify', units: ['ns/packet', '/s'], compares: true },
   { name: 'flows', units: ['ms'], compares: true },
   { name: 'memory', units: ['MB', 'ms'], compares: false },
+  { name: 'mirror', units: ['Mbit/s', 'ms'], compares: true },
 ] as const;
 
 describe('npm run bench', () => {

@@ -16,7 +16,9 @@ const ROOT_ID = 'uid=0(root) gid=0(root) groups=0(root)';
 /** Bytes of an ordinary answer. */
 const SIZE = Number(process.env['DFW_IPS_BYTES'] ?? 20_000_000);
 const DROPPED = 'uid=7(intruder)';
-const RULES = `drop tcp any any -> any any (msg:"test: an answer that must not arrive"; content:"uid=7|28|intruder|29|"; classtype:bad-unknown; sid:9000007; rev:1;)\n`;
+const REJECTED = 'uid=8(intruder)';
+const RULES = `drop tcp any any -> any any (msg:"test: an answer that must not arrive"; content:"uid=7|28|intruder|29|"; classtype:bad-unknown; sid:9000007; rev:1;)
+rejectboth tcp any any -> any any (msg:"test: an answer that is refused"; content:"uid=8|28|intruder|29|"; classtype:bad-unknown; sid:9000008; rev:1;)\n`;
 
 function pod(workload: WorldWorkload, labels: Readonly<Record<string, string>>): Manifest[] {
   return [
@@ -36,6 +38,7 @@ const SERVER = `const http = require('http'); const block = Buffer.alloc(1 << 16
 http.createServer((request, response) => {
   if (request.url === '/id') return response.end(process.argv[1]);
   if (request.url === '/bad') return response.end(process.argv[2]);
+  if (request.url === '/rejected') return response.end(process.argv[2].replace('7', '8'));
   let left = Number(process.argv[3]);
   const more = () => { while (left > 0) { const n = Math.min(left, block.length); left -= n; if (!response.write(block.subarray(0, n))) return response.once('drain', more); } response.end(); };
   more();
@@ -131,7 +134,7 @@ describe.each<WorldDatapath>(['nftables', 'ovs'])('detect, on %s: the walk-throu
 
   it('chooses signatures, and says what shall become of them', async () => {
     const listed = async (): Promise<string[]> => (await site.agent.ask<{ signatures: { sid: number; action: string; enabled: boolean }[] }>('ids', 'signatures')).signatures
-      .filter(({ sid }) => sid >= 9_000_000).map(({ sid, action, enabled }) => `${sid} ${action} ${enabled}`);
+      .filter(({ sid }) => sid === 9_000_007).map(({ sid, action, enabled }) => `${sid} ${action} ${enabled}`);
     const becomes = async (wanted: string): Promise<void> => {
       await eventually('the signatures', async () => ((await listed()).join() === wanted ? true : undefined), 20_000, 200).catch(() => undefined);
       expect((await listed()).join()).toBe(wanted);
@@ -179,6 +182,16 @@ describe.each<WorldDatapath>(['nftables', 'ovs'])('prevent, on %s', (datapath) =
     });
     expect(alert).toMatchObject({ action: 'blocked', workload: { name: 'web' } });
   }, 300_000);
+
+  it('an answer that a signature rejects never arrives either, and both ends are told at once', async () => {
+    await site.policy(policy({ mode: 'prevent', onFailure: 'block' }));
+    await active();
+    for (const family of [4, 6] as const) {
+      const refused = await site.fetch('/rejected', { family, timeoutMs: 3_000 });
+      expect([refused.how, refused.got, refused.text]).toEqual(['ECONNRESET', 0, '']);
+    }
+    expect(await site.fetch('/bad', { timeoutMs: 1 }).then(({ text }) => text)).not.toBe(REJECTED);
+  });
 
   it('copies by a TrafficControl to the internal port antrea-tap0 are inspected beside', async () => {
     await site.policy({

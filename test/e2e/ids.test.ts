@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { AlertView, FlowView, StatusView } from '../../src/model/views.js';
+import type { AlertView, FlowView, IdsStatusView, StatusView } from '../../src/model/views.js';
 import { Agent } from '../support/agent.js';
 import { command, eventually, inNetns } from '../support/command.js';
 import { ruleTable, type Manifest } from '../support/manifests.js';
@@ -83,6 +83,13 @@ test('an attack on a mirrored pod gives an alert that names the pod, its filter,
   });
   expect(lines[0]).toContain('workload/Pod/default/web');
   expect(Object.values(await agent.metric('dfw_ids_alerts_total')).reduce((sum, value) => sum + value, 0)).toBeGreaterThan(0);
+});
+
+test('the engine is bounded, and ids status says by what', async () => {
+  const { engine: { bounds = '', pid } } = await agent.ask<IdsStatusView>('ids', 'status');
+  expect(bounds).toMatch(/\(control group\)$|; no control group: /);
+  expect(bounds).toContain('oom_score_adj 500');
+  expect(await readFile(`/proc/${String(pid)}/oom_score_adj`, 'utf8')).toBe('500\n');
 });
 
 test('a pod that no TrafficControl picks is not inspected', async () => {

@@ -68,7 +68,8 @@ describe.each<WorldDatapath>(['nftables', 'ovs'])('mirrors on %s', (datapath) =>
   }
 
   it.each([4, 6] as const)('74. every packet of both directions once, IPv%i', async (family) => {
-    await load(control('both', {}));
+    // Neighbours and routers are asked for at any time, in vain by the rules of this world.
+    await load(control('both', datapath === 'ovs' ? { refused: 'left-out' } : {}));
     expect(await talk(family)).toEqual([2 * MESSAGES, 0]);
   });
 

@@ -60,6 +60,7 @@ let agent: Agent;
 beforeAll(async () => {
   accessSync(NEWER, constants.X_OK); // scripts/setup puts it there
   world = await createWorld({ workloads: 5 });
+  await copyDevice(world);
   const random = new Random(20);
   // The fourth workload has one large table and no other; the fifth is a pod.
   const plan = { ...world.plan, workloads: world.plan.workloads.slice(0, 3) };
@@ -67,7 +68,7 @@ beforeAll(async () => {
     const table = generateTable(random, plan, name, 1_000 * (index + 1), [], { maxRules: 14 });
     return tableDocument({ ...table, appliedTo: table.appliedTo ?? plan.workloads.map((workload) => workload.name) });
   });
-  agent = await Agent.run(world, { manifests: { 'workloads.yaml': [...workloads(), ...(LEARNS ? [domains()] : [])], 'tables.yaml': [...tables, everyFeature(), manyPorts()] } });
+  agent = await Agent.run(world, { manifests: { 'workloads.yaml': [...workloads(), ...(LEARNS ? [domains()] : [])], 'tables.yaml': [...tables, everyFeature(), manyPorts()], 'controls.yaml': controls() } });
 });
 afterAll(() => world.close());
 beforeEach(({ onTestFailed }) => onTestFailed(async () => console.log(await agent.tail())));
@@ -76,6 +77,25 @@ beforeEach(({ onTestFailed }) => onTestFailed(async () => console.log(await agen
 function workloads(): Manifest[] {
   const machines = world.workloads.slice(0, 4);
   return [...machines.flatMap((workload) => [virtualMachine(workload), attachment(workload)]), ...podManifests('x', world.workloads.slice(4))];
+}
+
+/** Where copies go. */
+async function copyDevice(where: World): Promise<void> {
+  await where.exec(where.host, 'ip', ['link', 'add', 'copy0', 'type', 'veth', 'peer', 'name', 'reader0']);
+  await where.exec(where.host, 'ip', ['link', 'set', 'copy0', 'up']);
+}
+
+/** Copies of all, of some, of samples, with limits of both kinds. */
+function controls(): Manifest[] {
+  const control = (name: string, spec: Readonly<Record<string, unknown>>): Manifest => ({
+    apiVersion: 'crd.antrea.io/v1alpha2', kind: 'TrafficControl', metadata: { name }, spec: { appliedTo: { vmSelector: {} }, direction: 'Both', action: 'Mirror', targetPort: { device: { name: 'copy0' } }, ...spec },
+  });
+  const match = [{ protocol: 'icmp' }, { protocol: 'udp', ports: ['53', '5000-5010'] }];
+  return [
+    control('some', { match }), control('sampled', { sampling: { connections: 10 } }), control('sampled-some', { sampling: { connections: 65_536 }, match }),
+    control('limited', { rateLimit: { packetsPerSecond: 1_000, bytesPerSecond: 1_000_000, burst: 50 }, match }), control('limited-sample', { rateLimit: { packetsPerSecond: 10 }, sampling: { connections: 2 } }),
+    control('pods', { appliedTo: { podSelector: {} } }),
+  ];
 }
 
 /** Brings in table inet dfw_dns. */
@@ -146,7 +166,10 @@ describe.each(VERSIONS)('nft %s', (version, program) => {
 
   it('prints a listing that loads again', async () => {
     const listing = (await nft(program, ['list', 'ruleset'])).stdout;
+    expect(listing).toContain('symhash mod 65536');
+    expect(listing).toContain('limit name "cap_');
     const other = await createWorld({ workloads: world.workloads.map((workload) => ({ interface: workload.interface })) });
+    await copyDevice(other);
     try {
       for (const [loader, path] of VERSIONS) {
         // 1.1.3 does not read every text of 1.0.6 (not ours: plain tables of others show it too).

@@ -9,9 +9,15 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AgentClient } from '../../src/api/client.js';
+import { WorldServer } from './api-server/world-server.js';
 import { command, eventually, mustRun, type CommandResult } from './command.js';
 import { WORLD_BRIDGE, type World } from './netns.js';
 import { PATIENCE } from './patience.js';
+import { WorldEtcd } from './world-etcd.js';
+
+/** DFW_TEST_SOURCE=kubernetes or etcd: manifests are objects of an API server, or in etcd, where they are documents. */
+const FROM_API = process.env['DFW_TEST_SOURCE'] === 'kubernetes';
+const FROM_ETCD = process.env['DFW_TEST_SOURCE'] === 'etcd';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const DAEMON = join(ROOT, 'bin/dfw-agent');
@@ -36,6 +42,9 @@ export class Agent {
   readonly auditLog: string;
   readonly configFile: string;
   private readonly logFile: string;
+  /** Where manifests are, if not in files. */
+  private cluster: WorldServer | undefined;
+  private etcd: WorldEtcd | undefined;
   private child: ChildProcess | undefined;
   private ended: Promise<number | null> = Promise.resolve(null);
 
@@ -55,9 +64,11 @@ export class Agent {
     world.cleanup.defer('agent', () => agent.kill());
     await mkdir(agent.manifests);
     await mkdir(agent.stateDir);
+    if (FROM_API) agent.cluster = await WorldServer.create(world);
+    if (FROM_ETCD) agent.etcd = await WorldEtcd.create(world);
     const config = {
       node: 'host-1',
-      sources: [{ type: 'file', path: agent.manifests }],
+      sources: [...(agent.etcd === undefined ? [] : [agent.etcd.source]), ...(agent.cluster === undefined ? [] : [{ type: 'kubernetes', kubeconfig: agent.cluster.kubeconfig }]), { type: 'file', path: agent.manifests }],
       api: { socket: agent.socket, group: 'root' },
       metrics: { listen: '127.0.0.1:9476' },
       audit: { path: agent.auditLog },
@@ -145,6 +156,11 @@ export class Agent {
 
   /** Puts a manifest in place in one step. An array is written as YAML documents, text as it is. */
   async write(name: string, content: readonly unknown[] | string): Promise<void> {
+    if (this.cluster !== undefined && typeof content !== 'string') {
+      this.cluster.write(name, content);
+      return;
+    }
+    if (this.etcd !== undefined && typeof content !== 'string' && await this.etcd.write(name, content)) return;
     const text = typeof content === 'string' ? content : content.map((document) => `---\n${JSON.stringify(document, undefined, 1)}\n`).join('');
     const path = join(this.manifests, name);
     await mkdir(dirname(path), { recursive: true });
@@ -154,6 +170,7 @@ export class Agent {
   }
 
   async remove(name: string): Promise<void> {
+    if (this.cluster?.delete(name) === true || await this.etcd?.delete(name) === true) return;
     await rm(join(this.manifests, name));
   }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What scripts/test-vm runs in its guest when it is given no command: the tests that need another kernel than the developer's.
-#   nftables of Linux 6.1, routed and on a Linux bridge (with br_netfilter in the end), and Open vSwitch with the kernel's datapath, each against the oracle
+#   nftables of Linux 6.1, routed (with redirected traffic) and on a Linux bridge (with br_netfilter in the end), and Open vSwitch with the kernel's datapath, each against the oracle
 #   (DFW_PROPERTY_TABLES random tables, default 15); and test/vm, which is about those two only.
 # About 25 minutes on a quiet machine of two cores. Exit 0 only when everything passed.
 set -euo pipefail
@@ -21,6 +21,7 @@ if ! modprobe openvswitch; then
   exit 1
 fi
 stage nftables node_modules/.bin/vitest run --project netns test/netns/property.test.ts
+stage 'redirected traffic' node_modules/.bin/vitest run --project contract --project e2e test/contract/native-return-paths.test.ts test/e2e/redirect-nftables.test.ts -t 'return paths|goes round once'
 stage 'Linux bridge' node_modules/.bin/vitest run --project vm test/vm/linux-bridge.test.ts
 export DFW_TEST_DATAPATH=bridge
 stage 'Linux bridge, random tables and other tests of filters' node_modules/.bin/vitest run --project netns --project e2e test/netns/property.test.ts test/netns/nft-matrix.test.ts \

@@ -16,7 +16,7 @@ export function alertsText(alerts: readonly AlertView[]): string {
     { title: 'DESTINATION', cell: (alert) => endpointText(alert.destination) },
     { title: 'DIR', cell: (alert) => alert.direction ?? '' },
     { title: 'WORKLOAD', cell: (alert) => (alert.workload === undefined ? '' : workloadName(alert.workload)) },
-    { title: 'RULE', align: 'right', cell: (alert) => (alert.ruleId === undefined ? '' : String(alert.ruleId)) },
+    { title: 'RULE', align: 'right', cell: (alert) => ruleText(alert) ?? '' },
     { title: 'ID', cell: (alert) => alert.id },
     { title: 'SIGNATURE', cell: (alert) => alert.signature },
   ], alerts);
@@ -27,10 +27,22 @@ export function alertLine(alert: AlertView): string {
   const workload = alert.workload === undefined ? '-' : workloadName(alert.workload);
   const parts = [
     alert.timestamp, `[${alert.signatureId}]`, alert.action, alert.protocol, `${endpointText(alert.source)}->${endpointText(alert.destination)}`,
-    `severity ${alert.severity}`, workload, ...(alert.ruleId === undefined ? [] : [`rule ${alert.ruleId}`]),
+    `severity ${alert.severity}`, workload, ...ruleWords(alert),
     ...(alert.count === undefined || alert.count === 1 ? [] : [`count ${alert.count} until ${alert.last ?? alert.timestamp}`]), JSON.stringify(alert.signature),
   ];
   return `${printable(parts.join(' '))}\n`;
+}
+
+/** Of what rules refuse, that they do; by another filter's rule, whose. */
+function ruleText({ ruleId, refused, refusedBy, filter }: AlertView): string | undefined {
+  if (refused !== true) return ruleId === undefined ? undefined : String(ruleId);
+  return `refused${ruleId === undefined ? '' : ` ${ruleId}`}${refusedBy === undefined || refusedBy === filter ? '' : ` at ${refusedBy}`}`;
+}
+
+function ruleWords(alert: AlertView): string[] {
+  const text = ruleText(alert);
+  if (text === undefined) return [];
+  return [alert.refused === true ? text.replace('refused ', 'refused by rule ') : `rule ${text}`];
 }
 
 function endpointText({ address, port }: FlowEndpoint): string {

@@ -33,6 +33,7 @@ export function idsStatusText(view: IdsStatusView, palette: Palette): string {
     ...(engine.since === '' ? [] : [['Since', engine.since] satisfies [string, string]]),
     ...(engine.pid === undefined ? [] : [['PID', String(engine.pid)] satisfies [string, string]]),
     ['Restarts', String(engine.restarts)],
+    ...(engine.bounds === undefined ? [] : [['Bounds', engine.bounds] satisfies [string, string]]),
   ];
   if (signatures !== undefined) {
     pairs.push(

@@ -5,6 +5,7 @@ import { identityOf } from '../../model/identity.js';
 import { KINDS, exactName } from '../../model/kinds.js';
 import { parseRulesText } from '../../model/rules-text.js';
 import { resolveKind } from '../kinds.js';
+import { etcdOption, hostOption } from '../manager.js';
 import { readManifests } from '../manifests.js';
 import { filesOption, namespaceOption } from '../options.js';
 import { changesText } from '../render/changes.js';
@@ -13,20 +14,24 @@ import { defineVerb } from '../verb.js';
 
 export const deleteVerb = defineVerb({
   command: 'delete [kind] [name]',
-  summary: 'remove objects that were made with apply or attach',
+  summary: 'remove objects that were made with apply or attach, or with --etcd objects of all hosts',
   examples: [
     ['agentctl delete -f policy.yaml', 'every object that the file names'],
     ['agentctl delete -f policies/ -f groups.yaml', 'several files and directories, as one change'],
     ['agentctl delete pod web -n shop', 'one object'],
+    ['agentctl delete securitypolicy db-access --etcd /etc/dfw-agent/agent.yaml', 'in etcd, for every host'],
   ],
   build: (parser) => parser
     .positional('kind', { type: 'string', describe: 'kind of object: pod, vm, ruletable, ...' })
     .positional('name', { type: 'string', describe: 'its name' })
     .option('file', filesOption)
-    .option('namespace', namespaceOption),
-  async run({ kind, name, namespace, file }, { agent, out, format, stdin }) {
+    .option('namespace', namespaceOption)
+    .option('etcd', etcdOption)
+    .option('host', hostOption),
+  async run({ kind, name, namespace, file, etcd, host }, { agent, manager, out, format, stdin }) {
     const objects = await named(kind, name, namespace, file, stdin);
-    const changes = await (await agent()).deleteObjects(objects);
+    const store = await manager(etcd, host);
+    const changes = store === undefined ? await (await agent()).deleteObjects(objects) : await store.delete(objects, false);
     await print(out, format, { changes }, () => changesText(changes));
   },
 });
@@ -42,7 +47,7 @@ async function named(
   return [{ kind: resolved.kind, name, ...(resolved.namespaced ? { namespace: namespace ?? 'default' } : {}) }];
 }
 
-function objectsOf(input: ManifestInput): ObjectName[] {
+export function objectsOf(input: ManifestInput): ObjectName[] {
   if ('rulesText' in input) {
     const { tables, addressSets, problems } = parseRulesText(input.rulesText);
     const [problem] = problems;

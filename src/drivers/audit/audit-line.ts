@@ -163,12 +163,18 @@ export function formatAlert(alert: AlertView, filterHash: number | undefined, fo
     `severity/${String(alert.severity)}`,
     word(alert.protocol.toUpperCase()),
     addressPair(alert.source.address, alert.source.port, alert.destination.address, alert.destination.port),
-    alert.ruleId === undefined ? '' : `rule/${String(alert.ruleId)}`,
+    alertRule(alert),
     alert.flowId === undefined ? '' : `flow/${word(alert.flowId)}`,
     workload === undefined ? '' : workloadText(workload),
     alert.count === undefined || alert.count === 1 ? '' : `count/${String(alert.count)}`,
     JSON.stringify(alert.signature),
   ]);
+}
+
+/** The rule that admitted it; of what rules refuse, the one that does, with its table. */
+function alertRule({ ruleId, ruleset = 'default', refused }: AlertView): string {
+  if (refused === true) return `refused/${word(ruleset)}/${String(ruleId ?? 0)}`;
+  return ruleId === undefined ? '' : `rule/${String(ruleId)}`;
 }
 
 /** What became of a workload's quarantine. */

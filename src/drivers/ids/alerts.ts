@@ -14,7 +14,7 @@ import { TokenBucket } from '../../platform/token-bucket.js';
 /** Whose alert it is: told from addresses alone. */
 export type AlertOwner = Pick<AlertView, 'workload' | 'filter' | 'direction' | 'labels' | 'namespaceLabels' | 'peer'>;
 /** What the agent knows of the connection an alert speaks of. */
-export type ConnectionFacts = Pick<AlertView, 'ruleId' | 'flowId' | 'ruleset' | 'policy' | 'connection'>;
+export type ConnectionFacts = Pick<AlertView, 'ruleId' | 'flowId' | 'ruleset' | 'policy' | 'connection' | 'refused' | 'refusedBy'>;
 /** What the rest of the agent knows of alerts. */
 export interface AlertContexts {
   /** undefined when neither end is a workload of this host. Called for every alert: must be cheap, and must not fail. */

@@ -1,19 +1,18 @@
-import { access, constants, mkdir, readFile, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { describeError, isAgentError } from '../../model/errors.js';
-import { writeFileAtomic } from '../../platform/atomic-file.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
 import { suricataCommand } from './command-socket.js';
+import type { EngineBounds } from './engine-bounds.js';
+import { EngineConfig, type EngineConfigOptions } from './engine-config.js';
 import { EngineLog } from './engine-log.js';
 import type { ProcessExit, ProcessRunner, RunningProcess } from './process-runner.js';
 import { endProcess, type ProcessTable } from './process-table.js';
-import { renderSuricataConfig, type SuricataSettings } from './suricata-config.js';
 import { watchEngine } from './engine-watch.js';
 import { sleep } from './sleep.js';
 
-/** hanging: it runs and does not answer. */
-export type EngineState = 'stopped' | 'starting' | 'running' | 'hanging' | 'backoff' | 'failed';
+/** hanging: it runs and does not answer. absent: nobody listens where an external engine should. */
+export type EngineState = 'stopped' | 'starting' | 'running' | 'hanging' | 'backoff' | 'failed' | 'absent';
 export interface RuleCounts { readonly loaded: number; readonly failed: number; readonly skipped: number }
 export interface EngineStatus {
   readonly state: EngineState;
@@ -26,6 +25,8 @@ export interface EngineStatus {
   readonly restarts: number;
   /** Known once the engine has loaded its rules. */
   readonly rules: RuleCounts | undefined;
+  /** How its memory and processor time are bounded, in words; '' while it does not run, or its owner's affair. */
+  readonly bounds: string;
 }
 export interface ReloadResult {
   readonly reloaded: boolean;
@@ -35,24 +36,24 @@ export interface ReloadResult {
   /** What it has now; of one that reloaded. */
   readonly rules?: RuleCounts;
 }
-/** What the engine loads; absolute paths. */
-export interface EngineRules {
-  readonly ruleFiles: readonly string[];
-  readonly classificationFile: string | undefined;
-  readonly referenceFile: string | undefined;
+export interface Engine {
+  /** Begins to keep it running, or to watch it, until the signal fires or stop(). Returns at once; a second call does nothing. */
+  start(signal: AbortSignal): void;
+  /** Never rejects. */
+  stop(): Promise<void>;
+  status(): EngineStatus;
+  /** It reads its signatures again, without a gap in inspection. Never rejects. */
+  reload(signal?: AbortSignal): Promise<ReloadResult>;
+  /** Resolves with the state when it is known which signatures the engine has or will read, or the signal has fired. */
+  settled(signal: AbortSignal): Promise<EngineState>;
+  /** Tells it to open eve.json anew after it was renamed. False when it does not answer. */
+  reopenLogs(): Promise<boolean>;
 }
 
-export interface EngineOptions {
+export interface EngineOptions extends EngineConfigOptions {
   /** Name or path of the engine's executable. */
   readonly program: string;
-  readonly settings: SuricataSettings;
-  /** Where the rendered configuration goes; its directory is created, mode 0750. */
-  readonly configFile: string;
   readonly pidFile: string;
-  /** Directories searched, in this order, for classification.config and reference.config, which give signatures their severity and links. */
-  readonly tableDirectories: readonly string[];
-  /** Asked at each start and reload; while undefined, the rule files of `settings` and the tables of `tableDirectories`. */
-  readonly rules?: () => EngineRules | undefined;
 }
 export interface EngineDependencies {
   readonly runner: ProcessRunner;
@@ -61,6 +62,8 @@ export interface EngineDependencies {
   readonly log: Logger;
   /** It began or ceased to inspect: told at each change. */
   readonly onInspecting?: (inspecting: boolean) => void;
+  /** Absent: it may take what it likes. */
+  readonly bounds?: EngineBounds;
 }
 
 const FIRST_BACKOFF_MS = 1_000;
@@ -84,10 +87,12 @@ interface RunOutcome {
  * A missing executable is the state "failed"; it is looked for again every 30 seconds, so that installing it is enough.
  * A Suricata that a killed agent left behind with the same configuration file is ended before a new one starts.
  */
-export class EngineSupervisor {
+export class EngineSupervisor implements Engine {
   readonly #options: EngineOptions;
   readonly #dependencies: EngineDependencies;
   readonly #engineLog: EngineLog;
+  readonly #configuration: EngineConfig;
+  #bounds = '';
   #state: EngineState = 'stopped';
   #reason = '';
   #since: number;
@@ -104,6 +109,7 @@ export class EngineSupervisor {
     this.#options = options;
     this.#dependencies = dependencies;
     this.#engineLog = new EngineLog(dependencies.log, dependencies.clock);
+    this.#configuration = new EngineConfig(options);
     this.#since = dependencies.clock.now();
   }
 
@@ -130,6 +136,7 @@ export class EngineSupervisor {
       pid: this.#pid,
       restarts: Math.max(0, this.#starts - 1),
       rules: this.#rules,
+      bounds: this.#bounds,
     };
   }
 
@@ -146,7 +153,7 @@ export class EngineSupervisor {
     this.#reloads += 1;
     try {
       // It reads which files to load, and its tables, from its configuration.
-      await this.#writeConfig();
+      await this.#configuration.write();
       await this.#command('reload-rules', RELOAD_TIMEOUT_MS, signal);
       this.#rules = await this.#readRuleCounts(signal);
     } catch (error) {
@@ -187,6 +194,7 @@ export class EngineSupervisor {
       const outcome = await this.#run(signal);
       this.#pid = undefined;
       this.#rules = undefined;
+      this.#bounds = '';
       if (signal.aborted) break;
       if (clock.now() - began >= STABLE_MS) backoff = FIRST_BACKOFF_MS;
       this.#enter(outcome.state, outcome.reason);
@@ -201,7 +209,8 @@ export class EngineSupervisor {
   async #run(signal: AbortSignal): Promise<RunOutcome> {
     const { program, configFile, pidFile, settings } = this.#options;
     try {
-      await this.#writeConfig();
+      await mkdir(settings.logDirectory, { recursive: true, mode: 0o750 });
+      await this.#configuration.write();
       await this.#endLeftOver(signal);
     } catch (error) {
       return { state: 'backoff', reason: describeError(error) };
@@ -215,6 +224,7 @@ export class EngineSupervisor {
     this.#pid = engine.pid;
     if (engine.pid === undefined) return this.#neverRan(await engine.exited);
     if (this.#state === 'failed') this.#enter('starting', '');
+    this.#bounds = (await this.#dependencies.bounds?.bind(engine.pid)) ?? '';
 
     const gone = new AbortController();
     const exited = engine.exited.then((exit) => {
@@ -241,18 +251,6 @@ export class EngineSupervisor {
       ask: (limitMs, asking) => (this.#reloads > 0 ? Promise.resolve() : this.#command('version', limitMs, asking)),
       onChange: (answers) => this.#enter(answers ? 'running' : 'hanging', answers ? '' : 'suricata does not answer on its command socket'),
     }, signal);
-  }
-
-  async #writeConfig(): Promise<void> {
-    const { configFile, tableDirectories } = this.#options;
-    const rules = this.#options.rules?.();
-    const settings = rules === undefined ? this.#options.settings : { ...this.#options.settings, ruleFiles: rules.ruleFiles };
-    const classificationFile = rules === undefined ? await firstReadable(tableDirectories, 'classification.config') : rules.classificationFile;
-    const referenceFile = rules === undefined ? await firstReadable(tableDirectories, 'reference.config') : rules.referenceFile;
-    const tables = { ...(classificationFile === undefined ? {} : { classificationFile }), ...(referenceFile === undefined ? {} : { referenceFile }) };
-    await mkdir(dirname(configFile), { recursive: true, mode: 0o750 });
-    await mkdir(settings.logDirectory, { recursive: true, mode: 0o750 });
-    await writeFileAtomic(configFile, renderSuricataConfig({ ...settings, ...tables }), { mode: 0o640 });
   }
 
   /** Ends the engine that a killed agent left behind and removes its pid file: Suricata refuses to start beside one, even a stale one. */
@@ -358,14 +356,4 @@ async function readPid(path: string): Promise<number | undefined> {
   }
   const pid = Number.parseInt(content, 10);
   return Number.isInteger(pid) && pid > 1 ? pid : undefined;
-}
-
-/** undefined when none of the directories holds the file: the engine then warns and gives every signature the same severity. */
-async function firstReadable(directories: readonly string[], name: string): Promise<string | undefined> {
-  for (const directory of directories) {
-    const path = join(directory, name);
-    const readable = await access(path, constants.R_OK).then(() => true, () => false);
-    if (readable) return path;
-  }
-  return undefined;
 }

@@ -11,6 +11,8 @@ export interface ConnectionTuple {
   /** The side that opened the connection, as far as the engine saw it. */
   readonly source: FlowEndpoint;
   readonly destination: FlowEndpoint;
+  /** ICMP, where the packet that matched is of this direction: its type and code. */
+  readonly icmp?: { readonly type: number; readonly code: number };
 }
 export interface EveAlert {
   /** Without the enrichment. `source` and `destination` are those of the packet that matched. */
@@ -49,7 +51,9 @@ export function parseEveAlert(record: EveRecord): EveAlert | undefined {
     destination,
     ...alertDetails(record),
   };
-  return { view, timeMs, connection: { protocol, source: opener ?? source, destination: answerer ?? destination } };
+  const connection = { protocol, source: opener ?? source, destination: answerer ?? destination };
+  const type = connection.source.address === source.address ? number(record['icmp_type']) : undefined;
+  return { view, timeMs, connection: { ...connection, ...(type === undefined ? {} : { icmp: { type, code: number(record['icmp_code']) ?? 0 } }) } };
 }
 
 /** What Suricata gives a signature without a priority; 1 is the most severe. */

@@ -1,6 +1,6 @@
 import { watch, type FSWatcher } from 'node:fs';
-import { open, stat, type FileHandle } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
+import { open, readdir, stat, type FileHandle } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { describeError } from '../../model/errors.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
@@ -34,17 +34,22 @@ const SAVE_EVERY_MS = 1_000;
 /** How long stop() still reads what was written before it; the rest waits for the next start. */
 const LAST_READ_MS = 1_000;
 
+/** What log rotation makes of old files. */
+const COMPRESSED = /\.(gz|bz2|xz|zst|lz4|zip|tmp)$/;
+
 interface OpenFile {
   readonly handle: FileHandle;
   readonly device: number;
   readonly inode: number;
+  /** When it was made, ms; 0 where the file system does not say. */
+  readonly bornMs: number;
   /** Next byte to read. */
   offset: number;
 }
 
 /**
  * Follows eve.json. Reads what is appended within 200 ms (file events, and a poll for file systems without them), goes on
- * over rename-and-create, replacement and truncation, and keeps at most one line in memory. The first time it starts at the
+ * over rename-and-create (also when a file is renamed before it was seen), replacement and truncation, and keeps at most one line in memory. The first time it starts at the
  * end of an existing file; later where it stopped, if that file is still there. A file that appears while it waits is read
  * from its beginning. Read errors show in status() and are retried.
  */
@@ -175,18 +180,34 @@ export class EveTail {
     const named = await statOrAbsent(this.path);
     if (signal.aborted) return;
     if (named === undefined || named.dev !== file.device || named.ino !== file.inode) {
-      // The writer keeps the renamed file open until it is told to reopen: leave it only when a successor is there.
-      if (named === undefined) return;
+      // The writer keeps the renamed file open until it is told to reopen: leave it only when a successor is there, under the name or under it no more.
+      const between = await this.#nextBetween(file, named?.ino);
+      if (named === undefined && between === undefined) return;
       await this.#readToEnd(file, signal);
       if (signal.aborted) return;
       this.#startOver();
       await this.#close();
+      this.#file = between === undefined ? undefined : await openFile(between);
       this.#wake.abort();
     } else if (named.size < file.offset) {
       this.#startOver();
       file.offset = 0;
       this.#wake.abort();
     }
+  }
+
+  /** A file that had the name after this one, and was renamed before it was seen: the first of them. Copies of files that others made may be among them; alerts know themselves again. */
+  async #nextBetween({ device, inode, bornMs }: OpenFile, named: number | undefined): Promise<string | undefined> {
+    const directory = dirname(this.path);
+    const name = basename(this.path);
+    const siblings = (await readdir(directory)).filter((one) => (one.startsWith(`${name}.`) || one.startsWith(`${name}-`)) && !COMPRESSED.test(one));
+    let first: { readonly path: string; readonly bornMs: number } | undefined;
+    for (const path of siblings.map((one) => join(directory, one))) {
+      const found = await statOrAbsent(path);
+      if (found?.dev !== device || found.ino === inode || found.ino === named || bornMs === 0 || found.birthtimeMs <= bornMs) continue;
+      if (first === undefined || found.birthtimeMs < first.bornMs) first = { path, bornMs: found.birthtimeMs };
+    }
+    return first?.path;
   }
 
   #startOver(): void {
@@ -288,11 +309,11 @@ async function openFile(path: string): Promise<OpenFile | undefined> {
     if (isAbsent(error)) return undefined;
     throw error;
   }
-  const { dev, ino } = await handle.stat();
-  return { handle, device: dev, inode: ino, offset: 0 };
+  const { dev, ino, birthtimeMs } = await handle.stat();
+  return { handle, device: dev, inode: ino, bornMs: birthtimeMs, offset: 0 };
 }
 
-async function statOrAbsent(path: string): Promise<{ dev: number; ino: number; size: number } | undefined> {
+async function statOrAbsent(path: string): Promise<{ dev: number; ino: number; size: number; birthtimeMs: number } | undefined> {
   try {
     return await stat(path);
   } catch (error) {

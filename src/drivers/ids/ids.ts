@@ -1,17 +1,19 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { AgentError, describeError } from '../../model/errors.js';
+import { AgentError } from '../../model/errors.js';
 import type { AlertView, SignatureFaultView } from '../../model/views.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
 import { AlertJournal } from './alert-journal.js';
 import { AlertStore, type AlertContexts, type AlertStoreStatus } from './alerts.js';
-import { suricataCommand } from './command-socket.js';
-import { EngineSupervisor, type EngineStatus, type ReloadResult } from './engine.js';
+import type { EngineBounds } from './engine-bounds.js';
+import { EngineConfig } from './engine-config.js';
+import { EngineSupervisor, type Engine, type EngineStatus } from './engine.js';
 import { parseEveAlert } from './eve-alert.js';
 import { EveRotation } from './eve-rotation.js';
 import { parseEveStats, type EngineStats } from './eve-stats.js';
 import { EveTail, type EveRecord, type EveTailStatus } from './eve-tail.js';
+import { ExternalEngine } from './external-engine.js';
 import type { ProcessRunner } from './process-runner.js';
 import type { ProcessTable } from './process-table.js';
 import { buildSignatures } from './signatures/build.js';
@@ -20,7 +22,7 @@ import type { SuricataSettings } from './suricata-config.js';
 import { FilePositionStore, type TailPosition } from './tail-position.js';
 
 export interface IdsOptions {
-  /** "suricata": the agent runs it; "external": something else does, and only its eve.json is read. */
+  /** "suricata": the agent runs it; "external": something else does. */
   readonly engine: 'suricata' | 'external';
   /** Executable of the managed engine; default "suricata". */
   readonly program?: string;
@@ -38,9 +40,11 @@ export interface IdsOptions {
   readonly eveFile: string;
   /** Networks for HOME_NET; empty = any. */
   readonly homeNetworks: readonly string[];
-  /** Command socket of an external engine; absent: `ids reload` says that it is not possible. */
+  /** Command socket of an external engine, by which it is told and watched; absent: only its eve.json is read, and nobody knows whether it inspects. */
   readonly externalCommandSocket?: string;
-  /** Where versions of signatures are kept; default "signatures" beside `stateDirectory`. Of a managed engine only, as all of `bundle`. */
+  /** Directory in which an external engine finds its configuration and signatures, which are then ours to manage; goes with its command socket. Absent: they are its owner's. */
+  readonly externalDirectory?: string;
+  /** Where versions of signatures are kept; default "signatures" beside `stateDirectory`, or in `externalDirectory`. */
   readonly signatureStore?: string;
   readonly bundle?: BundleOptions;
   /** So many signatures may be refused by the engine; default 0. */
@@ -66,15 +70,18 @@ export interface IdsDependencies {
   readonly clock: Clock;
   readonly log: Logger;
   readonly contexts: AlertContexts;
-  /** The managed engine began or ceased to inspect traffic: it runs and answers, or not. */
+  /** The engine began or ceased to inspect traffic: it runs and answers, or not. Never told of an external one without a command socket. */
   readonly onInspecting?: (inspecting: boolean) => void;
+  /** What bounds the managed engine. */
+  readonly bounds?: EngineBounds;
   /** Every alert once, enriched, and a second time as a summary where it was repeated. */
   readonly onAlert: (alert: AlertView, kind: 'alert' | 'summary') => void;
   /** All alerts, repetitions too. */
   readonly onCounted: (severity: number, action: string, count: number) => void;
 }
 export interface IdsStatus {
-  /** undefined for an external engine. */
+  readonly kind: 'suricata' | 'external';
+  /** undefined for an external engine without a command socket. */
   readonly engine: EngineStatus | undefined;
   readonly tail: EveTailStatus;
   /** Newest stats record of the engine; undefined before the first. */
@@ -82,7 +89,7 @@ export interface IdsStatus {
   /** Alerts by severity since the agent's start. */
   readonly alerts: ReadonlyMap<number, number>;
   readonly store: AlertStoreStatus;
-  /** undefined for an external engine, whose signatures are its owner's. */
+  /** undefined where the signatures are the owner's of an external engine. */
   readonly signatures: SignatureStatus | undefined;
 }
 
@@ -90,7 +97,6 @@ const FANOUT_GROUP = 0xd7f1;
 const STATS_INTERVAL_S = 60;
 const ALERT_WINDOW_MS = 60_000;
 const LARGEST_EVE_FILE = 64 * 1024 * 1024;
-const RELOAD_TIMEOUT_MS = 180_000;
 /** Where the Debian package puts the tables that give signatures their severity. */
 const PACKAGE_DIRECTORY = '/etc/suricata';
 
@@ -98,8 +104,7 @@ const PACKAGE_DIRECTORY = '/etc/suricata';
 export class IdsDriver {
   readonly alerts: AlertStore;
   readonly #options: IdsOptions;
-  readonly #log: Logger;
-  readonly #engine: EngineSupervisor | undefined;
+  readonly #engine: Engine | undefined;
   readonly #tail: EveTail;
   readonly #rotation: EveRotation | undefined;
   readonly #signatures: SignatureManager | undefined;
@@ -111,27 +116,26 @@ export class IdsDriver {
   constructor(options: IdsOptions, dependencies: IdsDependencies) {
     const { clock, log } = dependencies;
     this.#options = options;
-    this.#log = log;
     const { contexts, onAlert, onCounted } = dependencies;
     const positions = new FilePositionStore(join(options.stateDirectory, 'eve-position.json'));
     const journal = new AlertJournal(join(options.stateDirectory, 'alerts.jsonl'), positions, log);
     this.alerts = new AlertStore({ windowMs: options.alertWindowMs ?? ALERT_WINDOW_MS }, { contexts, onAlert, onCounted, clock, log, journal });
     this.#tail = new EveTail(options.eveFile, journal, (records, position) => this.#receive(records, position), clock, log);
-    if (options.engine === 'external') return;
-    const engine = new EngineSupervisor(
-      {
-        program: options.program ?? 'suricata',
-        settings: settingsOf(options),
-        configFile: join(options.stateDirectory, 'suricata.yaml'),
-        pidFile: join(options.stateDirectory, 'suricata.pid'),
-        tableDirectories: [options.signatures, PACKAGE_DIRECTORY],
-        rules: () => this.#signatures?.load,
-      },
-      dependencies,
-    );
+    const external = options.engine === 'external';
+    const { externalCommandSocket: socket, externalDirectory } = options;
+    if (external && socket === undefined) return;
+    const managed = !external || externalDirectory !== undefined;
+    const configuration = {
+      settings: settingsOf(options), configFile: join(externalDirectory ?? options.stateDirectory, 'suricata.yaml'), tableDirectories: [options.signatures, PACKAGE_DIRECTORY],
+      rules: () => this.#signatures?.load,
+    };
+    const engine: Engine = external && socket !== undefined
+      ? new ExternalEngine({ commandSocket: socket, ...(managed ? { configuration: new EngineConfig(configuration) } : {}) }, dependencies)
+      : new EngineSupervisor({ ...configuration, program: options.program ?? 'suricata', pidFile: join(options.stateDirectory, 'suricata.pid') }, dependencies);
     this.#engine = engine;
+    if (!managed) return;
     this.#signatures = buildSignatures({
-      store: options.signatureStore ?? join(dirname(options.stateDirectory), 'signatures'), scratch: join(options.stateDirectory, 'test'),
+      store: options.signatureStore ?? join(externalDirectory ?? dirname(options.stateDirectory), 'signatures'), scratch: join(options.stateDirectory, 'test'),
       directory: options.signatures, ownFiles: options.extraRuleFiles, packageDirectory: PACKAGE_DIRECTORY, allowedFailures: options.allowedFailures ?? 0,
       bundle: options.bundle, program: options.program ?? 'suricata', settings: settingsOf(options), engine,
     }, dependencies);
@@ -142,7 +146,7 @@ export class IdsDriver {
   async start(signal: AbortSignal): Promise<void> {
     await mkdir(this.#options.stateDirectory, { recursive: true, mode: 0o750 });
     // An external engine may run as another user: its directory is its own to make.
-    if (this.#engine !== undefined) await mkdir(dirname(this.#options.eveFile), { recursive: true, mode: 0o750 });
+    if (this.#options.engine === 'suricata') await mkdir(dirname(this.#options.eveFile), { recursive: true, mode: 0o750 });
     await this.alerts.start();
     await this.#tail.start(signal);
     this.#begun = this.#begin(signal);
@@ -173,34 +177,26 @@ export class IdsDriver {
   status(): IdsStatus {
     const engine = this.#engine?.status();
     return {
-      engine: engine !== undefined && this.#preparing ? { ...engine, state: 'starting', reason: 'the signatures are tested' } : engine,
+      kind: this.#options.engine,
+      engine: engine !== undefined && this.#preparing && this.#options.engine === 'suricata' ? { ...engine, state: 'starting', reason: 'the signatures are tested' } : engine,
       tail: this.#tail.status(), stats: this.#stats, alerts: this.alerts.counts(), store: this.alerts.status(), signatures: this.#signatures?.status(),
     };
   }
 
-  /** Versions, selection and listing of the signatures. Throws E_INVALID for an external engine. */
+  /** Versions, selection and listing of the signatures. Throws E_INVALID where they are those of an external engine's owner. */
   get signatures(): SignatureManager {
-    if (this.#signatures === undefined) throw new AgentError('E_INVALID', 'the engine is external: its signatures are managed where it is', { object: 'ids.engine' });
+    if (this.#signatures === undefined) throw new AgentError('E_INVALID', 'the engine is external: its signatures are managed where it is (ids.engineDirectory)', { object: 'ids.engine' });
     return this.#signatures;
   }
 
   /** The directory of signatures is read again and tested; what passes comes into force without a gap in inspection. Never rejects. */
   async reload(): Promise<{ readonly reloaded: boolean; readonly detail: string; readonly faults: SignatureFaultView[] }> {
-    if (this.#signatures === undefined) return { ...await this.#reloadExternal(), faults: [] };
+    if (this.#signatures === undefined) {
+      const answer = await this.#engine?.reload();
+      return { reloaded: answer?.reloaded ?? false, detail: answer?.detail ?? 'the engine is external and its command socket is not configured', faults: [] };
+    }
     const { reloaded, detail, faults } = await this.#signatures.reload();
     return { reloaded, detail, faults };
-  }
-
-  async #reloadExternal(): Promise<ReloadResult> {
-    const socket = this.#options.externalCommandSocket;
-    if (socket === undefined) return { reloaded: false, detail: 'the engine is external and its command socket is not configured' };
-    try {
-      await suricataCommand(socket, 'reload-rules', { timeoutMs: RELOAD_TIMEOUT_MS });
-      return { reloaded: true, detail: 'signatures reloaded by the external engine' };
-    } catch (error) {
-      this.#log.warn('ids.reload.failed', { reason: describeError(error) });
-      return { reloaded: false, detail: describeError(error) };
-    }
   }
 
   async #receive(records: readonly EveRecord[], position: TailPosition): Promise<void> {
@@ -219,7 +215,7 @@ function settingsOf(options: IdsOptions): SuricataSettings {
     clusterId: FANOUT_GROUP,
     logDirectory: dirname(options.eveFile),
     eveFile: options.eveFile,
-    commandSocket: join(options.stateDirectory, 'suricata.sock'),
+    commandSocket: options.externalCommandSocket ?? join(options.stateDirectory, 'suricata.sock'),
     ruleFiles: [...options.extraRuleFiles, join(options.signatures, '*.rules')],
     homeNetworks: options.homeNetworks,
     statsInterval: STATS_INTERVAL_S,

@@ -1,6 +1,6 @@
 /** nf_tables expressions as bytes: one function an expression. A rule is the concatenation. */
 import { AttributeWriter } from './attributes.js';
-import { FIB, register, VERDICT, VERDICT_REGISTER } from './kernel.js';
+import { FIB, OBJECT, register, VERDICT, VERDICT_REGISTER } from './kernel.js';
 
 export type Expression = (writer: AttributeWriter) => void;
 
@@ -159,6 +159,24 @@ export const rejectProhibited: Expression = expression('reject', (writer) => wri
 /** Packets a second, with burst; the rule ends above the rate. */
 export function limit(rate: number, burst: number): Expression {
   return expression('limit', (writer) => writer.u64(1, BigInt(rate)).u64(2, 1n).u32(3, burst).u32(4, 0).u32(5, 0));
+}
+
+/** A named limit, shared by all rules that name it; the rule ends above it. */
+export function limitNamed(name: string): Expression {
+  return expression('objref', (writer) => writer.u32(1, OBJECT.limit).text(2, name));
+}
+
+/**
+ * A hash modulo `modulus` of addresses and ports, the same for both directions of a connection (NFT_HASH_SYM); 4 bytes, host order. Of fragments: of addresses
+ * alone. By a secret of the host: others cannot choose what it is.
+ */
+export function symmetricHash(modulus: number, destination: number): Expression {
+  return expression('hash', (writer) => writer.u32(2, register(destination)).u32(4, modulus).u32(6, 0).u32(7, 1));
+}
+
+/** 1 (one byte) into a register when the packet has the IPv6 extension header, else 0. */
+export function hasExtensionHeader(type: number, destination: number): Expression {
+  return expression('exthdr', (writer) => writer.u32(1, register(destination)).u8(2, type).u32(3, 0).u32(4, 1).u32(5, 1));
 }
 
 /** To NFLOG. `prefix` at most 127 bytes. */

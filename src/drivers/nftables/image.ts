@@ -1,7 +1,7 @@
 /** What a piece of the nf_tables table shall look like: chains with their rules, and sets with their declaration. Pure values. */
 import type { AttributeWriter } from './attributes.js';
 import { encode, type Expression } from './expressions.js';
-import { DATA_VERDICT, FLAG, MESSAGE, SET_FLAG, TYPE } from './kernel.js';
+import { DATA_VERDICT, FLAG, MESSAGE, OBJECT, SET_FLAG, TYPE } from './kernel.js';
 
 export interface RuleImage {
   readonly expressions: Uint8Array;
@@ -22,6 +22,14 @@ export interface ChainImage {
   readonly name: string;
   readonly hook?: HookImage;
   readonly rules: readonly RuleImage[];
+}
+
+/** A named limit, in a second. `burst`: packets that may come at once; bytes beyond those of a second that may. */
+export interface LimitImage {
+  readonly name: string;
+  readonly unit: 'packets' | 'bytes';
+  readonly rate: number;
+  readonly burst: number;
 }
 
 /** How many bytes a set's keys and data have, and what nft shall take them for (docs/adr/0005-listable-encoding.md). */
@@ -103,6 +111,18 @@ export function appendRules(writer: AttributeWriter, { family, table }: TableNam
       writer.data(7, userComment(comment, 127));
     });
   }
+}
+
+export function newLimit(writer: AttributeWriter, { family, table }: TableName, { name, unit, rate, burst }: LimitImage): void {
+  writer.message(MESSAGE.newObject, FLAG.request | FLAG.create, family, () => {
+    writer.text(1, table).text(2, name).u32(3, OBJECT.limit);
+    writer.nest(4, () => writer.u64(1, BigInt(rate)).u64(2, 1n).u32(3, burst).u32(4, unit === 'packets' ? 0 : 1).u32(5, 0));
+  });
+}
+
+/** Refused while a rule names it. */
+export function deleteLimit(writer: AttributeWriter, { family, table }: TableName, name: string): void {
+  writer.message(MESSAGE.deleteObject, FLAG.request, family, () => writer.text(1, table).text(2, name).u32(3, OBJECT.limit));
 }
 
 /** nft's comment TLV: type 0, length, text with its zero. */

@@ -7,6 +7,7 @@ export const MESSAGE = {
   newRule: SUBSYSTEM | 6, getRule: SUBSYSTEM | 7, deleteRule: SUBSYSTEM | 8,
   newSet: SUBSYSTEM | 9, getSet: SUBSYSTEM | 10, deleteSet: SUBSYSTEM | 11,
   newElements: SUBSYSTEM | 12, getElements: SUBSYSTEM | 13, deleteElements: SUBSYSTEM | 14,
+  newObject: SUBSYSTEM | 18, getObject: SUBSYSTEM | 19, deleteObject: SUBSYSTEM | 20,
 } as const;
 export const FLAG = { request: 0x1, create: 0x400, append: 0x800, exclusive: 0x200 } as const;
 export const HOOK = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4, netdevIngress: 0, netdevEgress: 1 } as const;
@@ -21,7 +22,7 @@ export const TYPE = {
   /** ifname . ifname: nft's numbers of the parts, six bits each. */
   twoIfnames: (41 << 6) | 41,
 } as const;
-export const META = { protocol: 1, mark: 3, iifname: 6, oifname: 7, nfproto: 15, l4proto: 16 } as const;
+export const META = { protocol: 1, mark: 3, iifname: 6, oifname: 7, skuid: 10, nfproto: 15, l4proto: 16 } as const;
 export const CT = {
   state: 0, direction: 1, status: 2, protocol: 10, protoSource: 11, protoDestination: 12, labels: 13, packets: 14,
   sourceIp: 19, destinationIp: 20, sourceIp6: 21, destinationIp6: 22,
@@ -33,6 +34,10 @@ export const CT_STATUS = { destinationNat: 1 << 5 } as const;
 export const ETHERTYPE = { ipv4: 0x0800, ipv6: 0x86dd } as const;
 /** FIB lookups: which address, by which interface, and how the answer comes. */
 export const FIB = { resultOif: 1, resultType: 3, saddr: 1, daddr: 2, iif: 8, present: 32 } as const;
+/** NFT_OBJECT_*: what a named object is. */
+export const OBJECT = { limit: 4 } as const;
+/** IPv6's fragment header (RFC 8200, section 4.5). */
+export const FRAGMENT_HEADER = 44;
 export const PAYLOAD = { link: 0, network: 1, transport: 2 } as const;
 
 /** The n-th 32-bit register. */

@@ -6,7 +6,7 @@ import { AgentError } from '../../model/errors.js';
 import type { NftSocket, Segment } from '../../native/binding.js';
 import type { Logger } from '../../platform/logger.js';
 import { AttributeWriter } from './attributes.js';
-import { appendRules, deleteChain, deleteTable, flushChain, newChain, newTable, type ChainImage } from './image.js';
+import { appendRules, deleteChain, deleteLimit, deleteTable, flushChain, newChain, newLimit, newTable, type ChainImage } from './image.js';
 import { NETDEV_TABLE, type NetdevImage } from './netdev-layout.js';
 import { TableReader } from './reader.js';
 
@@ -56,8 +56,10 @@ export class NetdevDriver {
     const have = exists ? await this.reader.chains() : new Set<string>();
     const hooked = exists ? await this.reader.hookedChains() : new Set<string>();
     const rules = exists ? await this.reader.rules() : new Map<string, string[]>();
+    const limits = exists ? await this.reader.limits() : new Set<string>();
 
     if (!exists) newTable(writer, NETDEV_TABLE);
+    for (const limit of image.limits.values()) if (!limits.has(limit.name)) newLimit(writer, NETDEV_TABLE, limit);
     const tail = new AttributeWriter();
     for (const chain of image.chains.values()) {
       // A chain whose interface went away has lost its hook; it is made anew.
@@ -74,6 +76,8 @@ export class NetdevDriver {
       flushChain(writer, NETDEV_TABLE, name);
       deleteChain(writer, NETDEV_TABLE, name);
     }
+    // Those that no rule names any more: their rules are gone by now.
+    for (const name of limits) if (!image.limits.has(name)) deleteLimit(tail, NETDEV_TABLE, name);
     return [writer, tail].filter(({ length }) => length > 0).map((filled) => ({ kind: 'raw', bytes: filled.finish() }));
   }
 

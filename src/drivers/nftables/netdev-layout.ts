@@ -5,22 +5,15 @@
 import type { Layer2Binding, MacMatch } from '../../compile/layer2.js';
 import type { TrafficMatch } from '../../model/objects.js';
 import type { Layer2Rule } from '../../model/rule.js';
-import { accept, counter, drop, duplicate, equal, host32, immediate, limit, log, meta, notEqual, payload, type Expression } from './expressions.js';
-import { rule, shortName, type ChainImage, type HookImage, type RuleImage } from './image.js';
+import { copyRules, limitImages, type MirrorTarget } from './copy-rules.js';
+import { accept, counter, drop, equal, limit, log, meta, notEqual, payload, type Expression } from './expressions.js';
+import { rule, shortName, type ChainImage, type HookImage, type LimitImage, type RuleImage } from './image.js';
 import { trafficMatches } from './traffic-match.js';
 import { FAMILY, HOOK, META, PAYLOAD } from './kernel.js';
 import { redirectChain, redirectRules, returnedRule, type RedirectTarget } from './redirect-layout.js';
 
 export const NETDEV_TABLE = { family: FAMILY.netdev, table: 'dfw' } as const;
 type Side = 'in' | 'out';
-
-export interface MirrorTarget {
-  readonly name: string;
-  /** Interface index of the device that gets the copies. */
-  readonly deviceIndex: number;
-  /** Absent: all packets. */
-  readonly match?: readonly TrafficMatch[];
-}
 
 export interface NetdevFilter {
   readonly number: number;
@@ -39,6 +32,8 @@ export interface NetdevFilter {
 
 export interface NetdevImage {
   readonly chains: ReadonlyMap<string, ChainImage>;
+  /** Limits that rules name. */
+  readonly limits: ReadonlyMap<string, LimitImage>;
 }
 
 const MIRROR_PRIORITY = -200;
@@ -50,22 +45,22 @@ const REDIRECT_PRIORITY = -50;
 
 export function netdevImage(filters: readonly NetdevFilter[], sensors: readonly { readonly interface: string; readonly interfaceIndex: number }[], logGroup: number, returnedMark: number): NetdevImage {
   const chains = new Map<string, ChainImage>();
+  const limits = new Map<string, LimitImage>();
   for (const filter of filters) {
     for (const side of ['in', 'out'] as const) {
       const hook = (priority: number): HookImage => ({ hook: side === 'out' ? HOOK.netdevIngress : HOOK.netdevEgress, priority, device: filter.interface });
-      const mirrors = filter.mirrors[side];
       // What was sent, and comes back, comes in by the same interface again.
       const returned = side === 'out' && filter.redirects.out.length > 0 ? [returnedRule(returnedMark, filter)] : [];
-      const everything = mirrors.filter(({ match }) => match === undefined);
-      if (everything.length > 0) {
+      const copies = copyRules(filter.mirrors[side], filter);
+      if (copies.together.length > 0) {
         const name = mirrorChain(filter.number, side);
-        chains.set(name, { name, hook: hook(MIRROR_PRIORITY), rules: [...returned, ...everything.flatMap((mirror) => mirrorRules(mirror, filter))] });
+        chains.set(name, { name, hook: hook(MIRROR_PRIORITY), rules: [...returned, ...copies.together] });
       }
-      // A chain of its own for each: a packet that matches twice is copied once.
-      for (const [index, mirror] of mirrors.filter(({ match }) => match !== undefined).entries()) {
+      for (const [index, rules] of copies.apart.entries()) {
         const name = `${mirrorChain(filter.number, side)}_${index}`;
-        chains.set(name, { name, hook: hook(MIRROR_PRIORITY), rules: [...returned, ...mirrorRules(mirror, filter, accept)] });
+        chains.set(name, { name, hook: hook(MIRROR_PRIORITY), rules: [...returned, ...rules] });
       }
+      for (const cap of filter.mirrors[side].flatMap((mirror) => limitImages(mirror))) limits.set(cap.name, cap);
       const blocked = filter.blocked.filter((entry) => entry.side === side).flatMap(({ match }) => trafficMatches(match));
       if (blocked.length > 0) {
         const name = `blocked_${filter.number}_${side}`;
@@ -93,18 +88,12 @@ export function netdevImage(filters: readonly NetdevFilter[], sensors: readonly 
       rules: [rule(`copies delivered to ${sensor.interface} (${sensor.interfaceIndex})`, counter, drop)],
     });
   }
-  return { chains };
+  return { chains, limits };
 }
 
-/** Of mirrors of all packets; those of others have a number more. */
+/** Of devices that get all packets; those of others have a number more. */
 export function mirrorChain(filter: number, side: Side): string {
   return `mirror_${filter}_${side}`;
-}
-
-function mirrorRules(mirror: MirrorTarget, filter: NetdevFilter, ...end: readonly Expression[]): RuleImage[] {
-  return trafficMatches(mirror.match).map(({ text, expressions }) => rule(
-    `mirror ${shortName(mirror.name)} of ${filter.interface} (${filter.interfaceIndex})${text}`, ...expressions, counter, immediate(0, host32(mirror.deviceIndex)), duplicate(0), ...end,
-  ));
 }
 
 /**

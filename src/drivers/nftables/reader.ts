@@ -3,7 +3,7 @@ import { AgentError } from '../../model/errors.js';
 import type { ElementDump, NftSocket } from '../../native/binding.js';
 import { attributes, AttributeWriter, messages, readText, readU32, type Message } from './attributes.js';
 import { readUserComment, type SetImage, type TableName } from './image.js';
-import { MESSAGE } from './kernel.js';
+import { MESSAGE, OBJECT } from './kernel.js';
 
 export interface ReadVerdict {
   readonly key: Uint8Array;
@@ -36,6 +36,12 @@ export class TableReader {
   async chains(): Promise<Set<string>> {
     const found = await this.dump(MESSAGE.getChain, (writer) => writer.text(1, this.name.table));
     return new Set(this.ours(found).map((message) => readText(message.attributes.get(3))));
+  }
+
+  /** Names of the table's limits. */
+  async limits(): Promise<Set<string>> {
+    const found = await this.dump(MESSAGE.getObject, (writer) => writer.text(1, this.name.table).u32(3, OBJECT.limit));
+    return new Set(this.ours(found).map((message) => readText(message.attributes.get(2))));
   }
 
   /** Names of base chains that hang on at least one device (netdev family). */

@@ -22,6 +22,7 @@ interface Known {
 export class ReturnPathDriver {
   private readonly known = new Map<number, Known>();
   private refusedWith: string | undefined;
+  private adopted = false;
 
   constructor(private readonly deps: { readonly kernel: Pick<ReturnPaths, 'set' | 'read' | 'remove'>; readonly mark: number; readonly log: Logger }) {}
 
@@ -37,11 +38,18 @@ export class ReturnPathDriver {
 
   /**
    * To be called before frames are redirected by what is wanted, by interface index of the device that they come back by. What was wanted before holds on
-   * until the next change, or the apply after the one that wants nothing of a device: its frames may be on their way. Resolves to whether anything was written; never rejects.
+   * until the next change, or the apply after the one that wants nothing of a device: its frames may be on their way. Resolves to whether anything was written. `devices`: all of the host, where
+   * a former process may have left something; looked at once. Never rejects: `refusal` says what went wrong.
    */
-  async apply(wanted: ReadonlyMap<number, readonly ReturnPath[]>): Promise<boolean> {
+  async apply(wanted: ReadonlyMap<number, readonly ReturnPath[]>, devices: readonly number[]): Promise<boolean> {
     let changed = false;
     this.refusedWith = undefined;
+    try {
+      await this.adopt(devices);
+    } catch (error) {
+      this.refusedWith = `the kernel does not say what comes back where: ${describeError(error)}`;
+      return false;
+    }
     for (const [device, paths] of wanted) {
       const before = this.known.get(device);
       const text = JSON.stringify(paths);
@@ -77,8 +85,19 @@ export class ReturnPathDriver {
     return undefined;
   }
 
-  async cleanup(): Promise<void> {
+  async cleanup(devices: readonly number[]): Promise<void> {
+    await this.adopt(devices);
     for (const device of this.known.keys()) await this.remove(device);
+  }
+
+  private async adopt(devices: readonly number[]): Promise<void> {
+    if (this.adopted) return;
+    for (const device of devices) {
+      const program = await this.deps.kernel.read(device);
+      // What it says is not read back: it is written anew where it is wanted, and kept for a while where not.
+      if (program !== 0) this.known.set(device, { wanted: [], text: '', program, left: false });
+    }
+    this.adopted = true;
   }
 
   private async remove(device: number): Promise<boolean> {

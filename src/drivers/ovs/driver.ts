@@ -14,9 +14,12 @@ import { FlowBundle } from './flow-bundle.js';
 import { KnownLabels } from './known-labels.js';
 import { deleteByCookie, encodeFlowMod } from './openflow/flow-mod.js';
 import type { FlowEntry, FlowFilter } from './openflow/flow-stats.js';
-import { encodeMeterMod } from './openflow/meters.js';
+import { CopyMeters, copyMeters } from './copy-meters.js';
+import { encodeMeterMod, type Meter } from './openflow/meters.js';
+import { buildPortStatsRequest, readPortStats } from './openflow/ports.js';
 import type { OpenFlowVersion } from './openflow/constants.js';
 import { keepsConnections } from './pipeline/label-flows.js';
+import { diversionObject } from './pipeline/copy-flows.js';
 import { OTHER_METER, UNKNOWN_PORT } from './pipeline/port-flows.js';
 import { wireTable, type Placement } from './pipeline/placement.js';
 import { CATEGORY, cookie, COOKIE_MAGIC, COOKIE_MASK, TABLE } from './pipeline/stages.js';
@@ -35,6 +38,8 @@ export interface SwitchSession {
   dump(filter: FlowFilter, use: (flow: FlowEntry) => void): Promise<number>;
   /** What cannot be in a bundle; resolves when the switch has done all of it. Refusals reject, and say nothing of the others. */
   send(...messages: readonly Uint8Array[]): Promise<void>;
+  /** A multipart request; `use` gets each part of the answer. */
+  read(message: Uint8Array, use: (part: Uint8Array) => void): Promise<void>;
 }
 
 export interface OvsDriverOptions {
@@ -64,6 +69,12 @@ export interface FlowCounter {
   readonly bytes: bigint;
 }
 
+export interface DivertedCounter extends FlowCounter {
+  /** Copies that a limit did not let pass. */
+  readonly capped: bigint;
+}
+
+const WHOLE_COOKIE = 0xffff_ffff_ffff_ffffn;
 const OURS: FlowFilter = { cookie: COOKIE_MAGIC << 48n, cookieMask: COOKIE_MASK };
 /** Reports to the agent a second and port; what exceeds it is counted by the meter, not sent. */
 const REPORT_RATE = 1000;
@@ -76,6 +87,7 @@ export class OvsDriver {
   /** The connection whose switch has `actual`; undefined = to be read again. */
   private known: SwitchSession | undefined;
   private meters = new Set<number>();
+  private readonly copyMeters = new CopyMeters();
 
   constructor(private readonly options: OvsDriverOptions) {}
 
@@ -223,18 +235,39 @@ export class OvsDriver {
     return found;
   }
 
-  /** Frames that came from (out) and were sent to (in, only where they are copied) each filter's port, by filter number. */
-  async portCounters(): Promise<Map<number, Record<'in' | 'out', FlowCounter>>> {
-    const found = new Map<number, Record<'in' | 'out', FlowCounter>>();
-    const note = (number: number, side: 'in' | 'out', counters: FlowCounter): void => {
-      const none = { packets: 0n, bytes: 0n };
-      found.set(number, { ...(found.get(number) ?? { in: none, out: none }), [side]: counters });
-    };
-    for (const [table, side] of [[TABLE.CLASSIFY, 'out'], [TABLE.OUTPUT, 'in']] as const) {
-      await this.options.session().dump({ ...OURS, table }, (entry) => {
-        if (category(entry.cookie) === CATEGORY.filter) note(objectOf(entry.cookie), side, entry.counters);
-      });
+  /** What the flows of a TrafficControl took: copies, and what was redirected. What its limit did not let pass is not among them. */
+  async diverted(control: string): Promise<DivertedCounter> {
+    const session = this.options.session();
+    const meters = copyMeters(this.wanted.frames.values()).get(control);
+    if (meters !== undefined) return this.limited(session, meters);
+    const counters = new Map<string, FlowCounter>();
+    await session.dump({ cookie: cookie(CATEGORY.diversions, diversionObject(control)), cookieMask: WHOLE_COOKIE }, (entry) => add(counters, control, entry.counters));
+    return { ...(counters.get(control) ?? { packets: 0n, bytes: 0n }), capped: 0n };
+  }
+
+  /** Copies pass one meter after the other; each counts what it sees, and what it drops. */
+  private async limited(session: SwitchSession, meters: readonly Meter[]): Promise<DivertedCounter> {
+    const stats = await this.copyMeters.stats(session);
+    const counter = { packets: 0n, bytes: 0n, capped: 0n };
+    for (const { id } of meters) {
+      const { packets, bytes, bands } = stats.get(id) ?? { packets: 0n, bytes: 0n, bands: [] };
+      const [dropped = { packets: 0n, bytes: 0n }] = bands;
+      counter.packets = packets - dropped.packets;
+      counter.bytes = bytes - dropped.bytes;
+      counter.capped += dropped.packets;
     }
+    return counter;
+  }
+
+  /** Packets that a port had no room for; undefined: it is no port, or nobody counts them. */
+  async dropped(port: string): Promise<bigint | undefined> {
+    const session = this.options.session();
+    const number = session.ports.get(port)?.number;
+    if (number === undefined) return undefined;
+    let found: bigint | undefined;
+    await session.read(buildPortStatsRequest(session.version, number), (part) => readPortStats(part, (stats) => {
+      if ((stats.port & 0xffff) === number) found = stats.txDropped;
+    }));
     return found;
   }
 
@@ -267,14 +300,15 @@ export class OvsDriver {
   /** Forgets the addresses that were learned at a port: they are elsewhere now, and its number may become another's. */
   async forgetAddresses(port: number): Promise<void> {
     const session = this.options.session();
-    const all = 0xffff_ffff_ffff_ffffn;
-    await session.send(...[port, UNKNOWN_PORT].map((object) => encodeFlowMod(deleteByCookie(cookie(CATEGORY.learned, object), all), session.version)));
+    await session.send(...[port, UNKNOWN_PORT].map((object) => encodeFlowMod(deleteByCookie(cookie(CATEGORY.learned, object), WHOLE_COOKIE), session.version)));
   }
 
   /** Removes our flows. The only thing that ends enforcement; on a bridge in secure mode nothing is forwarded then. */
   async cleanup(): Promise<void> {
     const session = this.options.session();
     await session.bundle([encodeFlowMod(deleteByCookie(COOKIE_MAGIC << 48n, COOKIE_MASK), session.version)]);
+    await this.copyMeters.prepare(session, []);
+    await this.copyMeters.finish(session, []);
     this.actual = { ...NOTHING, stamp: this.actual.stamp };
     this.known = undefined;
   }
@@ -284,6 +318,8 @@ export class OvsDriver {
   }
 
   private async commit(session: SwitchSession, changes: number, messages: Iterable<Uint8Array>, next: Actual): Promise<void> {
+    const limits = [...copyMeters(this.wanted.frames.values()).values()].flat();
+    await this.copyMeters.prepare(session, limits);
     if (changes > 0) {
       this.known = undefined;
       try {
@@ -298,6 +334,7 @@ export class OvsDriver {
     }
     this.actual = next;
     this.known = session;
+    await this.copyMeters.finish(session, limits);
   }
 
   /** A meter for each port, before a flow names it. */

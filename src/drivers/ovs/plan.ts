@@ -9,16 +9,18 @@
 import { lostLabels } from '../../compile/lost-labels.js';
 import { targetLabels, type Target } from '../../compile/target.js';
 import { hash32 } from '../../model/text-hash.js';
+import { copyMeters } from './copy-meters.js';
 import { baseFlows } from './pipeline/base-flows.js';
 import type { Flow, FlowSink } from './pipeline/flow.js';
 import { keepsConnections, labelFlows, type Stamped } from './pipeline/label-flows.js';
 import { layer2Flows } from './pipeline/layer2-flows.js';
 import { sctpFlows } from './pipeline/sctp-flows.js';
 import { controllerFlows, filterFlows, floodFlows, knownPortFlows, learningFlows, LOCAL, localFlows, reportFlows, returnFlows, type BridgePort, type PortDiversion } from './pipeline/port-flows.js';
+import type { PortCopy } from './pipeline/copy-flows.js';
 import { ENTER } from './pipeline/placement.js';
 import { ruleFlowChanges } from './pipeline/rule-flows.js';
 import { TABLE } from './pipeline/stages.js';
-import type { BridgePorts, Diversion, OvsTarget } from './target.js';
+import type { BridgePorts, CopyTarget, Diversion, OvsTarget } from './target.js';
 
 /** Flows by table, priority and match, each with all of itself as text. */
 export type FlowImage = ReadonlyMap<string, { readonly flow: Flow; readonly text: string }>;
@@ -141,15 +143,18 @@ export function flowImage(target: OvsTarget, ports: BridgePorts, numbers: Readon
   const numberOf = (name: string | undefined): number | undefined => ports.get(name ?? '')?.number;
   // A port that is gone is nowhere, too.
   const redirectsOf = (to: readonly Diversion[] | undefined): PortDiversion[] => (to ?? []).map((diversion) => ({ ...diversion, port: numberOf(diversion.port) ?? 0 }));
+  const meters = copyMeters(target.frames.values());
   const returns = [...target.returns].flatMap((name) => numberOf(name) ?? []);
   for (const flow of [...baseFlows(beside), ...(tracksSctp ? [] : sctpFlows()), ...knownPortFlows(bridge, failOpen), ...(beside ? controllerFlows() : [...learningFlows(bridge), ...floodFlows(bridge)]), ...reportFlows(bridge, options.controller), ...returnFlows(returns), ...localFlows(own?.mac)]) put(flow);
   for (const [name, filter] of target.filters) {
     const port = ports.get(name);
     if (port === undefined) continue;
     const frames = target.frames.get(name);
-    const mirrorsOf = (to: readonly Diversion[] | undefined): PortDiversion[] => (to ?? []).flatMap((diversion): PortDiversion[] => {
-      const copyPort = numberOf(diversion.port);
-      return copyPort === undefined ? [] : [{ ...diversion, port: copyPort }];
+    const mirrorsOf = (to: readonly CopyTarget[] | undefined): PortCopy[] => (to ?? []).flatMap((copy): PortCopy[] => {
+      const copyPort = numberOf(copy.port);
+      // Never without its limit.
+      const limits = copy.rateLimit === undefined ? [] : meters.get(copy.control);
+      return copyPort === undefined || limits === undefined ? [] : [{ ...copy, port: copyPort, ...(limits.length === 0 ? {} : { meters: limits.map(({ id }) => id) }) }];
     });
     const flows = filterFlows({
       number: filter.number, port: port.number, mac: frames?.mac ?? '', rules: filter.table === undefined ? 0 : (numbers.get(filter.table) ?? 0), failOpen: filter.failOpen,

@@ -176,6 +176,7 @@ export class BridgeConnection {
       send: async (...messages) => {
         await connection.sequence(messages);
       },
+      read: (message, use) => connection.multipart(message, use),
     };
     log.info('ovs.connected', { bridge, version, ports: this.ports.size });
     for (const [name, port] of before) this.compare(port, this.ports.get(name));

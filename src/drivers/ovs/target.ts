@@ -1,5 +1,6 @@
 /** What the Open vSwitch driver is asked to make true. */
 import type { Layer2Binding } from '../../compile/layer2.js';
+import type { CopyRequest } from '../../model/copying.js';
 import type { TrafficMatch } from '../../model/objects.js';
 import type { Target } from '../../compile/target.js';
 import type { BridgePort } from './pipeline/port-flows.js';
@@ -13,14 +14,23 @@ export interface FrameFilter {
   /** Canonical hosts that it may send from (SpoofGuard; empty: any); undefined: nothing is checked. */
   readonly guard: readonly string[] | undefined;
   readonly layer2: readonly Layer2Binding[];
-  /** Ports that get copies of what the workload sends (out) and gets (in). */
-  readonly mirrors: Readonly<Record<'in' | 'out', readonly Diversion[]>>;
+  /** Copies of what the workload sends (out), and of what is for it (in). */
+  readonly mirrors: Readonly<Record<'in' | 'out', readonly CopyTarget[]>>;
   /** The ports that get the traffic instead, or NOWHERE, the first that matches; absent: it is not redirected. */
   readonly redirects: Readonly<Record<'in' | 'out', readonly Diversion[]>>;
 }
 
+/** Where copies go. */
+export interface CopyTarget extends CopyRequest {
+  readonly port: string;
+  /** Without what rules refuse. */
+  readonly behindRules?: boolean;
+}
+
 /** Where some of the traffic goes. */
 export interface Diversion {
+  /** The TrafficControl. */
+  readonly control: string;
   readonly port: string;
   /** Absent: all of it. */
   readonly match?: readonly TrafficMatch[];

@@ -124,6 +124,10 @@ export interface TrafficControlManifest {
     readonly targetPort: TargetPortManifest;
     readonly returnPort?: TargetPortManifest;
     readonly match?: TrafficMatchManifest;
+    /** Not Antrea's, as the two that follow. */
+    readonly sampling?: { readonly connections: number } | null;
+    readonly rateLimit?: { readonly packetsPerSecond?: number | null; readonly bytesPerSecond?: number | null; readonly burst?: number | null } | null;
+    readonly refused?: 'copied' | 'left-out' | null;
   };
 }
 /** The last two are not Antrea's. */

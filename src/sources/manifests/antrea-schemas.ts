@@ -64,6 +64,12 @@ const TRAFFIC_MATCH = list(closed({ protocol: { type: ['string', 'integer'] }, p
 export const TRAFFIC_CONTROL = governed(closed({
   appliedTo: TRAFFIC_APPLIED_TO, match: TRAFFIC_MATCH,
   direction: oneOf('Ingress', 'Egress', 'Both'), action: oneOf('Mirror', 'Redirect'), targetPort: TARGET_PORT, returnPort: TARGET_PORT,
+  sampling: maybe(closed({ connections: { type: 'integer', minimum: 1, maximum: 0x1_0000 } }, ['connections'])),
+  rateLimit: maybe(closed({
+    packetsPerSecond: maybe({ type: 'integer', minimum: 1, maximum: 100_000_000 }), bytesPerSecond: maybe({ type: 'integer', minimum: 1_000, maximum: 10_000_000_000 }),
+    burst: maybe({ type: 'integer', minimum: 1, maximum: 100_000_000 }),
+  })),
+  refused: maybe(oneOf('copied', 'left-out')),
 }, ['appliedTo', 'direction', 'action', 'targetPort']));
 const SID = { type: 'integer', minimum: 1, maximum: 0xffff_ffff };
 const SIDS = list(SID);

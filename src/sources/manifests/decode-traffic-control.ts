@@ -1,6 +1,6 @@
 /** TrafficControl manifests → objects. */
 import { v4FromText, v6FromText } from '../../model/address.js';
-import type { TrafficAppliedTo, TrafficControlObject, TrafficMatch, TrafficTarget } from '../../model/objects.js';
+import type { CopyRateLimit, TrafficAppliedTo, TrafficControlObject, TrafficMatch, TrafficTarget } from '../../model/objects.js';
 import { hash32 } from '../../model/text-hash.js';
 import { quote } from '../../model/quote.js';
 import type { TargetPortManifest, TrafficAppliedToManifest, TrafficControlManifest, TrafficMatchManifest } from './antrea-manifests.js';
@@ -26,6 +26,31 @@ export function decodeTrafficControl(manifest: TrafficControlManifest): TrafficC
     target,
     ...(back === undefined ? {} : { returnPort: back }),
     ...decodeTrafficMatch(match),
+    ...decodeCopying(manifest.spec),
+  };
+}
+
+/** What is said of copies. One connection in one is all of them. */
+function decodeCopying({ action, sampling, rateLimit, refused }: TrafficControlManifest['spec']): Pick<TrafficControlObject, 'sampling' | 'rateLimit' | 'refused'> {
+  for (const [name, value] of Object.entries({ sampling, rateLimit, refused })) {
+    if (value !== undefined && value !== null && action !== 'Mirror') throw refuse(`spec.${name}`, `action ${action} takes no ${name}: it is said of copies`);
+  }
+  const connections = sampling?.connections ?? 1;
+  return {
+    ...(connections === 1 ? {} : { sampling: connections }),
+    ...(rateLimit === undefined || rateLimit === null ? {} : { rateLimit: decodeRateLimit(rateLimit) }),
+    ...(refused === undefined || refused === null ? {} : { refused }),
+  };
+}
+
+function decodeRateLimit({ packetsPerSecond, bytesPerSecond, burst }: NonNullable<TrafficControlManifest['spec']['rateLimit']>): CopyRateLimit {
+  const packets = packetsPerSecond ?? undefined;
+  const bytes = bytesPerSecond ?? undefined;
+  if (packets === undefined && bytes === undefined) throw refuse('spec.rateLimit', 'give packetsPerSecond, bytesPerSecond or both');
+  if (packets === undefined && (burst ?? undefined) !== undefined) throw refuse('spec.rateLimit.burst', 'burst is in packets, and belongs to packetsPerSecond');
+  return {
+    ...(packets === undefined ? {} : { packetsPerSecond: packets }), ...(bytes === undefined ? {} : { bytesPerSecond: bytes }),
+    ...(burst === undefined || burst === null ? {} : { burst }),
   };
 }
 

@@ -1,7 +1,7 @@
 /** VirtualMachine and Attachment manifests → objects. */
 import type { AttachmentObject, VirtualMachineObject } from '../../model/objects.js';
 import type { AttachmentManifest, VirtualMachineManifest } from './own-manifests.js';
-import { interfaceProblem, nsxNameProblem } from '../../model/names.js';
+import { interfaceProblem, nsxNameProblem, subdomainProblem } from '../../model/names.js';
 import { quote } from '../../model/quote.js';
 import { decodeHosts, decodeMac } from './addresses.js';
 import { refuse, refuseIf } from './checks.js';
@@ -36,9 +36,11 @@ export function decodeAttachment(manifest: AttachmentManifest): AttachmentObject
   const { vnic = 'eth0', mac } = spec;
   refuseIf(vnicProblem(vnic), 'spec.vnic');
   refuseIf(interfaceProblem(spec.interface), 'spec.interface');
+  if (spec.node !== undefined) refuseIf(subdomainProblem(spec.node), 'spec.node');
   return {
     kind: 'Attachment',
     metadata: decodeMeta(manifest.metadata, nsxNameProblem),
+    ...(spec.node === undefined ? {} : { node: spec.node }),
     workload: decodeWorkload(spec.workload, 'spec.workload'),
     vnic,
     interface: spec.interface,

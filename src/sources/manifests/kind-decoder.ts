@@ -13,6 +13,8 @@ export interface KindDecoder {
   /** The one of today first. */
   readonly apiVersions: readonly string[];
   readonly kind: string;
+  /** Of the whole manifest. */
+  readonly schema: SchemaObject;
   /** Compiles the schema, which takes some milliseconds. The function throws AgentError for what the schema cannot say. */
   prepare(ajv: Ajv): (document: unknown) => Decoded;
 }
@@ -25,6 +27,7 @@ export function kindDecoder<T>(apiVersions: readonly string[], kind: string, sch
   return {
     apiVersions,
     kind,
+    schema,
     prepare: (ajv) => {
       const check = ajv.compile<T>(schema);
       return (document) => (check(document) ? { object: decode(document) } : { problems: problemsOf(check.errors) });

@@ -56,7 +56,7 @@ export interface VirtualMachineManifest {
 }
 export interface AttachmentManifest {
   readonly metadata: ManifestMeta;
-  readonly spec: { readonly workload: WorkloadManifest; readonly vnic?: string; readonly interface: string; readonly mac?: string; readonly addresses?: readonly string[] };
+  readonly spec: { readonly node?: string; readonly workload: WorkloadManifest; readonly vnic?: string; readonly interface: string; readonly mac?: string; readonly addresses?: readonly string[] };
 }
 
 export interface SecurityEndpointManifest { readonly group?: string; readonly addresses?: readonly unknown[] }

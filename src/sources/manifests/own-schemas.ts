@@ -28,7 +28,7 @@ export const ADDRESS_SET = own(closed({ addresses: { type: 'array' } }, ['addres
 export const VIRTUAL_MACHINE = own(closed({
   uuid: STRING, segment: STRING, nics: { type: 'array', items: closed({ name: STRING, mac: STRING, addresses: STRINGS }, ['name']) },
 }), false);
-export const ATTACHMENT = own(closed({ workload: WORKLOAD, vnic: STRING, interface: STRING, mac: STRING, addresses: STRINGS }, ['workload', 'interface']));
+export const ATTACHMENT = own(closed({ node: STRING, workload: WORKLOAD, vnic: STRING, interface: STRING, mac: STRING, addresses: STRINGS }, ['workload', 'interface']));
 
 
 const TARGETS = { type: 'array', items: closed({ group: STRING, workload: WORKLOAD }) };

@@ -179,7 +179,8 @@ export class AgentModel implements AgentApi {
   }
   async getTrafficControl(): Promise<TrafficControlView[]> {
     return [{
-      name: 'web', action: 'Mirror', direction: 'Both', device: 'antrea-tap0', state: 'active', packets: 12, bytes: 3400, dropped: 0,
+      name: 'web', action: 'Mirror', direction: 'Both', device: 'antrea-tap0', state: 'active', packets: 12, bytes: 3400, dropped: 0, capped: 5, sampling: 10,
+      rateLimit: { packetsPerSecond: 500 }, refused: { ingress: 'left-out', egress: 'copied' },
       workloads: [{ namespace: 'default', name: 'web', filter: FILTER }],
     }];
   }

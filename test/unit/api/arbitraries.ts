@@ -84,7 +84,9 @@ const sync: Arbitrary<SyncView> = fc.record({ realized: flag, generation: count,
 const trafficControl: Arbitrary<TrafficControlView> = fc.record({
   name: text, action: fc.constantFrom('Mirror', 'Redirect'), direction: fc.constantFrom('Ingress', 'Egress', 'Both'), device: text, state: text,
   workloads: list(fc.record({ namespace: text, name: text, filter: text })), packets: count, bytes: count, dropped: count,
-});
+  capped: count, engineDropped: count, sampling: small, refused: fc.record({ ingress: fc.constantFrom('copied', 'left-out'), egress: fc.constantFrom('copied', 'left-out') }, { requiredKeys: [] }),
+  rateLimit: fc.record({ packetsPerSecond: count, bytesPerSecond: count, burst: count }, { requiredKeys: [] }),
+}, { requiredKeys: ['name', 'action', 'direction', 'device', 'state', 'workloads', 'packets', 'bytes', 'dropped', 'capped'] });
 const egressState: Arbitrary<EgressStateView> = fc.record({
   egresses: list(fc.record({
     name: text, address: text, pool: text, node: text, state: text, workloads: list(fc.record({ namespace: text, name: text, node: text, addresses: texts })),
@@ -102,6 +104,7 @@ const alert: Arbitrary<AlertView> = fc.record({
   peer: fc.record({ workload, filter: text }), communityId: text, appProtocol: text,
   http: fc.record({ host: text, url: text, method: text, userAgent: text, status: small }, { requiredKeys: [] }),
   tls: fc.record({ sni: text, subject: text, version: text }, { requiredKeys: [] }), dns: fc.record({ query: text, type: text }, { requiredKeys: [] }),
+  refused: flag, refusedBy: text,
 }, { requiredKeys: ['id', 'timestamp', 'signatureId', 'signature', 'category', 'severity', 'action', 'protocol', 'source', 'destination'] });
 const status: Arbitrary<StatusView> = fc.record({
   node: text, version: text, datapath: text, sources: list(fc.record({ type: text, synced: flag, revision: count, errors: faults })), filters: count,

@@ -29,7 +29,7 @@ const tuple = (source: string, sourcePort: number, destination: string, destinat
 });
 const IN = tuple('192.0.2.9', 4000, '10.0.0.1', 80);
 
-function build(records: readonly FlowRecord[] | ((attempt: number) => readonly FlowRecord[]), inspected: readonly Filter[] = []) {
+function build(records: readonly FlowRecord[] | ((attempt: number) => readonly FlowRecord[]), inspected: readonly Filter[] = [], refused: (tuple: ConnectionTuple) => boolean = () => false) {
   const asked: FlowQuery[] = [];
   const namespaces = new Map<string, NamespaceObject>([['shop', { kind: 'Namespace', metadata: { name: 'shop', labels: { team: 'a' } } }]]);
   const contexts = new TrackedAlerts({
@@ -42,6 +42,7 @@ function build(records: readonly FlowRecord[] | ((attempt: number) => readonly F
         return Promise.resolve(all.filter(({ source, destination }) => query.addresses?.some((address) => address === source || address === destination) === true));
       },
     },
+    refusals: { of: (asked) => (refused(asked) ? { filter: WEB.name, ruleset: 'all', ruleId: 1006 } : undefined) },
     clock: { ...systemClock, after: (_ms, action) => systemClock.after(0, action) },
   });
   return { contexts, asked };
@@ -107,7 +108,48 @@ describe('connections', () => {
     const tooMany = Object.assign(new Error('E2BIG'), { code: 'E2BIG' });
     const contexts = new TrackedAlerts({
       world: () => ({ filters: [WEB], namespaces: new Map() }), labels: () => LABELS, inspected: () => new Set(), policyOf: () => undefined, flows: { query: () => Promise.reject(tooMany) }, clock: systemClock,
+      // Nobody knows whether there is a connection: nothing is said.
+      refusals: { of: () => ({ filter: WEB.name, ruleset: 'all', ruleId: 9 }) },
     });
     expect(await contexts.connections([IN], false)).toEqual([undefined]);
+  });
+});
+
+describe('what rules refuse', () => {
+  const REFUSED = { refused: true, refusedBy: WEB.name, ruleset: 'all', ruleId: 1006, policy: { kind: 'NetworkPolicy', namespace: 'shop', name: 'web' } };
+
+  test('has no connection: the rule is said, at once', async () => {
+    const { contexts, asked } = build([], [], () => true);
+    expect(await contexts.connections([IN], true)).toEqual([REFUSED]);
+    expect(await contexts.connections([IN], false)).toEqual([REFUSED]);
+    expect(asked).toHaveLength(2);
+  });
+
+  test('is not what has a connection that a rule admitted, whatever the rules say of it', async () => {
+    const [facts] = await build([record()], [], () => true).contexts.connections([IN], true);
+    expect(facts).not.toHaveProperty('refused');
+    expect(facts).toMatchObject({ ruleId: 1006, flowId: '000000ab00000000' });
+  });
+
+  test('is what goes on in a connection that no rule admits any more', async () => {
+    const [facts] = await build([record({ ruleIdIn: 0 })], [], () => true).contexts.connections([IN], false);
+    expect(facts).toMatchObject({ ...REFUSED, flowId: '000000ab00000000' });
+    // Admitted by its sender's rules, and no further.
+    const local = record({ source: '10.0.0.2', sourcePort: 4, ruleIdOut: 6, ruleIdIn: 0 });
+    expect((await build([local], [DB], () => true).contexts.connections([tuple('10.0.0.2', 4, '10.0.0.1', 80)], false))[0]).toMatchObject(REFUSED);
+    expect((await build([record({ ruleIdIn: 0 })]).contexts.connections([IN], false))[0]).not.toHaveProperty('refused');
+  });
+
+  test('towards elsewhere only when the connection, whose destination may be translated, has been waited for', async () => {
+    const out = tuple('10.0.0.2', 9, '192.0.2.7', 443);
+    expect(await build([], [], () => true).contexts.connections([out], false)).toEqual([undefined]);
+    const waited = build([], [], () => true);
+    expect(await waited.contexts.connections([out], true)).toEqual([REFUSED]);
+    expect(waited.asked.length).toBeGreaterThan(3);
+    // As the workload sees it, which asked for a Service.
+    const translated = record({ source: '10.0.0.2', sourcePort: 9, originalDestination: '192.0.2.7', originalDestinationPort: 443, destination: '10.0.9.9', destinationPort: 8443, ruleIdIn: 0, ruleIdOut: 6 });
+    const found = await build((attempt) => (attempt < 3 ? [] : [translated]), [], () => true).contexts.connections([out, tuple('192.0.2.7', 443, '10.0.0.2', 9)], true);
+    expect(found[0]).toMatchObject({ ruleId: 1007 });
+    expect(found[0]).not.toHaveProperty('refused');
   });
 });

@@ -60,7 +60,7 @@ describe('loadConfig', () => {
       node: 'n-2', cluster: 'demo', datapath: 'ovs', 'ovs.bridge': 'br-x', 'ovs.database': 'tcp:127.0.0.1:6640', 'ovs.discoverPorts': false, 'ovs.endRestoreWait': true, 'ovs.firstTable': 100, 'ovs.nextTable': 200, sources: [{ type: 'file', path: '/a' }, { type: 'file', path: '/b' }],
       failurePolicy: 'open', spoofGuard: 'declared', 'api.socket': '/s', 'api.group': 'ops', 'metrics.listen': '[::1]:1', 'audit.path': '/a', 'audit.format': 'json', 'ids.enabled': true,
       'ids.tap': 'tap1', 'ids.sensor': 'tap2', 'ids.engine': 'external', 'ids.program': '/opt/suricata', 'ids.mode': 'ids', 'ids.inlineTap': 'i0', 'ids.inlineSensor': 'i1', 'ids.returnTap': 'i2', 'ids.returnSensor': 'i3', 'ids.returnedMark': 128, 'ids.signatures': '/sig',
-      'ids.eveFile': '/log/eve.json', 'ids.homeNetworks': ['10.0.0.0/8', 'fd00::1'], 'ids.commandSocket': '/run/s.sock',
+      'ids.eveFile': '/log/eve.json', 'ids.homeNetworks': ['10.0.0.0/8', 'fd00::1'], 'ids.commandSocket': '/run/s.sock', 'ids.engineDirectory': '/var/lib/engine', 'ids.memoryLimit': 1, 'ids.processorLimit': 2,
       'ids.bundle': 'https://rules.example/a.tar.gz', 'ids.bundleChecksum': '', 'ids.bundleInterval': 3600, 'ids.bundleCa': '/ca.pem', 'ids.allowFailedSignatures': 3,
       'ids.alertWindow': 0, 'ids.sinks': [{ type: 'file', path: '/alerts' }], 'ids.pcap.enabled': true, 'ids.pcap.bytes': 1048576,
       'ids.response': [{ action: 'quarantine', duration: 60, severities: [1] }], 'ids.quarantine.allow': [{ addresses: ['10.0.0.1'] }], stateDir: '/state',
@@ -75,7 +75,10 @@ describe('loadConfig', () => {
       const file = `${at.map((name, depth) => `${'  '.repeat(depth)}${name}:`).join('\n')} ${JSON.stringify(value)}\n`;
       const read = (config: Config): unknown => at.reduce<unknown>((tree, name) => Reflect.get(Object(tree), name), config);
       // What makes no sense alone.
-      const argv = flag === '--ovs-first-table' ? ['--ovs-next-table=200'] : flag === '--ids-bundle-checksum' ? ['--ids-bundle=/b.zip'] : flag === '--spoof-guard' ? ['--datapath=ovs'] : flag === '--egress-leases' ? ['--egress-directory=/leases'] : [];
+      const argv = new Map([
+        ['--ovs-first-table', ['--ovs-next-table=200']], ['--ids-bundle-checksum', ['--ids-bundle=/b.zip']], ['--spoof-guard', ['--datapath=ovs']], ['--egress-leases', ['--egress-directory=/leases']],
+        ['--ids-engine-directory', ['--ids-engine=external', '--ids-command-socket=/s']],
+      ]).get(flag) ?? [];
       expect([flag, read(load({ argv: [...argv, `${flag}=${text}`] })), read(load({ env: { [variable]: text }, argv })), read(load({ file, argv }))]).toEqual([flag, value, value, value]);
     }
   });
@@ -124,9 +127,25 @@ describe('loadConfig', () => {
   });
 
   it('refuses what this version cannot do instead of ignoring it', () => {
-    expect(problemsOf({ file: 'sources: [{ type: kubernetes }]\n' })).toContain('agent.yaml:1: sources[0].type: kubernetes is not in this version');
+    expect(problemsOf({ file: 'sources: [{ type: kubernetes, namespaces: [Shop] }]\n' })).toContain('agent.yaml:1: sources[0].namespaces[0]: ');
     expect(problemsOf({ argv: ['--spoof-guard', 'declared'] })).toContain('spoofGuard: needs datapath ovs');
-    expect(problemsOf({ argv: ['--datapath', 'ovs', '--ids-mode', 'ips', '--ids-engine', 'external'] })).toContain('ids.engine: must be suricata with ids.mode ips');
+    expect(problemsOf({ argv: ['--datapath', 'ovs', '--ids-mode', 'ips', '--ids-engine', 'external'] })).toContain('ids.commandSocket: is needed with ids.mode ips');
+    expect(problemsOf({ argv: ['--datapath', 'ovs', '--ids-mode', 'ips', '--ids-engine', 'external', '--ids-command-socket', '/run/s'] })).toBe('accepted');
+    expect(problemsOf({ argv: ['--ids-engine', 'external', '--ids-engine-directory', '/d'] })).toContain('ids.commandSocket: is needed with ids.engineDirectory');
+    expect(problemsOf({ argv: ['--ids-engine-directory', '/d'] })).toContain('ids.engineDirectory: is of an external engine');
+  });
+
+  it('of an etcd source: places, certificates, users, one at most', () => {
+    const etcd = (keys: string): string => problemsOf({ file: `sources: [{ type: etcd, ${keys} }]\n` });
+    expect(load({ file: 'sources: [{ type: etcd, endpoints: ["https://a:2379", "unix:/run/etcd.sock"], prefix: /x/y, tls: { ca: /ca, cert: /c, key: /k }, user: u, passwordFile: /p, publish: false, grace: 10 }]\n' }).sources[0]?.type).toBe('etcd');
+    expect(etcd('endpoints: ["etcd-1:2379"]')).toContain('sources[0].endpoints[0]: must be http://HOST:PORT, https://HOST:PORT or unix:/PATH');
+    expect(etcd('endpoints: []')).toContain('sources[0].endpoints');
+    expect(etcd('endpoints: ["http://a:1"], prefix: "/x/"')).toContain('sources[0].prefix: must be segments');
+    expect(etcd('endpoints: ["http://a:1"], tls: { ca: /ca }')).toContain('sources[0].tls: needs endpoints that begin with https:');
+    expect(etcd('endpoints: ["https://a:1"], tls: { cert: /c }')).toContain('sources[0].tls: needs cert and key, or neither');
+    expect(etcd('endpoints: ["http://a:1"], user: u')).toContain('sources[0]: needs user and passwordFile, or neither');
+    expect(etcd('endpoints: ["http://a:1"], grace: 1')).toContain('sources[0].grace');
+    expect(problemsOf({ file: 'sources: [{ type: etcd, endpoints: ["http://a:1"] }, { type: etcd, endpoints: ["http://b:1"] }]\n' })).toContain('sources[1].type: is also that of sources[0]');
   });
 
   it('refuses settings of Egress that cannot be', () => {
@@ -141,6 +160,7 @@ describe('loadConfig', () => {
     expect(problemsOf({ file: 'ovs: { firstTable: 100, nextTable: 120 }\n' })).toContain('ovs.nextTable: is one of the agent\'s own tables, 100 to');
     expect(load({ file: 'ovs: { firstTable: 100, nextTable: 99 }\n' }).ovs).toMatchObject({ firstTable: 100, nextTable: 99 });
     expect(problemsOf({ argv: ['--ids-bundle', '/b.zip', '--ids-engine', 'external'] })).toContain('ids.bundle: needs ids.engine suricata');
+    expect(problemsOf({ argv: ['--ids-bundle', '/b.zip', '--ids-engine', 'external', '--ids-engine-directory', '/d', '--ids-command-socket', '/run/s'] })).toBe('accepted');
     expect(problemsOf({ argv: ['--ids-bundle-checksum', '/b.sha256'] })).toContain('ids.bundleChecksum: is the checksum of nothing');
     expect(problemsOf({ argv: ['--ids-bundle', 'ftp://x/b.zip'] })).toContain('ids.bundle: must be an absolute path, an http:// or https:// URL');
     expect(load({ argv: ['--ids-bundle', 'https://x/b.zip', '--ids-bundle-checksum', 'A'.repeat(64)] }).ids.bundle).toBe('https://x/b.zip');

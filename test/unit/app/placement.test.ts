@@ -6,7 +6,7 @@ import type { Target, TargetFilter } from '../../../src/compile/target.js';
 import type { Link } from '../../../src/native/binding.js';
 
 const link = (index: number, name: string, kind: string, master = 0): Link => ({
-  index, name, kind, master, mac: '', mtu: 1500, up: true, rxBytes: 0, txBytes: 0, rxPackets: 0, rxDropped: 0, txPackets: 0, txDropped: 0,
+  index, name, kind, master, mac: '', mtu: 1500, group: 0, alias: '', up: true, rxBytes: 0, txBytes: 0, rxPackets: 0, rxDropped: 0, txPackets: 0, txDropped: 0, txErrors: 0,
 });
 const links = (...all: readonly Link[]): ReadonlyMap<string, Link> => new Map(all.map((one) => [one.name, one]));
 const filter = (number: number, name: string, table: string | undefined): TargetFilter => ({ number, interface: name, table, failOpen: false, reachesItself: false });

@@ -135,7 +135,7 @@ describe('options that take several values', () => {
     const agent = { apply: record([]), deleteObjects: record([]), diff: record(difference), attach: record({ object: 'Attachment/a', operation: 'created' }) };
     const sink = new Writable({ write: (_chunk, _encoding, done) => done() });
     await parsed.invocation({
-      agent: async () => agent as unknown as RemoteAgentApi, out: new Output(sink, sink), format: 'json', palette: palette(false), signal: new AbortController().signal,
+      agent: async () => agent as unknown as RemoteAgentApi, manager: async () => undefined, out: new Output(sink, sink), format: 'json', palette: palette(false), signal: new AbortController().signal,
       stdin: Readable.from([Buffer.from('{"kind":"Pod","metadata":{"name":"stdin"}}')]), now: () => 0, account: 'alice', clientVersion: '0',
     });
     return calls;

@@ -8,7 +8,7 @@ import { Metrics } from '../../../src/platform/metrics.js';
 
 const NAMES = [
   'dfw_apply_duration_seconds', 'dfw_filters', 'dfw_rules', 'dfw_addresses', 'dfw_flows', 'dfw_flow_events_lost_total', 'dfw_rule_hits_total', 'dfw_source_errors',
-  'dfw_source_synced', 'dfw_drift_repairs_total', 'dfw_mirror_packets_total', 'dfw_mirror_dropped_total', 'dfw_ids_alerts_total', 'dfw_audit_suppressed_total', 'dfw_dns_names',
+  'dfw_source_synced', 'dfw_drift_repairs_total', 'dfw_mirror_packets_total', 'dfw_mirror_bytes_total', 'dfw_mirror_capped_total', 'dfw_mirror_dropped_total', 'dfw_ids_alerts_total', 'dfw_audit_suppressed_total', 'dfw_dns_names',
   'dfw_ids_signatures', 'dfw_ids_signatures_version', 'dfw_ids_bundle_fetch_total',
   'dfw_ids_alerts_dropped_total', 'dfw_ids_alert_windows_forgotten_total', 'dfw_ids_pcap_bytes', 'dfw_ids_pcap_missed_total', 'dfw_quarantines',
   'dfw_alerts_sink_sent_total', 'dfw_alerts_sink_failed_total', 'dfw_alerts_sink_dropped_total',
@@ -83,6 +83,10 @@ describe('MetricsServer', () => {
   it.each([[true, 200], [false, 503]])('answers /healthz (healthy %s: %i)', async (healthy, status) => {
     const response = await fetch(`${await serve(healthy)}/healthz`);
     expect([response.status, await response.json()]).toEqual([status, { healthy }]);
+  });
+
+  it('answers /livez, healthy or not', async () => {
+    expect((await fetch(`${await serve(false)}/livez`)).status).toBe(200);
   });
 
   it('refuses other paths and methods', async () => {

@@ -123,6 +123,18 @@ status: { phase: Running, podIP: 10.98.0.2, podIPs: [{ ip: 10.98.0.2 }, { ip: "F
     expect(refuse(document({ match: [{ protocol: 'any' }] }))).toMatchObject({ path: 'spec.match[0].protocol' });
     expect(refuse(document({ targetPort: {} }))).toMatchObject({ path: 'spec.targetPort' });
     expect(refuse(document({ action: 'Redirect' }))).toMatchObject({ path: 'spec.returnPort' });
+    expect(accept(document({ sampling: { connections: 10 }, rateLimit: { packetsPerSecond: 500, bytesPerSecond: 1_000_000, burst: 50 }, refused: 'left-out' }))).toMatchObject({
+      sampling: 10, rateLimit: { packetsPerSecond: 500, bytesPerSecond: 1_000_000, burst: 50 }, refused: 'left-out',
+    });
+    const plain = accept(document({ sampling: { connections: 1 }, rateLimit: null, refused: null }));
+    for (const name of ['sampling', 'rateLimit', 'refused']) expect(plain).not.toHaveProperty(name);
+    for (const [name, value, path] of [
+      ['sampling', { connections: 0 }, 'spec.sampling.connections'], ['sampling', { connections: 65_537 }, 'spec.sampling.connections'], ['rateLimit', {}, 'spec.rateLimit'],
+      ['rateLimit', { bytesPerSecond: 1_000, burst: 5 }, 'spec.rateLimit.burst'], ['rateLimit', { packetsPerSecond: 0 }, 'spec.rateLimit.packetsPerSecond'], ['refused', 'dropped', 'spec.refused'],
+    ] as const) expect(refuse(document({ [name]: value })), name).toMatchObject({ path });
+    for (const [name, value] of [['sampling', { connections: 5 }], ['rateLimit', { packetsPerSecond: 1 }], ['refused', 'copied']] as const) {
+      expect(refuse(document({ action: 'Redirect', returnPort: { device: { name: 'back' } }, [name]: value }))).toMatchObject({ path: `spec.${name}` });
+    }
     expect(refuse(document({ targetport: {} }))).toMatchObject({ path: 'spec.targetport', message: 'unknown field "targetport"; did you mean targetPort?' });
   });
 

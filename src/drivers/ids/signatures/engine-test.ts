@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { AgentError } from '../../../model/errors.js';
 import type { SignatureFaultView } from '../../../model/views.js';
 import type { Clock } from '../../../platform/clock.js';
-import type { EngineRules } from '../engine.js';
+import type { EngineRules } from '../engine-config.js';
 import type { ProcessRunner } from '../process-runner.js';
 import { renderSuricataConfig, type SuricataSettings } from '../suricata-config.js';
 import { placedFaults } from './fault-places.js';

@@ -4,7 +4,8 @@ import type { BundleView, SignatureChangeView, SignatureFaultView, SignatureFilt
 import { describeError, isAgentError } from '../../../model/errors.js';
 import type { Clock } from '../../../platform/clock.js';
 import type { Logger } from '../../../platform/logger.js';
-import type { EngineRules, EngineState, ReloadResult } from '../engine.js';
+import type { EngineState, ReloadResult } from '../engine.js';
+import type { EngineRules } from '../engine-config.js';
 import { sleep } from '../sleep.js';
 import { unpackBundle } from './bundle.js';
 import type { BundleUpdates, TakenBundle } from './bundle-updates.js';

@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import type { Signature, SignatureSelection } from '../../../model/signature.js';
 import type { SignatureFaultView } from '../../../model/views.js';
 import { Turns } from '../../../platform/turns.js';
-import type { EngineRules } from '../engine.js';
+import type { EngineRules } from '../engine-config.js';
 import { parseClassification } from './classification.js';
 import { decisionOf, editRules, type Decision } from './rule-edits.js';
 import type { SetFile, SetRecord } from './set-record.js';

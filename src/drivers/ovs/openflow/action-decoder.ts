@@ -1,6 +1,6 @@
 /** Bytes to actions. What we do not know, or know in another form, comes back as `unknown`: a foreign flow is not an error. */
-import { ACTION, CONTROLLER_PROPERTY, CT_FLAG, NAT_FLAG, NAT_RANGE, NO_TABLE, NX_ACTION, REASON_ACTION } from './actions.js';
-import type { Action, ConntrackAction, ControllerAction, NatAction } from './actions.js';
+import { ACTION, CONTROLLER_PROPERTY, CT_FLAG, HASH_FIELDS, MODULO_N, NAT_FLAG, NAT_RANGE, NO_TABLE, NX_ACTION, REASON_ACTION } from './actions.js';
+import type { Action, ConntrackAction, ControllerAction, MultipathAction, NatAction } from './actions.js';
 import { ByteReader, malformed } from './bytes.js';
 import { PORT, port32, VENDOR, WHOLE_PACKET } from './constants.js';
 import { fieldNumbered } from './fields.js';
@@ -171,9 +171,27 @@ function readNicira(reader: ByteReader, depth: number): Action | undefined {
       const field = knownField(reader);
       return field === undefined ? undefined : { type: 'check_packet_larger', length, target: subfield(field, offset, 1) };
     }
+    case NX_ACTION.MULTIPATH:
+      return readMultipath(reader);
     default:
       return undefined;
   }
+}
+
+/** Undefined where it hashes other fields, or in another way. */
+function readMultipath(reader: ByteReader): MultipathAction | undefined {
+  const number = reader.u16();
+  const basis = reader.u16();
+  reader.skip(2);
+  const algorithm = reader.u16();
+  const modulus = reader.u16() + 1;
+  const argument = reader.u32();
+  reader.skip(2);
+  const bits = reader.u16();
+  const field = knownField(reader);
+  const [fields] = (Object.keys(HASH_FIELDS) as (keyof typeof HASH_FIELDS)[]).filter((name) => HASH_FIELDS[name] === number);
+  if (fields === undefined || field === undefined || algorithm !== MODULO_N || argument !== 0) return undefined;
+  return { type: 'multipath', fields, ...(basis === 0 ? {} : { basis }), modulus, target: ranged(field, bits) };
 }
 
 function resubmit(port: number, table: number | undefined, conntrackTuple: boolean): Action {

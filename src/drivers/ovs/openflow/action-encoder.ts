@@ -1,5 +1,5 @@
 /** Actions to bytes, in the form in which Open vSwitch gives them back (lib/ofp-actions.c). */
-import { ACTION, CONTROLLER_PROPERTY, CT_FLAG, NAT_FLAG, NAT_RANGE, NO_TABLE, NX_ACTION, REASON_ACTION } from './actions.js';
+import { ACTION, CONTROLLER_PROPERTY, CT_FLAG, HASH_FIELDS, MODULO_N, NAT_FLAG, NAT_RANGE, NO_TABLE, NX_ACTION, REASON_ACTION } from './actions.js';
 import type { Action, ConntrackAction, ControllerAction, NatAction } from './actions.js';
 import { nicira, standard, whole } from './action-parts.js';
 import { ByteWriter, unencodable } from './bytes.js';
@@ -67,6 +67,7 @@ function writeAction(writer: ByteWriter, action: Action, version: OpenFlowVersio
     case 'stack_push':
     case 'stack_pop':
     case 'check_packet_larger':
+    case 'multipath':
     case 'exit':
       return writeNicira(writer, action, version);
   }
@@ -140,6 +141,21 @@ function writeNicira(writer: ByteWriter, action: Exclude<Action, { type: Standar
         const start = writer.length;
         writeHeader(writer, nxmNumber(field), false, field.bytes);
         writer.zeros(10 - (writer.length - start));
+      });
+    }
+    case 'multipath': {
+      const { target, modulus } = action;
+      const field = checkedSubfield(target);
+      if (!(Number.isInteger(modulus) && modulus >= 1 && modulus <= 0x1_0000 && modulus <= 2 ** target.bits)) throw unencodable(`multipath: ${String(modulus)} does not fit`);
+      return nicira(writer, NX_ACTION.MULTIPATH, () => {
+        writer.u16(HASH_FIELDS[action.fields]);
+        writer.u16(whole(action.basis ?? 0, 16, 'basis'));
+        writer.zeros(2);
+        writer.u16(MODULO_N);
+        writer.u16(modulus - 1);
+        writer.zeros(4 + 2);
+        writer.u16(range(target));
+        writeHeader(writer, nxmNumber(field), false, field.bytes);
       });
     }
     case 'exit':

@@ -5,7 +5,7 @@ import type { FieldValue, Subfield } from './oxm.js';
 export type Action =
   | OutputAction | OutputFieldAction | OutputTruncatedAction | GroupAction | SetFieldAction | LoadAction | MoveAction | ResubmitAction
   | ConntrackAction | ConntrackClearAction | NatAction | LearnAction | ConjunctionAction | ControllerAction | CloneAction
-  | PushVlanAction | PopVlanAction | DecTtlAction | NoteAction | StackAction | CheckPacketLargerAction | MeterAction | ExitAction | UnknownAction;
+  | PushVlanAction | PopVlanAction | DecTtlAction | NoteAction | StackAction | CheckPacketLargerAction | MultipathAction | MeterAction | ExitAction | UnknownAction;
 
 export interface OutputAction {
   readonly type: 'output';
@@ -185,6 +185,18 @@ export interface CheckPacketLargerAction {
   readonly target: Subfield;
 }
 
+/** A hash of the packet's headers, modulo a number, into a field: NXAST_MULTIPATH (ovs-actions(7)) with algorithm modulo_n and argument 0. */
+export interface MultipathAction {
+  readonly type: 'multipath';
+  readonly fields: keyof typeof HASH_FIELDS;
+  /** Default 0. */
+  readonly basis?: number;
+  /** 1..65536: what comes out is below it. */
+  readonly modulus: number;
+  /** Must have room for it. */
+  readonly target: Subfield;
+}
+
 /** In OpenFlow 1.4 it must come first: it is an instruction there. */
 export interface MeterAction {
   readonly type: 'meter';
@@ -217,7 +229,7 @@ export const ACTION = { OUTPUT: 0, PUSH_VLAN: 17, POP_VLAN: 18, GROUP: 22, DEC_N
 
 /** NXAST_*: subtypes of Nicira's actions (lib/ofp-actions.c). */
 export const NX_ACTION = {
-  RESUBMIT: 1, REG_MOVE: 6, REG_LOAD: 7, NOTE: 8, RESUBMIT_TABLE: 14, OUTPUT_REG: 15, LEARN: 16, EXIT: 17, CONTROLLER: 20, DEC_TTL_CNT_IDS: 21,
+  RESUBMIT: 1, REG_MOVE: 6, REG_LOAD: 7, NOTE: 8, MULTIPATH: 10, RESUBMIT_TABLE: 14, OUTPUT_REG: 15, LEARN: 16, EXIT: 17, CONTROLLER: 20, DEC_TTL_CNT_IDS: 21,
   STACK_PUSH: 27, STACK_POP: 28, CONJUNCTION: 34, CT: 35, NAT: 36, CONTROLLER2: 37, OUTPUT_TRUNC: 39, CLONE: 42, CT_CLEAR: 43,
   RESUBMIT_TABLE_CT: 44, LEARN2: 45, CHECK_PKT_LARGER: 49,
 } as const;
@@ -225,8 +237,17 @@ export const NX_ACTION = {
 /** NXAC2PT_*: properties of the controller action. */
 export const CONTROLLER_PROPERTY = { MAX_LENGTH: 0, CONTROLLER_ID: 1, REASON: 2, USERDATA: 3, PAUSE: 4, METER: 5 } as const;
 
+/** NX_MP_ALG_*: the only one that is used. */
+export const MODULO_N = 0;
+
 /** OFPIT_* */
 export const INSTRUCTION = { GOTO: 1, METADATA: 2, WRITE: 3, APPLY: 4, CLEAR: 5, METER: 6 } as const;
+
+/**
+ * NX_HASH_FIELDS_*: what is hashed, the same for both directions. `symmetric_l3l4+udp`: addresses, protocol, and ports of TCP, UDP and SCTP; of what is no IP, the
+ * Ethernet addresses.
+ */
+export const HASH_FIELDS = { symmetric_l4: 1, symmetric_l3l4: 2, 'symmetric_l3l4+udp': 3 } as const;
 
 export const CT_FLAG = { COMMIT: 1, FORCE: 2 } as const;
 export const NO_TABLE = 255;

@@ -1,7 +1,7 @@
 /** Ports of a bridge (OpenFlow 1.5.1, 7.2.1, 7.3.4.4, 7.4.3). */
 import { whole } from './action-parts.js';
 import { ByteReader, malformed, unencodable } from './bytes.js';
-import { HEADER_LENGTH, MESSAGE, MULTIPART, OF15, PORT } from './constants.js';
+import { HEADER_LENGTH, MESSAGE, MULTIPART, OF15, PORT, port32 } from './constants.js';
 import type { OpenFlowVersion } from './constants.js';
 import { buildMessage } from './message.js';
 import { buildMultipart, forEachEntry } from './multipart.js';
@@ -35,6 +35,35 @@ export function buildPortDescRequest(version: OpenFlowVersion): Buffer {
 export function readPortDesc(message: Uint8Array, use: (port: Port) => void): void {
   forEachEntry(message, PORT_LENGTH, 4, (entry) => use(readPort(entry)));
 }
+
+/** Of one port. */
+export function buildPortStatsRequest(version: OpenFlowVersion, port: number): Buffer {
+  return buildMultipart(version, MULTIPART.PORT_STATS, (writer) => {
+    writer.u32(port32(port));
+    writer.zeros(4);
+  });
+}
+
+export interface PortStats {
+  readonly port: number;
+  /** Undefined: the switch does not know. */
+  readonly txDropped: bigint | undefined;
+}
+
+/** OpenFlow 1.4 and later (1.5.1, 7.3.5.6). */
+export function readPortStats(message: Uint8Array, use: (stats: PortStats) => void): void {
+  forEachEntry(message, PORT_STATS_LENGTH, 0, (entry) => {
+    entry.skip(4);
+    const port = entry.u32();
+    // Duration, packets and bytes both ways, and what was dropped coming in.
+    entry.skip(8 + 5 * 8);
+    const txDropped = entry.u64();
+    use({ port, txDropped: txDropped === NOT_KNOWN ? undefined : txDropped });
+  });
+}
+
+const PORT_STATS_LENGTH = 80;
+const NOT_KNOWN = 0xffff_ffff_ffff_ffffn;
 
 function readPort(reader: ByteReader): Port {
   const number = reader.u32();

@@ -2,13 +2,13 @@
 import { v4FromText, v6FromText } from '../../../model/address.js';
 import type { Action } from '../openflow/actions.js';
 import { PORT } from '../openflow/constants.js';
+import { answers } from './answer-flows.js';
 import { LOCAL_PORT } from './base-flows.js';
-import { goTo, raise, register, resubmit, set, type Flow, type MatchValues, type Step } from './flow.js';
+import { copyFlows, copySteps, diversionObject, type PortCopy } from './copy-flows.js';
+import { flags, goTo, raise, register, resubmit, set, type Flow, type MatchValues, type Step } from './flow.js';
 import { macNumber } from './layer2-flows.js';
-import { hash32 } from '../../../model/text-hash.js';
 import type { TrafficMatch } from '../../../model/objects.js';
 import { matchVariants } from './traffic-match.js';
-import { LEAVE } from './placement.js';
 import { spoofFlows } from './spoof-flows.js';
 import { CATEGORY, cookie, FLAG, REGISTER, SIDE, TABLE } from './stages.js';
 
@@ -38,13 +38,15 @@ export interface PortFilter {
   /** Number of its rule table; 0: none in force. */
   readonly rules: number;
   readonly failOpen: boolean;
-  /** Ports that get copies of what the workload sends (out) and gets (in). */
-  readonly mirrors: Readonly<Record<'in' | 'out', readonly PortDiversion[]>>;
+  /** Copies of what the workload sends (out), and of what is for it (in). */
+  readonly mirrors: Readonly<Record<'in' | 'out', readonly PortCopy[]>>;
   /** Where what the workload sends (out), or would get (in), goes instead, once the rules have let it pass; port 0: nowhere. The first that matches. */
   readonly redirects: Readonly<Record<'in' | 'out', readonly PortDiversion[]>>;
 }
 
 export interface PortDiversion {
+  /** The TrafficControl. */
+  readonly control: string;
   readonly port: number;
   /** Absent: all traffic. */
   readonly match?: readonly TrafficMatch[];
@@ -68,14 +70,12 @@ export function filterFlows(filter: PortFilter): Flow[] {
     return [flow(stage.filter, 100, match, ...judge), flow(stage.accepted, 100, match, goTo(stage.after))];
   };
   return [
-    flow(TABLE.CLASSIFY, 100, { in_port: port }, ...copies(filter.mirrors.out, port), set(REGISTER.from, number), goTo(TABLE.SPOOF)),
-    flow(TABLE.PORT, 100, { [register(REGISTER.port)]: port }, set(REGISTER.to, number), goTo(TABLE.IN_L2_SOURCE)),
+    flow(TABLE.CLASSIFY, 100, { in_port: port }, ...copySteps(filter.mirrors.out, port, 'before'), set(REGISTER.from, number), goTo(TABLE.SPOOF)),
+    ...arrivals(filter, flow),
     ...binding('out'), ...binding('in'),
-    ...(filter.mirrors.in.length === 0 ? [] : [
-      flow(TABLE.OUTPUT, 100, { [register(REGISTER.port)]: port }, ...copies(filter.mirrors.in, port), ...(filter.beside ? LEAVE : [{ type: 'output' as const, port }])),
-    ]),
+    ...copiesBehindRules(filter, flow),
     ...redirects(filter, flow),
-    ...matchedCopies([...filter.mirrors.out, ...filter.mirrors.in], port),
+    ...copyFlows(filter.mirrors.out, port), ...copyFlows(filter.mirrors.in, port),
     // An address that is declared is nobody else's, and need not be learned.
     ...(filter.guard === undefined ? (mac === '' ? [] : [flow(TABLE.SPOOF, 100, { in_port: port }, goTo(TABLE.OUT_L2_SOURCE))])
       : spoofFlows({ number, port, mac, addresses: filter.guard, passed: mac === '' && !filter.beside ? [learn(port)] : [] })),
@@ -98,14 +98,51 @@ export function controllerFlows(): Flow[] {
   return [{ table: TABLE.CLASSIFY, priority: 50, cookie: cookie(CATEGORY.port, 0), match: { in_port: PORT.CONTROLLER }, actions: [goTo(TABLE.SPOOF)] }];
 }
 
-/** Above mirrors: what is redirected is copied before. */
-function redirects({ redirects: to, mirrors, port }: PortFilter, flow: (table: number, priority: number, match: MatchValues, ...actions: Step[]) => Flow): Flow[] {
-  const output = ({ port: target }: PortDiversion): Action[] => (target === 0 ? [] : [{ type: 'output', port: target }]);
-  const side = (base: number, mine: MatchValues, diversions: readonly PortDiversion[], ...before: Step[]): Flow[] => diversions.slice(0, MOST_REDIRECTS).flatMap((diversion, index) =>
-    matchVariants(diversion.match).map((match) => flow(TABLE.OUTPUT, base - index, { ...mine, ...match }, ...before, ...output(diversion))));
-  return [...side(160, { in_port: port }, to.out), ...side(150, { [register(REGISTER.port)]: port }, to.in, ...copies(mirrors.in, port))];
+type FlowOf = (table: number, priority: number, match: MatchValues, ...actions: Step[]) => Flow;
+
+/** What is for the port, before any rule has judged it. Copied is not what comes back from where it was redirected, which was before; nor what would go back to where it comes from. */
+function arrivals({ number, port, mirrors }: PortFilter, flow: FlowOf): Flow[] {
+  const match = { [register(REGISTER.port)]: port };
+  const enter = [set(REGISTER.to, number), goTo(TABLE.IN_L2_SOURCE)];
+  const copies = copySteps(mirrors.in, port, 'before');
+  return [
+    ...(copies.length === 0 ? [] : [
+      flow(TABLE.PORT, 120, { ...match, in_port: port }, ...enter),
+      flow(TABLE.PORT, 110, { ...match, [register(REGISTER.flags)]: flags(FLAG.returned) }, ...enter),
+    ]),
+    flow(TABLE.PORT, 100, match, ...copies, ...enter),
+  ];
 }
 
+/** Once for each packet: before it goes to many, is redirected, or is a DNS reply that the agent holds (dns-flows.ts). */
+function copiesBehindRules({ port, mirrors }: PortFilter, flow: FlowOf): Flow[] {
+  const once = (priority: number, match: MatchValues, flag: number, steps: readonly Step[]): Flow =>
+    flow(TABLE.OUTPUT, priority, { ...match, [register(REGISTER.flags)]: flags(0, flag | FLAG.returned | FLAG.replySeen) }, ...steps, raise(flag), resubmit(TABLE.OUTPUT));
+  const sent = copySteps(mirrors.out, port, 'behind');
+  const arriving = copySteps(mirrors.in, port, 'behind');
+  const here = { [register(REGISTER.port)]: port };
+  return [
+    ...(sent.length === 0 ? [] : [once(320, { in_port: port }, FLAG.copiedOut, sent)]),
+    ...(arriving.length === 0 ? [] : [once(311, { ...here, in_port: port }, FLAG.copiedIn, []), once(310, here, FLAG.copiedIn, arriving)]),
+  ];
+}
+
+function redirects({ redirects: to, port }: PortFilter, flow: FlowOf): Flow[] {
+  const output = ({ port: target }: PortDiversion): Action[] => (target === 0 ? [] : [{ type: 'output', port: target }]);
+  const side = (base: number, mine: MatchValues, diversions: readonly PortDiversion[]): Flow[] => diversions.slice(0, MOST_REDIRECTS).flatMap((diversion, index) =>
+    matchVariants(diversion.match).map((match): Flow => ({
+      table: TABLE.OUTPUT, priority: base - index, cookie: cookie(CATEGORY.diversions, diversionObject(diversion.control)), match: { ...mine, ...match }, actions: output(diversion),
+    })));
+  const { resets, errors } = to.in.length === 0 ? { resets: [], errors: [] } : answers(port);
+  const told = [
+    ...resets.map((match) => flow(TABLE.TRACK, 290, match, goTo(TABLE.OUTPUT))),
+    ...[...resets, ...errors].map((match) => flow(TABLE.OUTPUT, ANSWERS_PRIORITY, match, { type: 'output', port })),
+  ];
+  return [...told, ...side(160, { in_port: port }, to.out), ...side(150, { [register(REGISTER.port)]: port }, to.in)];
+}
+
+/** Above what goes to a port and is redirected. */
+const ANSWERS_PRIORITY = 155;
 /** Priorities between those of the two directions. */
 const MOST_REDIRECTS = 10;
 
@@ -147,25 +184,6 @@ function learn(object: number): Action {
 
 /** Stands in cookies for ports that are not known yet. */
 export const UNKNOWN_PORT = 0;
-
-/** A copy to the port itself would never end. */
-function copies(targets: readonly PortDiversion[], own: number): Step[] {
-  return targets.filter(({ port }) => port !== own).flatMap((target): Step[] => (target.match === undefined
-    ? [{ type: 'output', port: target.port }]
-    : [set(REGISTER.scratch, diversionId(target)), resubmit(TABLE.COPY)]));
-}
-
-/** Whatever of a packet matches a diversion, one flow of it does: it is copied once. Filters that divert alike share the flows. */
-function matchedCopies(targets: readonly PortDiversion[], own: number): Flow[] {
-  return targets.filter(({ port, match }) => port !== own && match !== undefined).flatMap((target) => matchVariants(target.match).map((match): Flow => ({
-    table: TABLE.COPY, priority: 50, cookie: cookie(CATEGORY.port, target.port), match: { [register(REGISTER.scratch)]: diversionId(target), ...match },
-    actions: [{ type: 'output', port: target.port }],
-  })));
-}
-
-function diversionId({ port, match }: PortDiversion): number {
-  return hash32(JSON.stringify([port, match])) >>> 0;
-}
 
 /**
  * Frames of ports that are known and have no filter. What comes from a port that nobody has looked at yet is dropped, for it may be a

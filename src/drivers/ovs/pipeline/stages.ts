@@ -2,13 +2,12 @@
  * The pipeline: tables, registers, and what they mean. A packet goes from lower to higher tables; MACS, REPLIES, SCTP, COPY and the two Refuse
  * tables are asked by resubmit.
  *
- *   CLASSIFY   in_port -> the source's filter (FROM); copies of what a mirrored workload sends; dropped: ports not known yet
- *              (those that are of some of it only: COPY)
+ *   CLASSIFY   in_port -> the source's filter (FROM); copies (COPY) of what a mirrored workload sends; dropped: ports not known yet
  *   SPOOF      SpoofGuard, where it is on (spoof-flows.ts); learns where addresses are
  *   OUT_L2_*   layer 2 rules of the source's filter: classes of both MAC addresses, then the verdict
  *   FORWARD    the port to send to (MACS), or every port: such packets are judged by their own headers, first by the source's filter,
  *              then (FLOOD) a copy for each port by that port's
- *   PORT       that port -> the destination's filter (TO)
+ *   PORT       that port -> the destination's filter (TO); copies of what a mirrored workload would get
  *   IN_L2_*    layer 2 rules of the destination's filter
  *   TRACK      what has no connection goes on by its own headers; the rest through conntrack, in our zone
  *   STATE      invalid: dropped; replies: FROM and TO change places, so that FROM is always the filter of the connection's source
@@ -18,7 +17,8 @@
  *   ORIENT     headers of replies are turned round, so that they are judged as the connection is; not those to stateless rules
  *   OUT_*      the source's filter judges: its rule table, local address -> profile, peer -> class, source port -> class, all three -> pair,
  *   IN_*       the destination's filter judges; pair, protocol and port -> label; label -> verdict
- *   RESTORE    headers as they were; COMMIT writes the label of the sides that judged; OUTPUT (DNS replies by way of REPLIES: dns-flows.ts)
+ *   RESTORE    headers as they were; COMMIT writes the label of the sides that judged; OUTPUT (copies without what rules refuse; DNS replies by way of
+ *              REPLIES: dns-flows.ts)
  *
  * A packet that is routed by the host comes through here twice, in the same connection; each time only one side is a filter of this
  * bridge, and only that side's half of the label is asked and written.
@@ -108,6 +108,9 @@ export const FLAG = {
   returned: 8192,
   /** A DNS reply that the agent has been shown. */
   replySeen: 16384,
+  /** Copies that are made behind the rules are made: of what the sender's filter has them for, and of what the receiver's has. */
+  copiedOut: 32768,
+  copiedIn: 65536,
 } as const;
 
 /**
@@ -120,7 +123,7 @@ export const LABEL_BITS = { stampOut: 0, stampIn: 32, out: 64, in: 96 } as const
 export const ZONE = 57_207;
 
 /** Categories of flows, in their cookies. */
-export const CATEGORY = { base: 1, port: 2, filter: 3, addresses: 4, regions: 5, labels: 6, layer2: 7, learned: 8, replies: 9 } as const;
+export const CATEGORY = { base: 1, port: 2, filter: 3, addresses: 4, regions: 5, labels: 6, layer2: 7, learned: 8, replies: 9, diversions: 10 } as const;
 export type Category = (typeof CATEGORY)[keyof typeof CATEGORY];
 
 /** The first 16 bits of all our cookies. */

@@ -73,6 +73,7 @@ describe('NSX format', () => {
     expect(formatAlert(alert, 0xb6507827, 'nsx')).toBe(
       '2026-01-02T03:04:05.678Z b6507827 INET alert ALLOWED sid/2100498 severity/2 TCP 10.0.0.1/80->10.0.0.2/40000 rule/1006 flow/00000000000000ab workload/Pod/default/web "GPL ATTACK_RESPONSE id check returned root"\n',
     );
+    expect(formatAlert({ ...alert, refused: true, ruleset: 'a table', ruleId: 9 }, 0xb6507827, 'nsx')).toContain(' refused/a_table/9 flow/');
   });
 });
 

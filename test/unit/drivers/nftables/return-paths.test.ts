@@ -39,52 +39,64 @@ describe('return paths', () => {
   const out = { mac: WEB, side: 'out', interfaceIndex: 7 } as const;
 
   it('writes what is new, and nothing twice', async () => {
-    expect(await driver.apply(new Map([[3, [out, { ...out, side: 'in' }]]]))).toBe(true);
+    expect(await driver.apply(new Map([[3, [out, { ...out, side: 'in' }]]]), [3, 4])).toBe(true);
     expect(kernel.programs.get(3)?.entries).toEqual([`${WEB} from 7`, `${WEB} to 7`]);
-    expect(await driver.apply(new Map([[3, [out, { ...out, side: 'in' }]]]))).toBe(false);
+    expect(await driver.apply(new Map([[3, [out, { ...out, side: 'in' }]]]), [3, 4])).toBe(false);
     expect(kernel.programs.get(3)?.id).toBe(1);
   });
 
   it('keeps for one more change what was wanted before; an interface that is another now counts at once', async () => {
-    await driver.apply(new Map([[3, [out]]]));
-    await driver.apply(new Map([[3, [{ mac: CLIENT, side: 'in', interfaceIndex: 9 }]]]));
+    await driver.apply(new Map([[3, [out]]]), [3, 4]);
+    await driver.apply(new Map([[3, [{ mac: CLIENT, side: 'in', interfaceIndex: 9 }]]]), [3, 4]);
     expect(kernel.programs.get(3)?.entries).toEqual([`${WEB} from 7`, `${CLIENT} to 9`]);
-    await driver.apply(new Map([[3, [{ mac: CLIENT, side: 'in', interfaceIndex: 10 }]]]));
+    await driver.apply(new Map([[3, [{ mac: CLIENT, side: 'in', interfaceIndex: 10 }]]]), [3, 4]);
     expect(kernel.programs.get(3)?.entries).toEqual([`${CLIENT} to 10`]);
   });
 
   it('lets go of a device at the second apply that does not want it', async () => {
-    await driver.apply(new Map([[3, [out]]]));
-    expect(await driver.apply(new Map())).toBe(false);
+    await driver.apply(new Map([[3, [out]]]), [3, 4]);
+    expect(await driver.apply(new Map(), [3, 4])).toBe(false);
     expect([driver.leaving, kernel.programs.has(3)]).toEqual([true, true]);
-    await driver.apply(new Map([[3, [out]]]));
+    await driver.apply(new Map([[3, [out]]]), [3, 4]);
     expect(driver.leaving).toBe(false);
-    await driver.apply(new Map());
-    expect(await driver.apply(new Map())).toBe(true);
+    await driver.apply(new Map(), [3, 4]);
+    expect(await driver.apply(new Map(), [3, 4])).toBe(true);
     expect([driver.leaving, kernel.programs.has(3)]).toEqual([false, false]);
   });
 
   it('says why not, and tries again', async () => {
     kernel.refuse = true;
-    expect(await driver.apply(new Map([[3, [out]]]))).toBe(false);
+    expect(await driver.apply(new Map([[3, [out]]]), [3, 4])).toBe(false);
     expect(driver.refusal).toContain('CAP_BPF');
     kernel.refuse = false;
-    await driver.apply(new Map([[3, [out]]]));
+    await driver.apply(new Map([[3, [out]]]), [3, 4]);
     expect([driver.refusal, kernel.programs.size]).toEqual([undefined, 1]);
   });
 
   it('notices what somebody removed or replaced, and sets it again', async () => {
-    await driver.apply(new Map([[3, [out]]]));
+    await driver.apply(new Map([[3, [out]]]), [3, 4]);
     expect(await driver.drifted()).toBeUndefined();
     kernel.programs.delete(3);
     expect(await driver.drifted()).toContain('interface 3');
-    await driver.apply(new Map([[3, [out]]]));
+    await driver.apply(new Map([[3, [out]]]), [3, 4]);
     expect(kernel.programs.has(3)).toBe(true);
   });
 
+  it('what a former process left is let go of where it is not wanted, and replaced where it is', async () => {
+    await driver.apply(new Map([[3, [out]], [4, [out]]]), [3, 4]);
+    const next = new ReturnPathDriver({ kernel, mark: 0x40, log: new CollectingLogger() });
+    expect(await next.apply(new Map([[4, [out]]]), [3, 4])).toBe(true);
+    expect([next.leaving, kernel.programs.get(4)?.id]).toEqual([true, 3]);
+    await next.apply(new Map([[4, [out]]]), [3, 4]);
+    expect([...kernel.programs.keys()]).toEqual([4]);
+    const last = new ReturnPathDriver({ kernel, mark: 0x40, log: new CollectingLogger() });
+    await last.cleanup([3, 4]);
+    expect(kernel.programs.size).toBe(0);
+  });
+
   it('cleans up', async () => {
-    await driver.apply(new Map([[3, [out]], [4, [out]]]));
-    await driver.cleanup();
+    await driver.apply(new Map([[3, [out]], [4, [out]]]), [3, 4]);
+    await driver.cleanup([3, 4]);
     expect(kernel.programs.size).toBe(0);
   });
 });

@@ -11,7 +11,7 @@ const flow = (...actions: Step[]): Flow => ({ table: 3, priority: 1, cookie: 0n,
 const targets = (steps: readonly Step[]): number[] => steps.flatMap((step) => [
   ...('table' in step && step.table !== undefined ? [step.table] : []), ...('actions' in step && step.actions !== undefined ? targets(step.actions) : []),
 ]);
-const filter = { number: 1, port: 4, rules: 9, failOpen: false, mirrors: { in: [{ port: 5 }], out: [] }, redirects: { in: [], out: [] }, guard: undefined } as const;
+const filter = { number: 1, port: 4, rules: 9, failOpen: false, mirrors: { in: [{ control: 'a', port: 5 }], out: [] }, redirects: { in: [], out: [] }, guard: undefined } as const;
 
 describe('the place of the pipeline', () => {
   it('moves every table that a flow names, also within actions, and no other', () => {

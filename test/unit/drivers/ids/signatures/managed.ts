@@ -2,7 +2,8 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { EngineRules, ReloadResult } from '../../../../../src/drivers/ids/engine.js';
+import type { EngineRules } from '../../../../../src/drivers/ids/engine-config.js';
+import type { ReloadResult } from '../../../../../src/drivers/ids/engine.js';
 import { BundleSource } from '../../../../../src/drivers/ids/signatures/bundle-source.js';
 import { BundleUpdates } from '../../../../../src/drivers/ids/signatures/bundle-updates.js';
 import { NodeDisk, type Disk } from '../../../../../src/drivers/ids/signatures/disk.js';

@@ -97,6 +97,8 @@ const { action15, action14 } = fc.letrec<{ action15: Action; action14: Action; c
       fc.constantFrom(6, 14, 22).chain((length) => fc.uint8Array({ minLength: length, maxLength: length })).map((data): Action => ({ type: 'note', data })),
       fc.record({ type: fc.constantFrom<'stack_push' | 'stack_pop'>('stack_push', 'stack_pop'), part: part(128) }),
       fc.tuple(u16, part(1)).map(([length, target]): Action => ({ type: 'check_packet_larger', length, target })),
+      fc.tuple(fc.constantFrom('symmetric_l4', 'symmetric_l3l4', 'symmetric_l3l4+udp'), fc.integer({ min: 1, max: 0xffff }), fc.integer({ min: 0, max: 0xffff }), part(17))
+        .map(([fields, basis, largest, target]): Action => ({ type: 'multipath', fields, basis, modulus: Math.min(largest + 1, 2 ** target.bits), target })),
       fc.tuple(
         fc.record({ table: fc.integer({ min: 0, max: 254 }), priority: u16, specs: fc.array(spec, { maxLength: 4 }) }),
         fc.record({
@@ -137,7 +139,7 @@ test.each([['1.5', OF15, action15] as const, ['1.4', OF14, action14] as const])(
   const [own, foreign] = version === OF15 ? ['meter', 'load'] : ['load', 'meter'];
   const all = [
     'output', 'output_field', 'output_truncated', 'group', 'set_field', 'move', 'resubmit', 'ct', 'ct_clear', 'nat', 'learn', 'conjunction', 'controller', 'clone', 'push_vlan', 'pop_vlan',
-    'dec_ttl', 'note', 'stack_push', 'stack_pop', 'check_packet_larger', 'exit', 'unknown', own,
+    'dec_ttl', 'note', 'stack_push', 'stack_pop', 'check_packet_larger', 'multipath', 'exit', 'unknown', own,
   ];
   expect([...types].sort()).toEqual(all.sort());
   expect(types.has(foreign)).toBe(false);
@@ -216,6 +218,7 @@ test.each<[string, Action, string]>([
   ['a table that does not exist', { type: 'resubmit', table: 256 }, 'table has 8 bits'],
   ['a port that has no small number', { type: 'resubmit', port: 0x1_0000 }, 'has no 16-bit number'],
   ['an output of more than 64 bits', { type: 'output_field', source: subfield('xxreg0') }, 'at most 64 bits'],
+  ['a remainder that does not fit', { type: 'multipath', fields: 'symmetric_l4', modulus: 17, target: subfield('reg0', 0, 4) }, 'does not fit'],
   ['two bits of a comparison', { type: 'check_packet_larger', length: 1, target: subfield('reg0', 0, 2) }, 'one bit'],
   ['ports without address', { type: 'nat', direction: 'source', ports: { first: 1 } }, 'needs an address'],
   ['too much to note', { type: 'note', data: new Uint8Array(0x1_0000) }, 'longer than 65535'],

@@ -1,6 +1,6 @@
 /**
- * Protobuf messages (proto3, https://protobuf.dev/programming-guides/encoding) as plain objects, by the descriptions of
- * proto/dfw/v1/agent.json. Interpreted, not generated at start: compiling a serializer takes longer than most messages, and
+ * Protobuf messages (proto3, https://protobuf.dev/programming-guides/encoding) as plain objects, by descriptions that scripts/gen-schema
+ * makes of the files in proto/. Interpreted, not generated at start: compiling a serializer takes longer than most messages, and
  * agentctl sends one. The bytes themselves are protobuf.js's Reader and Writer.
  */
 import protobuf from 'protobufjs/minimal.js';
@@ -8,6 +8,10 @@ import { AgentError } from '../model/errors.js';
 
 export interface FieldDescription { readonly type: string; readonly id: number; readonly rule?: string }
 export interface MessageDescription { readonly fields?: Readonly<Record<string, FieldDescription>> }
+export interface MessageOptions {
+  /** parse() keeps the bytes of fields that the description does not have, and serialize() writes them again; default: they are dropped. */
+  readonly keepUnknown?: boolean;
+}
 
 type Writer = protobuf.Writer;
 type Reader = protobuf.Reader;
@@ -24,12 +28,17 @@ const VARINT = 0;
 const FIXED64 = 1;
 const LENGTH = 2;
 
-/** The scalar types that the schema uses; 64-bit integers are numbers, beyond 2^53 the nearest one. */
+/** Where parse() keeps what it does not know. */
+const UNKNOWN = Symbol('unknown fields');
+
+/** The scalar types that the schemas use; int64 are numbers, beyond 2^53 the nearest one, uint64 decimal text. */
 const SCALARS: Readonly<Record<string, Scalar>> = {
   string: { wireType: LENGTH, write: (writer, value) => void writer.string(String(value)), read: (reader) => reader.string() },
   bytes: { wireType: LENGTH, write: (writer, value) => void writer.bytes(value instanceof Uint8Array ? value : new Uint8Array(0)), read: (reader) => reader.bytes() },
   bool: { wireType: VARINT, write: (writer, value) => void writer.bool(value === true), read: (reader) => reader.bool() },
   uint32: { wireType: VARINT, write: (writer, value) => void writer.uint32(Number(value)), read: (reader) => reader.uint32() },
+  int32: { wireType: VARINT, write: (writer, value) => void writer.int32(Number(value)), read: (reader) => reader.int32() },
+  uint64: { wireType: VARINT, write: (writer, value) => void writer.uint64(String(value)), read: (reader) => decimal(reader.uint64()) },
   int64: { wireType: VARINT, write: (writer, value) => void writer.int64(Number(value)), read: (reader) => numberOf(reader.int64()) },
   double: { wireType: FIXED64, write: (writer, value) => void writer.double(Number(value)), read: (reader) => reader.double() },
 };
@@ -37,6 +46,10 @@ const SCALARS: Readonly<Record<string, Scalar>> = {
 /** protobuf.js reads a Long where that package is installed, else a number. */
 function numberOf(value: unknown): number {
   return typeof value === 'number' ? value : Number(String(value));
+}
+
+function decimal(value: number | { toString(): string }): string {
+  return value.toString();
 }
 
 /** protobuf.js cuts a text short where its length goes beyond the bytes. */
@@ -50,17 +63,19 @@ export class Messages {
   readonly #layouts = new Map<string, Layout>();
 
   /** By name, as they lie in the namespace of a package. Nothing is checked before it is used. */
-  constructor(private readonly descriptions: Readonly<Record<string, MessageDescription>>) {}
+  constructor(private readonly descriptions: Readonly<Record<string, MessageDescription>>, private readonly options: MessageOptions = {}) {}
 
   /** The bytes of a message. Fields that are absent, undefined or null are left out, keys that are no fields ignored. Throws E_INTERNAL for a name that is no message. */
   serialize(name: string, value: object): Buffer {
     const writer = protobuf.Writer.create();
     this.#write(this.#layout(name), writer, value);
     const bytes = writer.finish();
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const known = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const unknown: unknown = Reflect.get(value, UNKNOWN);
+    return unknown instanceof Uint8Array ? Buffer.concat([known, unknown]) : known;
   }
 
-  /** The fields that are there; unknown ones are skipped. Throws RangeError or Error for bytes that are no message, E_INTERNAL as above. */
+  /** The fields that are there; of unknown ones see MessageOptions. Throws RangeError or Error for bytes that are no message, E_INTERNAL as above. */
   parse(name: string, bytes: Uint8Array): object {
     const reader = protobuf.Reader.create(bytes);
     return this.#read(this.#layout(name), reader, reader.len);
@@ -78,12 +93,15 @@ export class Messages {
   }
 
   #read({ byNumber }: Layout, reader: Reader, end: number): object {
-    const value: Record<string, unknown> = {};
+    const value: Record<string | symbol, unknown> = {};
+    const unknown: Uint8Array[] = [];
     while (reader.pos < end) {
+      const began = reader.pos;
       const tag = reader.uint32();
       const field = byNumber.get(tag >>> 3);
       if (field === undefined || field.wireType !== (tag & 7)) {
         reader.skipType(tag & 7);
+        if (this.options.keepUnknown === true) unknown.push(reader.buf.slice(began, reader.pos));
         continue;
       }
       if (field.wireType === LENGTH) checkLength(reader, end);
@@ -94,6 +112,7 @@ export class Messages {
       else value[field.name] = [one];
     }
     if (reader.pos !== end) throw new RangeError('a protobuf message ends in the middle of a field');
+    if (unknown.length > 0) value[UNKNOWN] = Buffer.concat(unknown);
     return value;
   }
 
@@ -114,6 +133,10 @@ export class Messages {
     return {
       wireType: LENGTH,
       write: (writer, value) => {
+        if (this.options.keepUnknown === true) {
+          writer.bytes(this.serialize(type, typeof value === 'object' && value !== null ? value : {}));
+          return;
+        }
         writer.fork();
         if (typeof value === 'object' && value !== null) this.#write(this.#layout(type), writer, value);
         writer.ldelim();
@@ -124,4 +147,39 @@ export class Messages {
       },
     };
   }
+}
+
+/**
+ * The message, with the unknown fields that `previous` (as parse() gave it) has at the same places: in messages of one field, and in those elements of
+ * lists that have the same `id`, `name` or `key`, each used once.
+ */
+export function withUnknownOf(message: object, previous: unknown): object {
+  if (typeof previous !== 'object' || previous === null) return message;
+  const result: Record<string | symbol, unknown> = { ...message };
+  const unknown: unknown = Reflect.get(previous, UNKNOWN);
+  if (unknown !== undefined) result[UNKNOWN] = unknown;
+  for (const [name, value] of Object.entries(message)) {
+    const before: unknown = Reflect.get(previous, name);
+    if (Array.isArray(value) && Array.isArray(before)) result[name] = listWithUnknown(value, before);
+    else if (typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array)) result[name] = withUnknownOf(value as object, before);
+  }
+  return result;
+}
+
+function listWithUnknown(list: readonly unknown[], previous: readonly unknown[]): unknown[] {
+  const left = new Map<string, unknown[]>();
+  for (const element of previous) {
+    const key = keyOf(element);
+    if (key !== undefined) left.set(key, [...(left.get(key) ?? []), element]);
+  }
+  return list.map((element: unknown) => {
+    const before = left.get(keyOf(element) ?? '')?.shift();
+    return typeof element === 'object' && element !== null && before !== undefined ? withUnknownOf(element, before) : element;
+  });
+}
+
+function keyOf(element: unknown): string | undefined {
+  if (typeof element !== 'object' || element === null) return undefined;
+  const key: unknown = Reflect.get(element, 'id') ?? Reflect.get(element, 'name') ?? Reflect.get(element, 'key');
+  return typeof key === 'string' || typeof key === 'number' ? String(key) : undefined;
 }

@@ -1,0 +1,109 @@
+/**
+ * The API server of a test world: reachable at https://127.0.0.1:16443 in the host's namespace (socat carries it to this process),
+ * with the definitions of every kind that the agent knows. Manifests are put there file by file, as if they were applied and pruned.
+ */
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { groupOf, kindOfManifest } from '../../../src/model/kinds.js';
+import { KIND_DECODERS } from '../../../src/sources/manifests/kinds.js';
+import { eventually } from '../command.js';
+import type { World } from '../netns.js';
+import { Authority } from './certificates.js';
+import { BUILT_IN, apiVersionOf } from './definitions.js';
+import { TOKEN } from './harness.js';
+import { writeKubeconfig } from './kubeconfig.js';
+import { ApiServer } from './server.js';
+import type { StoredObject } from './storage.js';
+
+const PORT = 16_443;
+/** Antrea before 1.0 keeps its objects in both groups. */
+const LEGACY = 'security.antrea.tanzu.vmware.com/v1alpha1';
+
+export class WorldServer {
+  readonly kubeconfig: string;
+  private readonly files = new Map<string, readonly StoredObject[]>();
+
+  private constructor(readonly server: ApiServer, readonly directory: string) {
+    this.kubeconfig = join(directory, 'kubeconfig');
+  }
+
+  /** Ends with the world. */
+  static async create(world: World): Promise<WorldServer> {
+    const directory = await mkdtemp(join(tmpdir(), 'dfwt-api-'));
+    world.cleanup.defer('API server directory', () => rm(directory, { recursive: true, force: true }));
+    const authority = await Authority.create();
+    world.cleanup.defer('authority', () => authority.close());
+    const path = join(directory, 'server.sock');
+    const server = new ApiServer({ authority, certificate: await authority.server(), path, port: PORT });
+    server.tokens.set(TOKEN, 'system:serviceaccount:kube-system:dfw-agent');
+    const made = new WorldServer(server, directory);
+    for (const crd of definitions()) server.put(crd);
+    await server.start();
+    world.cleanup.defer('API server', () => server.stop());
+    const carrier = spawn('ip', ['netns', 'exec', world.host, 'socat', `TCP-LISTEN:${PORT},bind=127.0.0.1,fork,reuseaddr`, `UNIX-CONNECT:${path}`], { stdio: 'ignore' });
+    world.cleanup.defer('carrier to the API server', () => { carrier.kill('SIGTERM'); });
+    await eventually('the carrier listens', async () => ((await world.exec(world.host, 'ss', ['-ltnH', `sport = :${PORT}`])).stdout.includes('127.0.0.1') ? true : undefined), 5_000, 20);
+    await writeKubeconfig(made.kubeconfig, server, authority, { token: TOKEN });
+    return made;
+  }
+
+  /** The file now holds these: what it held before and does not now is deleted. */
+  write(name: string, documents: readonly unknown[]): void {
+    const objects = documents.map((document) => current(document as StoredObject));
+    const kept = new Set(objects.map(keyOf));
+    for (const object of this.files.get(name) ?? []) if (!kept.has(keyOf(object))) this.remove(object);
+    const known = new Map((this.files.get(name) ?? []).map((object) => [keyOf(object), JSON.stringify(object)]));
+    for (const object of objects) if (known.get(keyOf(object)) !== JSON.stringify(object)) this.server.put(object);
+    this.files.set(name, objects);
+  }
+
+  /** True when there was such a file. */
+  delete(name: string): boolean {
+    const objects = this.files.get(name);
+    for (const object of objects ?? []) this.remove(object);
+    return this.files.delete(name);
+  }
+
+  private remove({ apiVersion, kind, metadata }: StoredObject): void {
+    const namespaced = kindOfManifest(apiVersion, kind)?.namespaced === true;
+    this.server.remove(apiVersion, kind, metadata.name, namespaced ? (metadata.namespace ?? 'default') : undefined);
+  }
+}
+
+/** A conversion webhook: of a kind with several versions, one is stored. */
+function current(object: StoredObject): StoredObject {
+  const apiVersion = (object.apiVersion as string | undefined) ?? 'dfw.dev/v1';
+  const [newest] = KIND_DECODERS.find(({ kind, apiVersions }) => kind === object.kind && apiVersions.includes(apiVersion))?.apiVersions ?? [];
+  return { ...object, apiVersion: apiVersion === LEGACY && newest !== undefined ? newest : apiVersion };
+}
+
+function keyOf({ apiVersion, kind, metadata: { namespace, name } }: StoredObject): string {
+  return `${groupOf(apiVersion)}/${kind}/${namespace ?? ''}/${name}`;
+}
+
+/** Of all kinds that are not built in, every version. */
+function definitions(): StoredObject[] {
+  const crds = new Map<string, StoredObject>();
+  for (const { kind, apiVersions } of KIND_DECODERS) {
+    for (const apiVersion of apiVersions) {
+      if (BUILT_IN.some((each) => apiVersionOf(each) === apiVersion && each.kind === kind) || apiVersion === LEGACY) continue;
+      const [group = '', version = ''] = apiVersion.split('/');
+      const plural = `${kind.toLowerCase().replace(/y$/, 'ie')}s`;
+      const known = crds.get(`${plural}.${group}`) as unknown as { spec: { versions: object[] } } | undefined;
+      if (known !== undefined) {
+        known.spec.versions.push({ name: version, served: true, storage: false });
+        continue;
+      }
+      crds.set(`${plural}.${group}`, {
+        apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', metadata: { name: `${plural}.${group}` },
+        spec: {
+          group, scope: kindOfManifest(apiVersion, kind)?.namespaced === true ? 'Namespaced' : 'Cluster', names: { kind, plural },
+          versions: [{ name: version, served: true, storage: true, subresources: { status: {} } }],
+        },
+      });
+    }
+  }
+  return [...crds.values()];
+}
