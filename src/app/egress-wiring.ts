@@ -40,7 +40,7 @@ export function wireEgress(wiring: EgressWiring): Egress | undefined {
   // A copy of this machine is another one, though it has this file.
   const identity = [node, (readTextFile(BOOT_ID) ?? '').trim(), stored.identity].join('/');
   let written = '';
-  const routes = new native.RouteSocket();
+  const routes = new native.AddressSocket();
   const socket = new native.NftSocket();
   const sender = new native.PacketSender();
   // The clocks are one, counted from two starts. Whatever happens between the two readings, times come out too early, never too late.

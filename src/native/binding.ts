@@ -391,7 +391,7 @@ export interface RouteAnswer {
  * Addresses, routes and policy rules (rtnetlink(7)). Routes and rules made here carry routing protocol 223; only those are listed and
  * deleted. In order; rejects with NativeError.
  */
-export interface RouteSocket {
+export interface AddressSocket {
   addresses(): Promise<InterfaceAddress[]>;
   /**
    * Adds a host address, or renews it: the kernel removes it when `validSeconds` (from 1) have passed, within 1 s, whatever becomes of the
@@ -451,7 +451,7 @@ export interface NativeBinding {
   PacketCapture: new (options: PacketCaptureOptions) => PacketCapture;
   LinkSocket: new () => LinkSocket;
   ReturnPaths: new () => ReturnPaths;
-  RouteSocket: new () => RouteSocket;
+  AddressSocket: new () => AddressSocket;
   /** As FlowTable.stream, of flows that the caller has. The arrays must not be changed until it settles. */
   streamFlows(flows: PackedFlows, query: FlowQuery, format: FlowFormat, onChunk: (chunk: Uint8Array) => Promise<void> | void): Promise<number>;
   /**

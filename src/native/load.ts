@@ -20,7 +20,7 @@ const EXPORTS: readonly (keyof NativeBinding)[] = [
   'peerCredentials',
   'sdNotify',
   'streamFlows',
-  'RouteSocket',
+  'AddressSocket',
   'endOtherTranslations',
   'monotonicMs',
 ];

@@ -1,13 +1,13 @@
 /** Puts held addresses on the interface by which they are reached, tells the neighbours, and takes them away. */
 import { describeError } from '../../model/errors.js';
 import { familyOf } from '../../model/family.js';
-import type { LinkSocket, PacketSender, RouteSocket } from '../../native/binding.js';
+import type { LinkSocket, PacketSender, AddressSocket } from '../../native/binding.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
 import { announcement } from './announcement.js';
 
 export interface InterfaceAddressesOptions {
-  readonly routes: RouteSocket;
+  readonly routes: AddressSocket;
   readonly links: LinkSocket;
   readonly sender: Pick<PacketSender, 'sendFrame'>;
   readonly clock: Clock;

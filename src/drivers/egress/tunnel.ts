@@ -1,12 +1,12 @@
 /** The tunnel to the other nodes: one device without addresses, and for each node a routing table that packets with its mark use. */
 import { AgentError } from '../../model/errors.js';
 import { familyOf } from '../../model/family.js';
-import type { LinkSocket, MarkRule, RouteSocket } from '../../native/binding.js';
+import type { LinkSocket, MarkRule, AddressSocket } from '../../native/binding.js';
 import type { Logger } from '../../platform/logger.js';
 
 export interface TunnelOptions {
   readonly links: LinkSocket;
-  readonly routes: RouteSocket;
+  readonly routes: AddressSocket;
   readonly log: Logger;
   readonly device: string;
   readonly port: number;

@@ -1,4 +1,4 @@
-// RouteSocket of src/native/binding.ts: addresses, routes, policy rules and the tunnel device by rtnetlink (rtnetlink(7), include/uapi/linux/
+// AddressSocket of src/native/binding.ts: addresses, routes, policy rules and the tunnel device by rtnetlink (rtnetlink(7), include/uapi/linux/
 // {if_addr,rtnetlink,fib_rules,lwtunnel,if_link}.h). What it makes carries kProtocol, so that it can be told from what others made.
 #include <arpa/inet.h>
 #include <errno.h>
@@ -260,20 +260,20 @@ using PathRequest = RouteRequest<rtmsg>;
 using RuleRequest = RouteRequest<fib_rule_hdr>;
 using DeviceRequest = RouteRequest<ifinfomsg>;
 
-class RouteSocket : public Napi::ObjectWrap<RouteSocket> {
+class AddressSocket : public Napi::ObjectWrap<AddressSocket> {
  public:
   static void init(Napi::Env env, Napi::Object exports) {
-    exports.Set("RouteSocket", DefineClass(env, "RouteSocket",
-                                           {InstanceMethod<&RouteSocket::addresses>("addresses"), InstanceMethod<&RouteSocket::setAddress>("setAddress"),
-                                            InstanceMethod<&RouteSocket::deleteAddress>("deleteAddress"), InstanceMethod<&RouteSocket::routes>("routes"),
-                                            InstanceMethod<&RouteSocket::setRoute>("setRoute"), InstanceMethod<&RouteSocket::deleteRoute>("deleteRoute"),
-                                            InstanceMethod<&RouteSocket::rules>("rules"), InstanceMethod<&RouteSocket::addRule>("addRule"),
-                                            InstanceMethod<&RouteSocket::deleteRule>("deleteRule"), InstanceMethod<&RouteSocket::routeTo>("routeTo"),
-                                            InstanceMethod<&RouteSocket::createTunnel>("createTunnel"), InstanceMethod<&RouteSocket::close>("close")}));
+    exports.Set("AddressSocket", DefineClass(env, "AddressSocket",
+                                           {InstanceMethod<&AddressSocket::addresses>("addresses"), InstanceMethod<&AddressSocket::setAddress>("setAddress"),
+                                            InstanceMethod<&AddressSocket::deleteAddress>("deleteAddress"), InstanceMethod<&AddressSocket::routes>("routes"),
+                                            InstanceMethod<&AddressSocket::setRoute>("setRoute"), InstanceMethod<&AddressSocket::deleteRoute>("deleteRoute"),
+                                            InstanceMethod<&AddressSocket::rules>("rules"), InstanceMethod<&AddressSocket::addRule>("addRule"),
+                                            InstanceMethod<&AddressSocket::deleteRule>("deleteRule"), InstanceMethod<&AddressSocket::routeTo>("routeTo"),
+                                            InstanceMethod<&AddressSocket::createTunnel>("createTunnel"), InstanceMethod<&AddressSocket::close>("close")}));
   }
 
-  explicit RouteSocket(const Napi::CallbackInfo& info)
-      : Napi::ObjectWrap<RouteSocket>(info), socket_(std::make_shared<NetlinkSocket>()), queue_(std::make_shared<SerialQueue>()) {
+  explicit AddressSocket(const Napi::CallbackInfo& info)
+      : Napi::ObjectWrap<AddressSocket>(info), socket_(std::make_shared<NetlinkSocket>()), queue_(std::make_shared<SerialQueue>()) {
     if (Failure failure = socket_->open(NETLINK_ROUTE)) fail(info.Env(), failure);
   }
 
@@ -443,7 +443,7 @@ class RouteSocket : public Napi::ObjectWrap<RouteSocket> {
   std::shared_ptr<SerialQueue> queue_;
 };
 
-const Registration registration{RouteSocket::init};
+const Registration registration{AddressSocket::init};
 
 }  // namespace
 }  // namespace dfw

@@ -1,19 +1,19 @@
 /** Addresses, routes and rules by rtnetlink; translated connections; transactions that come too late. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { LinkSocket, NftSocket, RouteSocket } from '../../src/native/binding.js';
+import type { LinkSocket, NftSocket, AddressSocket } from '../../src/native/binding.js';
 import { eventually, NativeHost, type Remote, TestNamespace } from './native-host.js';
 
 describe('routes', () => {
   let namespace: TestNamespace;
   let host: NativeHost;
-  let routes: Remote<RouteSocket>;
+  let routes: Remote<AddressSocket>;
   let links: Remote<LinkSocket>;
 
   beforeEach(async () => {
     namespace = new TestNamespace();
     namespace.run('ip', 'link', 'set', 'lo', 'up');
     host = await NativeHost.start(namespace);
-    routes = await host.create('RouteSocket');
+    routes = await host.create('AddressSocket');
     links = await host.create('LinkSocket');
   });
   afterEach(async () => {
