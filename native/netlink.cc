@@ -112,7 +112,7 @@ ssize_t NetlinkSocket::receive(bool wait) {
   }
 }
 
-Failure NetlinkSocket::request(nlmsghdr* message, const char* call) {
+Failure NetlinkSocket::request(nlmsghdr* message, const char* call, const std::function<void(const nlmsghdr*)>& onAnswer) {
   message->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
   message->nlmsg_seq = takeSequence();
   if (Failure failure = send(message, message->nlmsg_len)) return failure;
@@ -122,7 +122,11 @@ Failure NetlinkSocket::request(nlmsghdr* message, const char* call) {
     int left = static_cast<int>(length);
     const auto* answer = reinterpret_cast<const nlmsghdr*>(received());
     for (; mnl_nlmsg_ok(answer, left); answer = mnl_nlmsg_next(answer, &left)) {
-      if (answer->nlmsg_seq != message->nlmsg_seq || answer->nlmsg_type != NLMSG_ERROR) continue;
+      if (answer->nlmsg_seq != message->nlmsg_seq) continue;
+      if (answer->nlmsg_type != NLMSG_ERROR) {
+        if (onAnswer && answer->nlmsg_type >= NLMSG_MIN_TYPE) onAnswer(answer);
+        continue;
+      }
       if (mnl_nlmsg_get_payload_len(answer) < sizeof(nlmsgerr)) return {EBADMSG, call};
       const auto* result = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(answer));
       return result->error == 0 ? Failure{} : Failure{-result->error, call};

@@ -69,7 +69,8 @@ class NetlinkSocket {
   const uint8_t* received() const { return buffer_.get(); }
 
   // Sends one message and waits for its NLMSG_ERROR; fills nlmsg_seq, adds NLM_F_REQUEST | NLM_F_ACK. `call` names it in the failure.
-  Failure request(nlmsghdr* message, const char* call);
+  // `onAnswer` gets what comes before that: the answer to a question about one object.
+  Failure request(nlmsghdr* message, const char* call, const std::function<void(const nlmsghdr*)>& onAnswer = {});
 
   struct Dump {
     const char* call = "dump";  // names it in failures

@@ -68,7 +68,7 @@ export class OvsDatapath {
       number: filter.number, interface: filter.interface, table: compilation.filterTables.get(filter.name), failOpen: false, reachesItself: filter.workload.kind === 'Pod',
     }]));
     const frames = new Map(world.filters.map(({ interface: name, mac }): [string, FrameFilter] => [name, { mac, addresses: [], layer2: [], mirrors: { in: [], out: [] }, redirects: { in: [], out: [] }, guard: undefined }]));
-    return { filters, frames, tables: compilation.tables, taps: new Set(), returns: new Set() };
+    return { filters, frames, tables: compilation.tables, taps: new Set(), returns: new Set(), tunnels: [] };
   }
 
   /** Objects to the switch: resolves when the bundle is committed. */

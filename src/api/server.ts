@@ -16,7 +16,7 @@ import { groupId } from './peer-access.js';
 import type { PeerCredentials } from './peer-access.js';
 import { FLOW_WINDOW_BYTES, loadSchema, MESSAGE_LIMIT_BYTES } from './schema.js';
 import type { Schema } from './schema.js';
-import { inodeOf, listenOn, removeSocket } from './socket.js';
+import { descriptorOf, inodeOf, listenOn, removeSocket } from './socket.js';
 import { toWireError } from './status.js';
 
 export interface ApiServerOptions {
@@ -167,11 +167,4 @@ export class ApiServer {
       this.#log.debug('api.call.refused', { method, code: error.code, error: describeError(error) });
     }
   }
-}
-
-/** The descriptor of an accepted socket. Node keeps it on the stream handle, outside its typed interface. */
-function descriptorOf(socket: Socket): number | undefined {
-  const handle: unknown = Reflect.get(socket, '_handle');
-  const fd: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'fd') : undefined;
-  return typeof fd === 'number' && fd >= 0 ? fd : undefined;
 }

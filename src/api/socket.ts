@@ -1,8 +1,8 @@
-/** The Unix socket of the API: where it lies, who may open it, and what becomes of one left over by a dead agent. */
+/** Unix sockets that the agent listens on: where they lie, who may open it, and what becomes of one left over by a dead agent. */
 import { chmod, chown, lstat, mkdir, mkdtemp, rename, rm, unlink } from 'node:fs/promises';
 import type { Stats } from 'node:fs';
 import { connect } from 'node:net';
-import type { Server } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { AgentError } from '../model/errors.js';
 
@@ -47,6 +47,13 @@ export async function inodeOf(path: string): Promise<number | undefined> {
   return (await stats(path))?.ino;
 }
 
+/** The descriptor of an accepted socket. Node keeps it on the stream handle, outside its typed interface. */
+export function descriptorOf(socket: Socket): number | undefined {
+  const handle: unknown = Reflect.get(socket, '_handle');
+  const fd: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'fd') : undefined;
+  return typeof fd === 'number' && fd >= 0 ? fd : undefined;
+}
+
 async function stats(path: string): Promise<Stats | undefined> {
   try {
     return await lstat(path);
@@ -59,8 +66,8 @@ async function stats(path: string): Promise<Stats | undefined> {
 async function refuseLiving(path: string): Promise<void> {
   const found = await stats(path);
   if (found === undefined) return;
-  if (!found.isSocket()) throw new AgentError('E_CONFLICT', 'a file that is not a socket lies at the path of the API socket; remove it', { object: path });
-  if (await answers(path)) throw new AgentError('E_CONFLICT', 'another agent answers on the API socket; stop it first', { object: path });
+  if (!found.isSocket()) throw new AgentError('E_CONFLICT', 'a file that is not a socket lies at the path of the socket; remove it', { object: path });
+  if (await answers(path)) throw new AgentError('E_CONFLICT', 'another agent answers on the socket; stop it first', { object: path });
 }
 
 function answers(path: string): Promise<boolean> {

@@ -3,11 +3,11 @@ import { mkdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { release } from 'node:os';
 import { join } from 'node:path';
+import { CniServer } from '../api/cni-server.js';
 import { peerAccess } from '../api/peer-access.js';
 import { ApiServer } from '../api/server.js';
 import { FlowService } from '../connections/flow-service.js';
 import { NOT_APPLICABLE_ID } from '../compile/label-ids.js';
-import { OvsPorts } from '../discovery/ovs-ports.js';
 import { AuditLog } from '../drivers/audit/audit-log.js';
 import { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import { PolicyEngine } from '../compile/policy/policy-engine.js';
@@ -25,11 +25,13 @@ import { ReconcileLoop } from '../reconcile/loop.js';
 import type { EtcdSource } from '../sources/etcd/etcd-source.js';
 import { FileSource } from '../sources/file/file-source.js';
 import { LocalStore } from '../sources/file/local-store.js';
+import { CniService } from './cni-service.js';
 import type { Config } from './config.js';
 import type { EtcdSourceConfig } from './config-schema.js';
 import { Datapath } from './datapath.js';
-import { DesiredState, DISCOVERY_SOURCE, type NamedSource } from './desired.js';
+import { DesiredState, type NamedSource } from './desired.js';
 import { Differences } from './diff.js';
+import { wireDiscovery, type DiscoveryParts } from './discovery-wiring.js';
 import { DriftWatch } from './drift-watch.js';
 import type { Egress } from './egress.js';
 import { wireEgress } from './egress-wiring.js';
@@ -109,7 +111,8 @@ export class Agent {
   private readonly hostAddresses: HostAddresses;
   private readonly ovs: OvsParts | undefined;
   private readonly kernel: NftablesParts | undefined;
-  private readonly ports: OvsPorts | undefined;
+  private readonly discovery: DiscoveryParts;
+  private readonly cni: CniServer | undefined;
   private readonly egress: Egress | undefined;
   private etcd: EtcdParts | undefined;
 
@@ -133,9 +136,9 @@ export class Agent {
       }),
       { name: OWN_SOURCE, source: own },
     ];
-    this.ports = this.ovs === undefined || !config.ovs.discoverPorts ? undefined : this.buildPorts(this.ovs);
+    this.discovery = wireDiscovery({ config, native, links: this.links, declared: [...this.sources], ports: this.ovs?.ports, clock, log: log.child('discovery') });
     // Behind all others: what is declared stands.
-    if (this.ports !== undefined) this.sources.push({ name: DISCOVERY_SOURCE, source: this.ports });
+    this.sources.push(...this.discovery.sources);
     if (this.etcd !== undefined) this.sources.push({ name: ETCD_WORKLOADS, source: this.etcd.source.others });
     this.numbers = new StoredFilterNumbers({
       read: () => readTextFile(join(config.stateDir, 'filters.json')),
@@ -204,7 +207,10 @@ export class Agent {
 
     const status = new StatusReporter({
       node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, enforcement, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids, alerting, quarantines: this.quarantines, clock, egress: this.egress,
-      datapathState: () => parts.state(),
+      datapathState: async () => {
+        const state = await parts.state();
+        return { ...state, degraded: [...state.degraded, ...this.discovery.problems()] };
+      },
     });
     const objects = new OwnObjects({ store, sources: this.sources, reread: () => own.sync(this.stopping.signal) });
     const flows = new FlowService(this.flowTable, () => this.datapath.labels, (table, ruleId) => index.references.get(policyKey(table, ruleId)));
@@ -227,6 +233,7 @@ export class Agent {
       api: service, socketPath: config.api.socket, group: config.api.group, log: log.child('api'),
       peerCredentials: (fd) => native.peerCredentials(fd), allow: peerAccess(config.api.group),
     });
+    this.cni = this.buildCni(enforcement);
     collectMetrics({ metrics: this.metrics, datapath: this.datapath, enforcement, flows: this.flowTable, sources: this.sources, status, ids, alerting, quarantines: this.quarantines, names: this.names, egress: this.egress, clock });
     this.metricsServer = this.buildMetricsServer(status);
   }
@@ -247,7 +254,7 @@ export class Agent {
     await this.inspection.prepare();
     this.ovs?.start(signal);
     await this.etcd?.prepare();
-    const reading = Promise.all(this.sources.map(({ source }) => source.start(signal)));
+    const reading = this.read(signal);
     // Awaited below; a failure before that is no unhandled one.
     reading.catch(() => undefined);
     // A source may be away for long: status says so, while everything stays as an earlier run left it. The loop waits: half a state is none.
@@ -257,6 +264,7 @@ export class Agent {
     for (const { name, source } of this.sources) source.onChange(() => this.loop.markDirty(`source ${name}`));
     this.loop.start(signal);
     await this.firstApply();
+    await this.cni?.start();
     this.egress?.start(signal);
     await this.flowTable.start();
     this.links.monitor(() => this.linksChanged());
@@ -277,6 +285,7 @@ export class Agent {
     await this.inspection.stop();
     this.quarantines.stop();
     this.stopping.abort();
+    await this.cni?.stop();
     await this.loop.stopped();
     await this.egress?.stopped();
     await this.api.stop();
@@ -294,6 +303,13 @@ export class Agent {
   reopenLogs(): void {
     this.audit.reopen();
     this.inspection.alerting.reopen();
+  }
+
+  /** What is found comes after what is declared: it leaves that alone. */
+  private async read(signal: AbortSignal): Promise<void> {
+    const found = this.discovery.sources;
+    await Promise.all(this.sources.filter((each) => !found.includes(each)).map(({ source }) => source.start(signal)));
+    await Promise.all(found.map(({ source }) => source.start(signal)));
   }
 
   /** A kernel that refuses for now is retried by the loop: the agent stays up and says so in its status. */
@@ -355,6 +371,7 @@ export class Agent {
     if (this.cleanedUp) return;
     this.hostAddresses.look();
     this.datapath.linksChanged();
+    this.discovery.linksChanged();
     this.loop.markDirty('links');
     this.inspection.linksChanged();
   }
@@ -399,17 +416,16 @@ export class Agent {
       config, native, links: this.links, netdev: new NetdevDriver({ socket: this.nft, log: log.child('netdev') }), clock, log: log.child('ovs'),
       onDue: (reason) => this.loop.markDirty(reason), inspecting: () => this.inspection.inspecting, onLogged: (packet) => logReported(this.audit, this.datapath, packet),
       onRepaired: () => this.metrics.driftRepairs.inc({}),
-      discovery: () => this.ports?.problems ?? [],
     });
   }
 
-  private buildPorts(ovs: OvsParts): OvsPorts {
-    const { config, sources, environment: { clock, log } } = this;
-    const file = join(config.stateDir, 'ports.json');
-    const others = [...sources];
-    return new OvsPorts({
-      feed: ovs.ports, declared: () => others.map(({ source }) => source.snapshot().objects), clock, log: log.child('discovery'),
-      store: { read: () => readTextFile(file), write: (text) => writeFileAtomic(file, text) },
+  private buildCni(enforcement: Enforcement): CniServer | undefined {
+    const { config, datapath, loop, discovery: { containers }, environment: { native, clock, log } } = this;
+    if (containers === undefined) return undefined;
+    const service = new CniService({ containers, datapath, loop, enforcement, clock });
+    return new CniServer({
+      socketPath: config.cni.socket, log: log.child('cni'), handle: (request, signal) => service.handle(request, signal),
+      peerCredentials: (fd) => native.peerCredentials(fd), allow: ({ uid }) => uid === 0,
     });
   }
 

@@ -116,7 +116,7 @@ function acrossKeys(config: Config): Omit<ConfigProblem, 'origin'>[] {
   if ((config.ids.returnedMark & egress.markMask) !== 0) problems.push({ path: 'egress.markMask', reason: 'has bits of ids.returnedMark' });
   if (config.dns.nflogGroup === config.nflogGroup) problems.push({ path: 'dns.nflogGroup', reason: 'must not be the group nflogGroup names' });
   if ([config.nflogGroup, config.dns.nflogGroup].includes(config.bridge.nflogGroup)) problems.push({ path: 'bridge.nflogGroup', reason: 'must not be the group nflogGroup or dns.nflogGroup names' });
-  if (config.spoofGuard !== 'off' && config.datapath !== 'ovs') problems.push({ path: 'spoofGuard', reason: 'needs datapath ovs in this version' });
+  if (config.cni.interfaces.length > 0 && config.datapath !== 'nftables') problems.push({ path: 'cni.interfaces', reason: 'needs datapath nftables' });
   problems.push(...alertProblems(config));
   problems.push(...externalProblems(config));
   if (config.ids.bundle === '' && config.ids.bundleChecksum !== '') problems.push({ path: 'ids.bundleChecksum', reason: 'is the checksum of nothing without ids.bundle' });

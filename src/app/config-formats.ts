@@ -12,6 +12,11 @@ export const CONFIG_FORMATS: Readonly<Record<ConfigFormat, Format>> = {
     accepts: (text) => /^[^\s/:\0]{1,15}$/.test(text) && text !== '.' && text !== '..' && Buffer.byteLength(text) <= 15,
     reason: 'must be an interface name: 1 to 15 bytes without "/", ":" or white space',
   },
+  // Short beginnings would close the host's own interfaces.
+  'interface-pattern': {
+    accepts: (text) => (text.includes('*') ? /^[^\s/:*\0]{3,14}\*$/.test(text) : CONFIG_FORMATS['interface-name'].accepts(text)),
+    reason: 'must be an interface name, or at least 3 characters of its begin and "*"',
+  },
   'listen-address': { accepts: (text) => text === '' || parseListen(text) !== undefined, reason: 'must be ADDRESS:PORT (IPv6 in brackets), or empty for none' },
   'http-url': { accepts: isHttpUrl, reason: 'must be an http:// or https:// URL' },
   'ovsdb-target': { accepts: (text) => /^(unix:\/.+|(tcp|ssl):.+:\d+)$/.test(text), reason: 'must be unix:PATH, tcp:ADDRESS:PORT or ssl:ADDRESS:PORT' },

@@ -66,6 +66,9 @@ export interface Config {
   readonly ovs: { readonly bridge: string; readonly database: string; readonly discoverPorts: boolean;
     readonly endRestoreWait: boolean; readonly firstTable: number; /** 0 = the bridge is the agent's. */ readonly nextTable: number };
   readonly sources: readonly SourceConfig[];
+  readonly discovery: { readonly pods: boolean; /** '' = none. */ readonly libvirt: string };
+  /** '' = none. */
+  readonly cni: { readonly socket: string; readonly interfaces: readonly string[] };
   readonly failurePolicy: 'closed' | 'open';
   readonly spoofGuard: 'off' | 'declared';
   readonly api: { readonly socket: string; readonly group: string };
@@ -165,7 +168,7 @@ export interface ConfigSchema {
   readonly oneOf?: readonly ConfigSchema[];
 }
 /** Text formats; config-formats.ts says what each means. */
-export type ConfigFormat = 'absolute-path' | 'interface-name' | 'listen-address' | 'http-url' | 'ovsdb-target' | 'node-name' | 'user-name' | 'network' | 'program' | 'optional-path' | 'syslog-target' | 'sink-name' | 'host-name' | 'optional-interface' | 'optional-address' | 'bundle' | 'bundle-checksum' | 'etcd-endpoint' | 'etcd-prefix';
+export type ConfigFormat = 'absolute-path' | 'interface-name' | 'listen-address' | 'http-url' | 'ovsdb-target' | 'node-name' | 'user-name' | 'network' | 'program' | 'optional-path' | 'syslog-target' | 'sink-name' | 'host-name' | 'optional-interface' | 'optional-address' | 'bundle' | 'bundle-checksum' | 'etcd-endpoint' | 'etcd-prefix' | 'interface-pattern';
 
 const object = (properties: Readonly<Record<string, ConfigSchema>>): ConfigSchema => ({ type: 'object', default: {}, additionalProperties: false, properties });
 const text = (format: ConfigFormat, description: string, value?: string): ConfigSchema => ({
@@ -287,7 +290,18 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
     nextTable: integer(0, 254, 0, 'Table of others where packets go on that may pass; 0: the bridge is the agent\'s, which forwards (docs/open-vswitch.md).'),
   }),
   sources: SOURCES,
-  spoofGuard: oneOf(['off', 'declared'], 'off', 'declared: workloads send only from the MAC and IP addresses that are declared for them, and claim no others by ARP and neighbour discovery (datapath ovs).'),
+  discovery: object({
+    pods: { type: 'boolean', default: true, description: 'Bind filters to interfaces of this node\'s pods that no Attachment names: by the route to the pod\'s address, or its neighbour entry and the bridge\'s forwarding table (docs/discovery.md). false: not.' },
+    libvirt: text('optional-path', 'Directory of libvirt\'s domain status files: virtual machines of this host, and filters for their interfaces (docs/discovery.md); empty: not.', '/run/libvirt/qemu'),
+  }),
+  cni: object({
+    socket: text('optional-path', 'Unix socket of the CNI plugin dfw-cni, root only; empty: none (docs/cni.md).', ''),
+    interfaces: {
+      type: 'array', items: { type: 'string', format: 'interface-pattern' }, default: [],
+      description: 'Interfaces that container runtimes make, by name or by how names begin (`cali*`, `veth*`): closed while no filter is on them, from the moment they are there (datapath nftables; docs/cni.md).',
+    },
+  }),
+  spoofGuard: oneOf(['off', 'declared'], 'off', 'declared: workloads send only from the MAC and IP addresses that are declared for them, and claim no others by ARP and neighbour discovery (docs/spoof-guard.md).'),
   failurePolicy: oneOf(['closed', 'open'], 'closed', 'What a filter does before its first rule table: drop all, or accept all.'),
   api: object({
     socket: text('absolute-path', 'Unix socket of the API, mode 0660.', '/run/dfw-agent/agent.sock'),

@@ -85,6 +85,7 @@ export class Datapath {
     const world = this.world.update(changes);
     options.policies.setHostAddresses(options.hostAddresses());
     options.policies.update(changes, world.filters);
+    options.numbers.retain(new Set(world.filters.map(({ attachment }) => attachment)));
     await options.numbers.save();
     await options.ruleNumbers.save();
     await options.held.save(options.policies.held());

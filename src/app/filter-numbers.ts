@@ -2,6 +2,9 @@
 import type { FilterNumbers } from '../compile/world.js';
 import { provisionalNumbers, readNumbers, type NumberStore } from './stored-numbers.js';
 
+/** So many attachments that are gone keep their numbers: pods have a new name each time. */
+const REMEMBERED = 1_000;
+
 export class StoredFilterNumbers implements FilterNumbers {
   private readonly numbers = new Map<string, number>();
   private last = 0;
@@ -24,6 +27,16 @@ export class StoredFilterNumbers implements FilterNumbers {
     this.numbers.set(attachment, this.last);
     this.changed = true;
     return this.last;
+  }
+
+  /** Forgets those of attachments that are not `present`, but for the latest of them. Before save(). */
+  retain(present: ReadonlySet<string>): void {
+    const most = present.size + REMEMBERED;
+    // Not for each that goes: only then is everything looked at.
+    if (this.numbers.size <= most + REMEMBERED) return;
+    const gone = [...this.numbers.keys()].filter((attachment) => !present.has(attachment));
+    for (const attachment of gone.slice(0, Math.max(0, gone.length - REMEMBERED))) this.numbers.delete(attachment);
+    this.changed = true;
   }
 
   provisional(): FilterNumbers {

@@ -82,7 +82,7 @@ function selects({ appliedTo }: TrafficControlObject, filter: Filter, world: Wor
 
 /** What table `netdev dfw` shall do for the interfaces that exist. */
 export function netdevFilters(
-  world: World, tables: (filter: Filter) => readonly EffectiveTable[], mirrors: readonly ResolvedMirror[], links: ReadonlyMap<string, Link>,
+  world: World, tables: (filter: Filter) => readonly EffectiveTable[], mirrors: readonly ResolvedMirror[], links: ReadonlyMap<string, Link>, spoofGuard = false,
 ): NetdevFilter[] {
   return world.filters.flatMap((filter): NetdevFilter[] => {
     const link = links.get(filter.interface);
@@ -101,7 +101,7 @@ export function netdevFilters(
     return [{
       number: filter.number, interface: filter.interface, interfaceIndex: link.index, mac: filter.mac, blocked,
       redirects: { in: redirects('in'), out: redirects('out') },
-      mirrors: { in: targets('in'), out: targets('out') }, layer2: layer2Bindings(tables(filter)),
+      mirrors: { in: targets('in'), out: targets('out') }, layer2: layer2Bindings(tables(filter)), ...(spoofGuard ? { guard: filter.addresses } : {}),
     }];
   });
 }

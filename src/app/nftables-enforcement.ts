@@ -43,6 +43,8 @@ export interface NftablesEnforcementOptions {
   readonly returnedMark: number;
   /** Interfaces whose frames only the IDS engine reads. */
   readonly sensors: readonly string[];
+  /** Workloads send from declared addresses only. */
+  readonly spoofGuard: boolean;
   /** The IDS engine runs and answers. */
   readonly inspecting: () => boolean;
   /** Called when another apply is due: after a sweep, or to try again what an interface that vanished prevented. */
@@ -166,7 +168,12 @@ export class NftablesEnforcement implements Enforcement {
       const [judged = NO_TRAFFIC, accepted = NO_TRAFFIC] = chains.get(filterChain(filter.number, side)) ?? [];
       return { packets: judged.packets - accepted.packets, bytes: judged.bytes - accepted.bytes };
     };
-    return { in: of('in'), out: of('out') };
+    return { in: of('in'), out: sumTraffic([of('out'), ...(await this.spoofed(filter))]) };
+  }
+
+  /** What SpoofGuard dropped reached no rule. */
+  private async spoofed({ number }: Filter): Promise<readonly TrafficCounter[]> {
+    return this.options.spoofGuard ? ((await this.options.netdev.counters()).get(`spoof_${number}`) ?? []) : [];
   }
 
   async layer2(filter: Filter): Promise<(table: string, ruleId: number) => Record<Side, TrafficCounter>> {
@@ -259,7 +266,7 @@ export class NftablesEnforcement implements Enforcement {
     if (options.returns.refusal !== undefined) mirrors = resolve();
     if (options.returns.leaving) options.clock.after(RETURN_MS, options.onDue);
     const tables = (filter: Filter): readonly EffectiveTable[] => compilation.sources.get(compilation.filterTables.get(filter.name) ?? '') ?? [];
-    const filters = netdevFilters(world, tables, mirrors, links);
+    const filters = netdevFilters(world, tables, mirrors, links, options.spoofGuard);
     const sensors = options.sensors.flatMap((name) => links.get(name) ?? []).map(({ name, index }) => ({ interface: name, interfaceIndex: index }));
     const wanted = withChains(netdevImage(filters, sensors, options.logGroup, options.returnedMark), tunnelChains(tunnels.paths));
     const text = JSON.stringify([...wanted.chains.values()].map((chain) => [chain.name, chain.hook, chain.rules.map(({ comment }) => comment)]));
@@ -273,7 +280,7 @@ export class NftablesEnforcement implements Enforcement {
     } catch (error) {
       // An interface may vanish between listing and hooking: its link event brings us back here.
       this.framesInForce = undefined;
-      const message = `mirrors and layer 2 rules are not up to date: ${error instanceof Error ? error.message : String(error)}`;
+      const message = `mirrors, layer 2 rules and SpoofGuard are not up to date: ${error instanceof Error ? error.message : String(error)}`;
       options.log.warn('netdev.failed', { error: message });
       options.clock.after(RETRY_MS, options.onDue);
       return { changed: false, mirrors, problems: [{ object: 'netdev dfw', path: '', message }] };

@@ -4,8 +4,10 @@ import { BridgeDriver } from '../drivers/nftables/bridge-driver.js';
 import { REFUSED_SNAP_LENGTH } from '../drivers/nftables/bridge-layout.js';
 import { DnsDriver } from '../drivers/nftables/dns-driver.js';
 import { NftablesDriver } from '../drivers/nftables/driver.js';
+import { INET } from '../drivers/nftables/inet-layout.js';
 import { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import { ReturnPathDriver } from '../drivers/nftables/return-paths.js';
+import { closeUnknown } from '../drivers/nftables/unknown-interfaces.js';
 import type { Filter } from '../model/filter.js';
 import type { FlowTable, Link, LinkSocket, NativeBinding, NftSocket } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
@@ -58,13 +60,14 @@ export function wireNftables(wiring: NftablesWiring): NftablesParts {
   // Whoever watches for changes of others must not take ours for theirs.
   const onCommit = (generation: number): void => enforcement.committedElsewhere(generation);
   const enforcement: NftablesEnforcement = new NftablesEnforcement({
-    driver: new NftablesDriver({ socket, log: log.child('nftables'), logGroup, onCommit }),
-    bridge: new BridgeDriver({ socket, log: log.child('bridge'), clock, logGroup, answerGroup: config.bridge.nflogGroup, onCommit }),
+    // Established packets are spared.
+    driver: new NftablesDriver({ socket, log: log.child('nftables'), logGroup, onCommit, dialect: closeUnknown(INET, config.cni.interfaces, 1) }),
+    bridge: new BridgeDriver({ socket, log: log.child('bridge'), clock, logGroup, answerGroup: config.bridge.nflogGroup, unknown: config.cni.interfaces, onCommit }),
     netdev: new NetdevDriver({ socket, log: log.child('netdev') }),
     tunnels: new MirrorTunnels({ links: wiring.linkSocket, log: log.child('tunnels'), clock, writeSysctl: (path, value) => writeFile(path, value), onDue: wiring.onDue }),
     answers, flows, clock, log: log.child('datapath'), logGroup, sensors: idsDevices(config).map(({ engine }) => engine),
     returns: new ReturnPathDriver({ kernel: returnPaths, mark: config.ids.returnedMark, log: log.child('netdev') }), returnedMark: config.ids.returnedMark,
-    inspecting: wiring.inspecting, onDue: wiring.onDue,
+    spoofGuard: config.spoofGuard === 'declared', inspecting: wiring.inspecting, onDue: wiring.onDue,
   });
   return {
     enforcement,

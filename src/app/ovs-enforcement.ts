@@ -16,6 +16,7 @@ import { NOWHERE, type CopyTarget, type Diversion, type FrameFilter, type OvsTar
 import { copyRequest } from '../model/copying.js';
 import type { Filter } from '../model/filter.js';
 import type { TrafficControlObject } from '../model/objects.js';
+import { isTunnel, tunnelEnds } from '../model/tunnel.js';
 import { NO_TRAFFIC, type CopyCounter, type Enforced, type Enforcement, type TrafficCounter, type Wanted } from './enforcement.js';
 import type { HostStack } from './host-stack.js';
 import { copiesOf, matchOf, redirectsOf, resolveMirrors, type ResolvedMirror } from './mirrors.js';
@@ -83,6 +84,7 @@ export class OvsEnforcement implements Enforcement {
         mac: filter.mac, addresses: this.options.beside ? filter.addresses : [], guard: this.options.spoofGuard ? filter.addresses : undefined, layer2: layer2Bindings(tables(filter)), mirrors: targetsOf(active, filter), redirects: diversionsOf(this.mirrors, filter),
       }])),
       taps: new Set([...this.options.taps, ...world.trafficControls.flatMap(({ target: to, returnPort }) => [to.name, ...(returnPort === undefined ? [] : [returnPort.name])])]),
+      tunnels: [...new Map(active.flatMap(({ control: { target: to } }) => (isTunnel(to) ? [[to.name, tunnelEnds(to)] as const] : []))).values()],
       returns: new Set(active.flatMap(({ control: { returnPort } }) => (returnPort === undefined ? [] : [returnPort.name]))),
     };
     const { meddled } = this;

@@ -13,16 +13,13 @@ export interface OvsStateParts {
   readonly connections: () => string | undefined;
   /** It was told to wait for its flows, and nobody has told it to go on. */
   readonly waiting: () => boolean;
-  /** Ports of workloads that are not bound as they should be, and why. */
-  readonly discovery: () => readonly string[];
 }
 
 /** A switch that is busy is not waited for. */
 const COUNT_MS = 1_000;
-const MOST_LINES = 20;
 
 /** Never rejects. */
-export async function ovsState({ bridge, bridgeName, database, endpoint, connections, waiting, discovery }: OvsStateParts): Promise<DatapathState> {
+export async function ovsState({ bridge, bridgeName, database, endpoint, connections, waiting }: OvsStateParts): Promise<DatapathState> {
   const { connected, reason, ports } = bridge.state;
   const { facts, bridge: row } = database;
   const trackerProblem = connections();
@@ -44,14 +41,8 @@ export async function ovsState({ bridge, bridgeName, database, endpoint, connect
       ...(database.reason === '' && row === undefined ? [`the switch's database has no bridge ${bridgeName}`] : []),
       ...(waiting() ? ['the switch waits for its flows: nothing new is forwarded until other_config:flow-restore-wait is removed from its database'] : []),
       ...(trackerProblem === undefined ? [] : [`connections: ${trackerProblem}`]),
-      ...some(discovery()),
     ],
   };
-}
-
-/** A status that is read: the first of many stand for all. */
-function some(lines: readonly string[]): readonly string[] {
-  return lines.length <= MOST_LINES ? lines : [...lines.slice(0, MOST_LINES), `${lines.length - MOST_LINES} more ports are not bound as they should be`];
 }
 
 async function flowsOfOurs(bridge: OvsStateParts['bridge']): Promise<string> {

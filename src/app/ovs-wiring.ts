@@ -52,8 +52,6 @@ export interface OvsWiring {
   readonly log: Logger;
   /** Another apply is due. */
   readonly onDue: (reason: string) => void;
-  /** What discovery has to say that is not as it should be. */
-  readonly discovery: () => readonly string[];
   /** The IDS engine runs and answers. */
   readonly inspecting: () => boolean;
   readonly onLogged: (packet: LoggedPacket) => void;
@@ -68,7 +66,7 @@ const ROUND_MS = 60_000;
 /** Where the switch's sockets are when the database is not on this host's file system. */
 const RUN_DIRECTORY = '/run/openvswitch';
 
-export function wireOvs({ config, native, links, netdev, clock, log, onDue, inspecting, onLogged, onRepaired, discovery }: OvsWiring): OvsParts {
+export function wireOvs({ config, native, links, netdev, clock, log, onDue, inspecting, onLogged, onRepaired }: OvsWiring): OvsParts {
   const { bridge: bridgeName, database: endpoint } = config.ovs;
   const place: Placement = config.ovs.nextTable === 0 ? ALONE : { first: config.ovs.firstTable, next: config.ovs.nextTable };
   const bridge: BridgeConnection = new BridgeConnection({
@@ -137,7 +135,7 @@ export function wireOvs({ config, native, links, netdev, clock, log, onDue, insp
       database.start(signal);
     },
     stop: () => database.stop(),
-    state: () => ovsState({ bridge, bridgeName, database, endpoint, connections: () => tracker.problem, waiting: () => restoreWait.waiting, discovery }),
+    state: () => ovsState({ bridge, bridgeName, database, endpoint, connections: () => tracker.problem, waiting: () => restoreWait.waiting }),
   };
 }
 

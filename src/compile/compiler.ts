@@ -11,6 +11,7 @@ import { EffectiveTables, type EffectiveSet, type EffectiveTable } from './effec
 import { changeFlat } from './flat-change.js';
 import { flatten, type ResolvedTable } from './flat-rules.js';
 import { LabelIds } from './label-ids.js';
+import { policiesUnknown } from './policy/isolation.js';
 import { memberRanges, type Ranges } from './ranges.js';
 import type { Intervals } from './regions.js';
 import { changeRules } from './rule-change.js';
@@ -60,6 +61,7 @@ export class Compiler {
   private readonly labels = new LabelIds();
   private readonly effective = new EffectiveTables();
   private readonly serials = new RuleSerials();
+  private readonly unknown = policiesUnknown();
   private entries = new Map<string, Entry>();
   private readonly ranges = new WeakMap<readonly string[], Ranges>();
 
@@ -85,7 +87,7 @@ export class Compiler {
       const alone = own.length === 0 && chosen === undefined;
       const first = quarantine(filter, alone);
       if (alone && first.length === 0) continue;
-      const tables = [...first, ...own, ...(chosen ?? [])];
+      const tables = [...first, ...own, ...(chosen ?? (filter.early === true && own.length > 0 ? [this.unknown] : []))];
       const realm = realmOf(filter) ?? '';
       const key = realm + tables.map(({ table }) => table.metadata.name).join(' ');
       const group = groups.get(key) ?? { filters: [], tables, realm };

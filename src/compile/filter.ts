@@ -29,6 +29,7 @@ export function buildFilter(
     addresses: attachment.addresses.length > 0 ? attachment.addresses : (workload?.addresses ?? []),
     uuid: workload?.uuid ?? '',
     tables: tables.filter((table) => applies(table, attachment.workload, workload)),
+    ...(attachment.early === true ? { early: true } : {}),
   };
 }
 

@@ -21,6 +21,8 @@ export interface Filter {
   readonly uuid: string;
   /** Rule tables applied to it, in order of evaluation (by name). */
   readonly tables: readonly RuleTableObject[];
+  /** As AttachmentObject.early. */
+  readonly early?: true;
 }
 
 export function filterName(number: number, vnic: string): string {

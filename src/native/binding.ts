@@ -416,6 +416,40 @@ export interface AddressSocket {
   createTunnel(request: { name: string; port: number; mtu: number }): Promise<void>;
   close(): void;
 }
+/** Where the kernel sends what is for an address (`ip route get ADDRESS fibmatch`). */
+export interface RouteWay {
+  /** direct: to the neighbour itself; gateway: by another host; several: by more than one way; local: an address of this host; none: nowhere. */
+  readonly kind: 'direct' | 'gateway' | 'several' | 'local' | 'none';
+  /** 0 where there is none, or more than one. */
+  readonly interfaceIndex: number;
+  /** Of the route that was found. */
+  readonly prefixLength: number;
+}
+/** A neighbour whose MAC address is known now. */
+export interface Neighbour {
+  readonly interfaceIndex: number;
+  /** Canonical. */
+  readonly address: string;
+  readonly mac: string;
+}
+/** What a bridge learned, or was told: the port behind which an address is. One entry a VLAN. */
+export interface ForwardingEntry {
+  readonly bridgeIndex: number;
+  readonly interfaceIndex: number;
+  readonly mac: string;
+}
+/** Reads the kernel's routes, neighbours and forwarding tables. Each rejects with a NativeError; EINVAL when a text is no address. */
+export interface RouteSocket {
+  /** One answer for each address, in their order. */
+  lookup(addresses: readonly string[]): Promise<RouteWay[]>;
+  /** Entries of these addresses, on all interfaces. */
+  neighbours(addresses: readonly string[]): Promise<Neighbour[]>;
+  /** Entries of these MAC addresses (lower case, with colons), of all bridges; not those of bridges and ports themselves. */
+  forwarding(macs: readonly string[]): Promise<ForwardingEntry[]>;
+  /** Called, at most once in 10 ms, after something of the kind changed or may have. A second call replaces the listener. */
+  monitor(listener: (what: 'routes' | 'neighbours' | 'links') => void): void;
+  close(): void;
+}
 /**
  * Where frames that come in by a device go on: a program (cls_bpf) at its ingress, which outlives the process. Sources are looked up before
  * destinations; a frame that fits no entry is dropped there.
@@ -450,6 +484,7 @@ export interface NativeBinding {
   PacketRing: new (options: { bytes: number }) => PacketRing;
   PacketCapture: new (options: PacketCaptureOptions) => PacketCapture;
   LinkSocket: new () => LinkSocket;
+  RouteSocket: new () => RouteSocket;
   ReturnPaths: new () => ReturnPaths;
   AddressSocket: new () => AddressSocket;
   /** As FlowTable.stream, of flows that the caller has. The arrays must not be changed until it settles. */

@@ -15,6 +15,7 @@ const EXPORTS: readonly (keyof NativeBinding)[] = [
   'PacketRing',
   'PacketCapture',
   'LinkSocket',
+  'RouteSocket',
   'openTap',
   'closeTap',
   'peerCredentials',

@@ -1,4 +1,4 @@
-/** What the agent asks of a source of desired state. Implemented by sources/file, sources/kubernetes and sources/etcd, and by what discovers workloads (discovery/ovs-ports). */
+/** What the agent asks of a source of desired state. Implemented by sources/file, sources/kubernetes and sources/etcd, and by what discovers workloads (discovery/). */
 import type { DesiredObject } from '../model/objects.js';
 
 export interface SourceError {
@@ -25,7 +25,7 @@ export interface SourceTrouble {
 }
 
 export interface Source {
-  readonly type: 'file' | 'kubernetes' | 'etcd' | 'ovs';
+  readonly type: 'file' | 'kubernetes' | 'etcd' | 'ovs' | 'routes' | 'cni' | 'libvirt';
   /** Reads everything once, then watches until stop() or the signal; resolves after the first complete read. Rejects (E_IO) when the source cannot be read at all. */
   start(signal: AbortSignal): Promise<void>;
   stop(): Promise<void>;

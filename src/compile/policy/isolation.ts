@@ -9,7 +9,7 @@ import type { EffectiveTable } from '../effective.js';
 
 const PREFIX = 'K8sNetworkPolicy';
 /** Numbers of rules that belong to no policy; given numbers are larger. */
-const IDS = { nodeIn: 1, nodeOut: 2, denyIn: 3, denyOut: 4, neighbours: 5 } as const;
+const IDS = { nodeIn: 1, nodeOut: 2, denyIn: 3, denyOut: 4, neighbours: 5, unknown: 6 } as const;
 export const FIRST_FREE_RULE_ID = 1001;
 
 export interface Isolation {
@@ -86,6 +86,15 @@ function rule(id: number, direction: 'in' | 'out', action: 'accept' | 'drop', lo
 function table(name: string, rules: readonly Rule[], sets: EffectiveTable['sets']): EffectiveTable {
   const object: RuleTableObject = { kind: 'RuleTable', metadata: { name, labels: {} }, addressSets: [], rules, layer2Rules: [] };
   return { table: object, section: 'kubernetes', sets };
+}
+
+/** What rule tables leave open at a filter whose policies cannot be told yet, though some may be there: behind those tables. */
+export function policiesUnknown(): EffectiveTable {
+  const name = 'policies-unknown';
+  const closed: Rule = {
+    id: IDS.unknown, direction: 'inout', protocol: 'any', source: ANY, sourcePorts: [], destination: ANY, ports: [], action: 'drop', log: false, stateless: false,
+  };
+  return { table: { kind: 'RuleTable', metadata: { name, labels: {} }, addressSets: [], rules: [closed], layer2Rules: [] }, section: 'baseline', sets: new Map() };
 }
 
 /** Neighbour and router discovery (RFC 4861): without it there is no IPv6 at all, so no policy decides about it. Before all policies. */

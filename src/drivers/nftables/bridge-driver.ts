@@ -13,6 +13,7 @@ import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
 import { bridgeDialect, GUARD } from './bridge-layout.js';
 import { NftablesDriver, type Applied, type RuleCounters, type Sweep } from './driver.js';
+import { closeUnknown } from './unknown-interfaces.js';
 
 export interface BridgeDriverOptions {
   readonly socket: NftSocket;
@@ -21,6 +22,8 @@ export interface BridgeDriverOptions {
   readonly logGroup: number;
   /** NFLOG group of frames that rules reject. */
   readonly answerGroup: number;
+  /** Interfaces, or how their names begin (`veth*`), that are closed while they have no filter. */
+  readonly unknown?: readonly string[];
   readonly onCommit: (generation: number) => void;
 }
 
@@ -34,9 +37,9 @@ export class BridgeDriver {
   private absent = false;
 
   constructor(private readonly options: BridgeDriverOptions) {
-    const { socket, log, logGroup, onCommit } = options;
-    this.guard = new NftablesDriver({ socket, log, logGroup, onCommit, dialect: GUARD });
-    this.rules = new NftablesDriver({ socket, log, logGroup, onCommit, dialect: bridgeDialect(options.answerGroup) });
+    const { socket, log, logGroup, onCommit, unknown = [] } = options;
+    this.guard = new NftablesDriver({ socket, log, logGroup, onCommit, dialect: closeUnknown(GUARD, unknown, 0) });
+    this.rules = new NftablesDriver({ socket, log, logGroup, onCommit, dialect: closeUnknown(bridgeDialect(options.answerGroup), unknown, 0) });
   }
 
   /** Why filters that have rules are shut (or open) all the same; undefined: they are not. */

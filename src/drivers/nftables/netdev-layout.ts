@@ -1,6 +1,6 @@
 /**
- * Table `netdev dfw`: what happens between a vNIC and the network stack, per interface: copies for mirrors, then layer 2
- * rules, then the way to who inspects the traffic itself. Direction `out` (from the workload) is the interface's ingress hook, `in` its egress hook.
+ * Table `netdev dfw`: what happens between a vNIC and the network stack, per interface: who sends as somebody else, copies for
+ * mirrors, then layer 2 rules, then the way to who inspects the traffic itself. Direction `out` (from the workload) is the interface's ingress hook, `in` its egress hook.
  */
 import type { Layer2Binding, MacMatch } from '../../compile/layer2.js';
 import type { TrafficMatch } from '../../model/objects.js';
@@ -8,6 +8,7 @@ import type { Layer2Rule } from '../../model/rule.js';
 import { copyRules, limitImages, type MirrorTarget } from './copy-rules.js';
 import { accept, counter, drop, equal, limit, log, meta, notEqual, payload, type Expression } from './expressions.js';
 import { rule, shortName, type ChainImage, type HookImage, type LimitImage, type RuleImage } from './image.js';
+import { spoofChain } from './spoof-layout.js';
 import { trafficMatches } from './traffic-match.js';
 import { FAMILY, HOOK, META, PAYLOAD } from './kernel.js';
 import { redirectChain, redirectRules, returnedRule, type RedirectTarget } from './redirect-layout.js';
@@ -28,6 +29,8 @@ export interface NetdevFilter {
   readonly blocked: readonly { readonly side: Side; readonly match?: readonly TrafficMatch[] }[];
   /** In order; empty = all frames pass. */
   readonly layer2: readonly Layer2Binding[];
+  /** Addresses that it may send from, besides `mac` (SpoofGuard); absent: nothing is checked. */
+  readonly guard?: readonly string[];
 }
 
 export interface NetdevImage {
@@ -47,6 +50,8 @@ export function netdevImage(filters: readonly NetdevFilter[], sensors: readonly 
   const chains = new Map<string, ChainImage>();
   const limits = new Map<string, LimitImage>();
   for (const filter of filters) {
+    const guard = filter.guard === undefined ? undefined : spoofChain({ ...filter, addresses: filter.guard });
+    if (guard !== undefined) chains.set(guard.name, guard);
     for (const side of ['in', 'out'] as const) {
       const hook = (priority: number): HookImage => ({ hook: side === 'out' ? HOOK.netdevIngress : HOOK.netdevEgress, priority, device: filter.interface });
       // What was sent, and comes back, comes in by the same interface again.

@@ -14,6 +14,7 @@ import { baseFlows } from './pipeline/base-flows.js';
 import type { Flow, FlowSink } from './pipeline/flow.js';
 import { keepsConnections, labelFlows, type Stamped } from './pipeline/label-flows.js';
 import { layer2Flows } from './pipeline/layer2-flows.js';
+import { tunnelFlows } from './pipeline/tunnel-flows.js';
 import { sctpFlows } from './pipeline/sctp-flows.js';
 import { controllerFlows, filterFlows, floodFlows, knownPortFlows, learningFlows, LOCAL, localFlows, reportFlows, returnFlows, type BridgePort, type PortDiversion } from './pipeline/port-flows.js';
 import type { PortCopy } from './pipeline/copy-flows.js';
@@ -125,8 +126,8 @@ function labelChanges(before: ReadonlyMap<number, Stamped>, after: ReadonlyMap<n
 }
 
 /** Equal for equal images only. */
-export function imageSourceOf({ filters, frames, taps, returns }: OvsTarget, ports: BridgePorts, numbers: ReadonlyMap<string, number>, { controller, beside, tracksSctp }: PlanOptions): string {
-  return asText([[...filters], [...frames], [...taps], [...returns], [...ports], [...numbers], controller, beside, tracksSctp]);
+export function imageSourceOf({ filters, frames, taps, returns, tunnels }: OvsTarget, ports: BridgePorts, numbers: ReadonlyMap<string, number>, { controller, beside, tracksSctp }: PlanOptions): string {
+  return asText([[...filters], [...frames], [...taps], [...returns], tunnels, [...ports], [...numbers], controller, beside, tracksSctp]);
 }
 
 /** Everything but rule tables and labels. */
@@ -145,7 +146,7 @@ export function flowImage(target: OvsTarget, ports: BridgePorts, numbers: Readon
   const redirectsOf = (to: readonly Diversion[] | undefined): PortDiversion[] => (to ?? []).map((diversion) => ({ ...diversion, port: numberOf(diversion.port) ?? 0 }));
   const meters = copyMeters(target.frames.values());
   const returns = [...target.returns].flatMap((name) => numberOf(name) ?? []);
-  for (const flow of [...baseFlows(beside), ...(tracksSctp ? [] : sctpFlows()), ...knownPortFlows(bridge, failOpen), ...(beside ? controllerFlows() : [...learningFlows(bridge), ...floodFlows(bridge)]), ...reportFlows(bridge, options.controller), ...returnFlows(returns), ...localFlows(own?.mac)]) put(flow);
+  for (const flow of [...baseFlows(beside), ...(tracksSctp ? [] : sctpFlows()), ...knownPortFlows(bridge, failOpen), ...(beside ? controllerFlows() : [...learningFlows(bridge), ...floodFlows(bridge)]), ...reportFlows(bridge, options.controller), ...returnFlows(returns), ...tunnelFlows(target.tunnels), ...localFlows(own?.mac)]) put(flow);
   for (const [name, filter] of target.filters) {
     const port = ports.get(name);
     if (port === undefined) continue;

@@ -2,6 +2,7 @@
 import type { Layer2Binding } from '../../compile/layer2.js';
 import type { CopyRequest } from '../../model/copying.js';
 import type { TrafficMatch } from '../../model/objects.js';
+import type { TunnelEnds } from '../../model/tunnel.js';
 import type { Target } from '../../compile/target.js';
 import type { BridgePort } from './pipeline/port-flows.js';
 
@@ -46,9 +47,11 @@ export interface OvsTarget extends Target {
   readonly taps: ReadonlySet<string>;
   /** Ports by which redirected traffic comes back. */
   readonly returns: ReadonlySet<string>;
+  /** Where copies go by tunnels. */
+  readonly tunnels: readonly TunnelEnds[];
 }
 
 /** Ports of the bridge by name, as the switch has them. Filters whose interface is no port wait. */
 export type BridgePorts = ReadonlyMap<string, Pick<BridgePort, 'number'> & { /** Of the device itself. */ readonly mac: string }>;
 
-export const EMPTY_OVS_TARGET: OvsTarget = { filters: new Map(), tables: new Map(), frames: new Map(), taps: new Set(), returns: new Set() };
+export const EMPTY_OVS_TARGET: OvsTarget = { filters: new Map(), tables: new Map(), frames: new Map(), taps: new Set(), returns: new Set(), tunnels: [] };

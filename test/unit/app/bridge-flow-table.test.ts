@@ -116,10 +116,10 @@ describe('BridgeFlowTable', () => {
 });
 
 describe('ovsState', () => {
-  const parts = (more: Partial<{ connected: boolean; reason: string; database: string; found: boolean; type: string; tracker: string; flows: number; unbound: readonly string[]; waiting: boolean }>): OvsStateParts => {
-    const { connected = true, reason = '', database = '', found = true, type = 'netdev', tracker, flows, unbound, waiting = false } = more;
+  const parts = (more: Partial<{ connected: boolean; reason: string; database: string; found: boolean; type: string; tracker: string; flows: number; waiting: boolean }>): OvsStateParts => {
+    const { connected = true, reason = '', database = '', found = true, type = 'netdev', tracker, flows, waiting = false } = more;
     return {
-      bridgeName: 'br-int', endpoint: 'unix:/db', connections: () => tracker, waiting: () => waiting, discovery: () => unbound ?? [],
+      bridgeName: 'br-int', endpoint: 'unix:/db', connections: () => tracker, waiting: () => waiting,
       bridge: { state: { connected, reason, ports: 3 }, flowCount: () => (flows === undefined ? Promise.reject(new Error('busy')) : Promise.resolve(flows)) },
       database: {
         reason: database,
@@ -147,11 +147,5 @@ describe('ovsState', () => {
     expect(await told(parts({ flows: 0, found: false }))).toEqual([
       'bridge: connected: br-int, 3 ports, 0 flows of ours', 'switch: without the bridge: Open vSwitch 3.1.0', 'switch database: connected: unix:/db', '! the switch\'s database has no bridge br-int',
     ]);
-  });
-
-  it('names the first of many ports that are not bound', async () => {
-    expect((await ovsState(parts({ unbound: ['port "a"'] }))).degraded).toEqual(['port "a"']);
-    const { degraded } = await ovsState(parts({ unbound: Array.from({ length: 25 }, (_, index) => `port ${index}`) }));
-    expect([degraded.length, degraded.at(-2), degraded.at(-1)]).toEqual([21, 'port 19', '5 more ports are not bound as they should be']);
   });
 });

@@ -58,7 +58,7 @@ describe('loadConfig', () => {
   it('sets every key through its option, its variable and the file alike', () => {
     const samples: Record<string, unknown> = {
       node: 'n-2', cluster: 'demo', datapath: 'ovs', 'ovs.bridge': 'br-x', 'ovs.database': 'tcp:127.0.0.1:6640', 'ovs.discoverPorts': false, 'ovs.endRestoreWait': true, 'ovs.firstTable': 100, 'ovs.nextTable': 200, sources: [{ type: 'file', path: '/a' }, { type: 'file', path: '/b' }],
-      failurePolicy: 'open', spoofGuard: 'declared', 'api.socket': '/s', 'api.group': 'ops', 'metrics.listen': '[::1]:1', 'audit.path': '/a', 'audit.format': 'json', 'ids.enabled': true,
+      'discovery.pods': false, 'discovery.libvirt': '/run/other', 'cni.socket': '/cni.sock', 'cni.interfaces': ['veth*', 'eth7'], failurePolicy: 'open', spoofGuard: 'declared', 'api.socket': '/s', 'api.group': 'ops', 'metrics.listen': '[::1]:1', 'audit.path': '/a', 'audit.format': 'json', 'ids.enabled': true,
       'ids.tap': 'tap1', 'ids.sensor': 'tap2', 'ids.engine': 'external', 'ids.program': '/opt/suricata', 'ids.mode': 'ids', 'ids.inlineTap': 'i0', 'ids.inlineSensor': 'i1', 'ids.returnTap': 'i2', 'ids.returnSensor': 'i3', 'ids.returnedMark': 128, 'ids.signatures': '/sig',
       'ids.eveFile': '/log/eve.json', 'ids.homeNetworks': ['10.0.0.0/8', 'fd00::1'], 'ids.commandSocket': '/run/s.sock', 'ids.engineDirectory': '/var/lib/engine', 'ids.memoryLimit': 1, 'ids.processorLimit': 2,
       'ids.bundle': 'https://rules.example/a.tar.gz', 'ids.bundleChecksum': '', 'ids.bundleInterval': 3600, 'ids.bundleCa': '/ca.pem', 'ids.allowFailedSignatures': 3,
@@ -76,11 +76,23 @@ describe('loadConfig', () => {
       const read = (config: Config): unknown => at.reduce<unknown>((tree, name) => Reflect.get(Object(tree), name), config);
       // What makes no sense alone.
       const argv = new Map([
-        ['--ovs-first-table', ['--ovs-next-table=200']], ['--ids-bundle-checksum', ['--ids-bundle=/b.zip']], ['--spoof-guard', ['--datapath=ovs']], ['--egress-leases', ['--egress-directory=/leases']],
+        ['--ovs-first-table', ['--ovs-next-table=200']], ['--ids-bundle-checksum', ['--ids-bundle=/b.zip']], ['--egress-leases', ['--egress-directory=/leases']],
         ['--ids-engine-directory', ['--ids-engine=external', '--ids-command-socket=/s']],
       ]).get(flag) ?? [];
       expect([flag, read(load({ argv: [...argv, `${flag}=${text}`] })), read(load({ env: { [variable]: text }, argv })), read(load({ file, argv }))]).toEqual([flag, value, value, value]);
     }
+  });
+
+  it('takes beginnings of interface names, but none that are too short, and not where nobody closes them', () => {
+    const good = (pattern: string): string => {
+      try {
+        return load({ argv: [`--cni-interfaces=["${pattern}"]`] }).cni.interfaces.join();
+      } catch {
+        return 'refused';
+      }
+    };
+    expect(['cali*', 'veth0', 'abc*', '*', 'et*', 'a*b*', 'veth*x', 'with space*', ''].map(good)).toEqual(['cali*', 'veth0', 'abc*', ...Array.from({ length: 6 }, () => 'refused')]);
+    expect(problemsOf({ argv: ['--cni-interfaces=[veth*]', '--datapath=ovs'] })).toContain('cni.interfaces: needs datapath nftables');
   });
 
   it('reads the file that --config or DFW_CONFIG names, and misses it when it is absent', () => {
@@ -128,7 +140,6 @@ describe('loadConfig', () => {
 
   it('refuses what this version cannot do instead of ignoring it', () => {
     expect(problemsOf({ file: 'sources: [{ type: kubernetes, namespaces: [Shop] }]\n' })).toContain('agent.yaml:1: sources[0].namespaces[0]: ');
-    expect(problemsOf({ argv: ['--spoof-guard', 'declared'] })).toContain('spoofGuard: needs datapath ovs');
     expect(problemsOf({ argv: ['--datapath', 'ovs', '--ids-mode', 'ips', '--ids-engine', 'external'] })).toContain('ids.commandSocket: is needed with ids.mode ips');
     expect(problemsOf({ argv: ['--datapath', 'ovs', '--ids-mode', 'ips', '--ids-engine', 'external', '--ids-command-socket', '/run/s'] })).toBe('accepted');
     expect(problemsOf({ argv: ['--ids-engine', 'external', '--ids-engine-directory', '/d'] })).toContain('ids.commandSocket: is needed with ids.engineDirectory');

@@ -113,3 +113,25 @@ describe('rule numbers that are forgotten', () => {
     expect(later.number('np/gone/0')).toBe(last + 1);
   });
 });
+
+describe('filter numbers of pods that come and go', () => {
+  it('are forgotten after a thousand others, never while they are there', async () => {
+    const store = new MemoryStore();
+    const numbers = new StoredFilterNumbers(store);
+    const stays = numbers.number('stays');
+    for (let pod = 0; pod < 10_000; pod += 1) {
+      numbers.number(`pod-${pod}`);
+      numbers.retain(new Set(['stays', `pod-${pod}`]));
+    }
+    await numbers.save();
+    const kept = Object.keys(JSON.parse(store.text ?? '') as Record<string, number>);
+    expect(kept.length).toBeLessThan(2_010);
+    expect(kept).toEqual(expect.arrayContaining(['stays', 'pod-9999', 'pod-9100']));
+    const again = new StoredFilterNumbers(store);
+    again.load();
+    expect([again.number('stays'), again.number('pod-9999')]).toEqual([stays, numbers.number('pod-9999')]);
+    // Nobody who is remembered has the number of one that is new.
+    const fresh = again.number('another');
+    expect(kept.map((name) => again.number(name))).not.toContain(fresh);
+  });
+});
