@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include <map>
 #include <memory>
@@ -129,6 +130,12 @@ Napi::Value sdNotify(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value monotonicMs(const Napi::CallbackInfo& info) {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return Napi::Number::New(info.Env(), static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6);
+}
+
 void init(Napi::Env env, Napi::Object exports) {
   auto* taps = new Taps();
   env.AddCleanupHook([](Taps* owned) { delete owned; }, taps);
@@ -137,6 +144,7 @@ void init(Napi::Env env, Napi::Object exports) {
   exports.Set("finishFrames", Napi::Function::New(env, finishFrames, "finishFrames"));
   exports.Set("peerCredentials", Napi::Function::New(env, peerCredentials, "peerCredentials"));
   exports.Set("sdNotify", Napi::Function::New(env, sdNotify, "sdNotify"));
+  exports.Set("monotonicMs", Napi::Function::New(env, monotonicMs, "monotonicMs"));
 }
 
 const Registration registration{init};

@@ -5,6 +5,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <napi.h>
+#include <time.h>
 
 #include <atomic>
 #include <memory>
@@ -40,8 +41,9 @@ struct TransactSegment {
 
 class TransactJob : public Job {
  public:
-  TransactJob(std::shared_ptr<SharedSocket> socket, std::vector<TransactSegment> segments)
-      : socket_(std::move(socket)), segments_(std::move(segments)) {}
+  // `notAfter`: CLOCK_MONOTONIC in ms, 0 = any time.
+  TransactJob(std::shared_ptr<SharedSocket> socket, std::vector<TransactSegment> segments, double notAfter)
+      : socket_(std::move(socket)), segments_(std::move(segments)), notAfter_(notAfter) {}
 
   Failure run() override {
     NftBatch batch;
@@ -49,6 +51,8 @@ class TransactJob : public Job {
       Failure failure = segment.raw ? batch.addRaw(segment.elements.keys, segment.elements.count) : batch.addElements(segment.elements);
       if (failure) return failure;
     }
+    // The process may have been stopped since it was asked: the clock is read as late as it can be.
+    if (notAfter_ > 0 && monotonicMs() > notAfter_) return {ETIMEDOUT, "transact", "too late"};
     return batch.commit(socket_->socket, &outcome_);
   }
 
@@ -74,7 +78,14 @@ class TransactJob : public Job {
 
  private:
   std::shared_ptr<SharedSocket> socket_;
+  static double monotonicMs() {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
+  }
+
   std::vector<TransactSegment> segments_;
+  double notAfter_;
   BatchOutcome outcome_;
 };
 
@@ -253,7 +264,9 @@ class NftSocket : public Napi::ObjectWrap<NftSocket> {
   Napi::Value transact(const Napi::CallbackInfo& info) {
     std::vector<TransactSegment> segments;
     if (Failure failure = readSegments(info[0], &segments)) return rejected(info.Env(), failure);
-    return queue_->push(info.Env(), std::make_unique<TransactJob>(shared_, std::move(segments)));
+    if (!info[1].IsUndefined() && !info[1].IsNumber()) return rejected(info.Env(), {EINVAL, "transact", "notAfter is a number"});
+    const double notAfter = info[1].IsNumber() ? info[1].As<Napi::Number>().DoubleValue() : 0;
+    return queue_->push(info.Env(), std::make_unique<TransactJob>(shared_, std::move(segments), notAfter));
   }
 
   Napi::Value dumpElements(const Napi::CallbackInfo& info) {

@@ -6,7 +6,7 @@
 import type {
   AddressSetsView, AlertSelection, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FilterView, FlowStream, FlowView,
   FqdnAddressView, HealthView, IdsStatusView, ObjectView, QuarantineView, RulesView, SignatureChangeView, SignatureFaultView, SignatureFilter, SignaturesView,
-  StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
+  StatusView, SyncView, TraceRequest, TraceView, TrafficControlView, EgressStateView,
 } from '../model/views.js';
 import type { WorkloadReference } from '../model/objects.js';
 
@@ -47,6 +47,8 @@ export interface AgentApi {
   detach(filter: string): Promise<ChangeView>;
   sync(timeoutMs: number): Promise<SyncView>;
   getTrafficControl(): Promise<TrafficControlView[]>;
+  /** Egress objects with the node that has their address; empty where the agent does nothing about them. */
+  getEgress(): Promise<EgressStateView>;
   /** By name, then address. `domain`: a name, with * for anything; absent: all. */
   getFqdnCache(domain?: string): Promise<FqdnAddressView[]>;
   /** Newest first. */

@@ -5,7 +5,7 @@ import type { ClientReadableStream } from '@grpc/grpc-js';
 import { AgentError } from '../model/errors.js';
 import type {
   AddressSetsView, AlertSelection, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FqdnAddressView, FilterView, FlowStream, HealthView, IdsStatusView, ObjectView,
-  QuarantineView, RulesView, SignatureChangeView, SignatureFilter, SignaturesView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
+  QuarantineView, RulesView, SignatureChangeView, SignatureFilter, SignaturesView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView, EgressStateView,
 } from '../model/views.js';
 import type { AddQuarantineRequest, AgentApi, AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput, ReloadIdsResult } from './agent-api.js';
 import { methods } from './methods.js';
@@ -114,6 +114,9 @@ export class AgentClient implements RemoteAgentApi {
   }
   sync(timeoutMs: number): Promise<SyncView> {
     return this.#call(methods.sync, { timeoutMs });
+  }
+  getEgress(): Promise<EgressStateView> {
+    return this.#call(methods.getEgress, {});
   }
   getTrafficControl(): Promise<TrafficControlView[]> {
     return this.#call(methods.getTrafficControl, {});

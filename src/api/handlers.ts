@@ -69,6 +69,7 @@ export function handlersOf(api: AgentApi): (UnaryHandler | StreamHandler)[] {
     unary(methods.detach, ({ filter }) => api.detach(filter)),
     unary(methods.sync, ({ timeoutMs }) => api.sync(timeoutMs)),
     unary(methods.getTrafficControl, () => api.getTrafficControl()),
+    unary(methods.getEgress, () => api.getEgress()),
     unary(methods.getFqdnCache, ({ domain }) => api.getFqdnCache(domain)),
     unary(methods.getAlerts, (request) => api.getAlerts(request)),
     stream(methods.followAlerts, (request, signal) => api.followAlerts(request, signal)),

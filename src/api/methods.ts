@@ -97,6 +97,7 @@ export const methods = {
   }), view.change),
   detach: unary('Detach', byFilter, view.change),
   sync: unary('Sync', message<{ timeoutMs: number }>({ timeoutMs: number }), view.sync),
+  getEgress: unary('GetEgress', empty, view.egressState),
   getTrafficControl: unary('GetTrafficControl', empty, wrapped('trafficControls', view.trafficControl)),
   getFqdnCache: unary('GetFqdnCache', message<{ domain?: string }>({ domain: optional(text) }), wrapped('entries', view.fqdnAddress)),
   getAlerts: unary('GetAlerts', message<GetAlertsRequest>({

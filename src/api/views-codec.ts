@@ -7,7 +7,7 @@ import type {
   HealthView, IdsStatusView, ObjectView, PolicyRuleStatusView, PolicyStatusView, QuarantineView, RuleChangeView, RuleDifferenceView, RulesetView, RuleStatsView,
   RulesView, RuleView, SetChangeView, SetDifferenceView, SideView, SignatureChangeView, SignatureFaultView, SignaturesView, SignatureView, SourceStatusView,
   StatusView, SyncView,
-  TraceStep, TraceView, TrafficControlView,
+  TraceStep, TraceView, TrafficControlView, EgressPoolView, EgressStateView, EgressView,
 } from '../model/views.js';
 import { counts, flag, json, list, message, number, oneOf, optional, text, textList, textMap, yes } from './codec.js';
 
@@ -94,6 +94,13 @@ export const sync = message<SyncView>({ realized: flag, generation: number, dura
 
 const refusedCopies = oneOf('copied', 'left-out');
 const trafficControlWorkload = message<{ namespace: string; name: string; filter: string }>({ namespace: text, name: text, filter: text });
+export const egressState = message<EgressStateView>({
+  egresses: list(message<EgressView>({
+    name: text, address: text, pool: text, node: text, state: text,
+    workloads: list(message<EgressView['workloads'][number]>({ namespace: text, name: text, node: text, addresses: list(text) })),
+  })),
+  pools: list(message<EgressPoolView>({ name: text, total: number, used: number })),
+});
 export const trafficControl = message<TrafficControlView>({
   name: text, action: oneOf('Mirror', 'Redirect'), direction: oneOf('Ingress', 'Egress', 'Both'), device: text, state: text,
   workloads: list(trafficControlWorkload), packets: number, bytes: number, dropped: number, capped: number, engineDropped: optional(number),

@@ -33,6 +33,8 @@ import { DesiredState, type NamedSource } from './desired.js';
 import { Differences } from './diff.js';
 import { wireDiscovery, type DiscoveryParts } from './discovery-wiring.js';
 import { DriftWatch } from './drift-watch.js';
+import type { Egress } from './egress.js';
+import { wireEgress } from './egress-wiring.js';
 import type { Enforcement } from './enforcement.js';
 import { ETCD_SOURCE, ETCD_WORKLOADS, EtcdParts } from './etcd-wiring.js';
 import { StoredFilterNumbers } from './filter-numbers.js';
@@ -111,6 +113,7 @@ export class Agent {
   private readonly kernel: NftablesParts | undefined;
   private readonly discovery: DiscoveryParts;
   private readonly cni: CniServer | undefined;
+  private readonly egress: Egress | undefined;
   private etcd: EtcdParts | undefined;
 
   constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
@@ -154,7 +157,13 @@ export class Agent {
       read: () => readTextFile(join(config.stateDir, 'held.json')),
       write: (text) => writeFileAtomic(join(config.stateDir, 'held.json'), text),
     }, log.child('held'));
-    this.hostAddresses = new HostAddresses({ read: hostAddresses, clock, onChange: () => this.loop.markDirty('host addresses') });
+    this.egress = wireEgress({
+      config, native, links: this.links, clock, log: log.child('egress'), onCommit: (generation) => this.kernel?.enforcement.committedElsewhere(generation),
+      isHere: (namespace, name) => this.datapath.realized?.world.filters.some(({ workload }) => workload.kind === 'Pod' && workload.name === name && (workload.namespace ?? 'default') === namespace) === true,
+    });
+    // Addresses of Egresses come and go, and are nobody's on this host.
+    const ownAddresses = (): string[] => hostAddresses().filter((address) => this.egress?.isLeased(address) !== true);
+    this.hostAddresses = new HostAddresses({ read: ownAddresses, clock, onChange: () => this.loop.markDirty('host addresses') });
     this.names = new NameLearning({
       watch, reader,
       store: { read: () => readTextFile(join(config.stateDir, 'dns.json')), write: (text) => writeFileAtomic(join(config.stateDir, 'dns.json'), text) },
@@ -170,7 +179,7 @@ export class Agent {
     this.quarantines = this.buildQuarantines();
     this.datapath = new Datapath({
       desired: new DesiredState(this.sources), policies: this.policies, ruleNumbers: this.ruleNumbers, held: this.held, hostAddresses: () => this.hostAddresses.current,
-      numbers: this.numbers, enforcement, names: this.names, links: this.links, clock, log: log.child('datapath'),
+      numbers: this.numbers, enforcement, names: this.names, links: this.links, clock, log: log.child('datapath'), egress: this.egress,
       failOpen, inspection: inspectionPorts(config), quarantine: (filter, alone) => this.quarantines.tables(filter, alone), onDue: () => this.loop.markDirty('due'),
     });
     this.loop = new ReconcileLoop({
@@ -180,7 +189,7 @@ export class Agent {
     });
     this.drift = new DriftWatch({
       clock, log: log.child('drift'), resyncMs: config.resyncSeconds * 1000,
-      drifted: (depth) => this.datapath.drifted(depth),
+      drifted: async (depth) => (await this.datapath.drifted(depth)) ?? this.egress?.drifted(),
       onDrift: () => {
         this.metrics.driftRepairs.inc({});
         this.loop.markDirty('drift');
@@ -197,7 +206,7 @@ export class Agent {
     const { ids, alerting } = this.inspection;
 
     const status = new StatusReporter({
-      node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, enforcement, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids, alerting, quarantines: this.quarantines, clock,
+      node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, enforcement, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids, alerting, quarantines: this.quarantines, clock, egress: this.egress,
       datapathState: async () => {
         const state = await parts.state();
         return { ...state, degraded: [...state.degraded, ...this.discovery.problems()] };
@@ -207,7 +216,7 @@ export class Agent {
     const flows = new FlowService(this.flowTable, () => this.datapath.labels, (table, ruleId) => index.references.get(policyKey(table, ruleId)));
     const filters = new FilterQueries({ enforcement, flows: this.flowTable, refreshLinks: () => this.datapath.refreshLinks(), failOpen });
     const service = new AgentService({
-      datapath: this.datapath, loop: this.loop, sources: this.sources, enforcement, ids, engineDevices: idsDevices(config).map(({ datapath }) => datapath), alerting, quarantines: this.quarantines, names: this.names, status, failOpen, own: objects, flows, filters,
+      datapath: this.datapath, loop: this.loop, sources: this.sources, enforcement, ids, engineDevices: idsDevices(config).map(({ datapath }) => datapath), alerting, quarantines: this.quarantines, names: this.names, status, failOpen, own: objects, flows, filters, egress: this.egress,
       policies: new PolicyQueries({
         engine: this.policies, realized: () => this.datapath.realized, ruleStats: () => filters.ruleStats(), knownNumber: (key) => this.ruleNumbers.known(key),
       }),
@@ -225,7 +234,7 @@ export class Agent {
       peerCredentials: (fd) => native.peerCredentials(fd), allow: peerAccess(config.api.group),
     });
     this.cni = this.buildCni(enforcement);
-    collectMetrics({ metrics: this.metrics, datapath: this.datapath, enforcement, flows: this.flowTable, sources: this.sources, status, ids, alerting, quarantines: this.quarantines, names: this.names, clock });
+    collectMetrics({ metrics: this.metrics, datapath: this.datapath, enforcement, flows: this.flowTable, sources: this.sources, status, ids, alerting, quarantines: this.quarantines, names: this.names, egress: this.egress, clock });
     this.metricsServer = this.buildMetricsServer(status);
   }
 
@@ -256,6 +265,7 @@ export class Agent {
     this.loop.start(signal);
     await this.firstApply();
     await this.cni?.start();
+    this.egress?.start(signal);
     await this.flowTable.start();
     this.links.monitor(() => this.linksChanged());
     // What changed before, by ourselves or by others, came as no event.
@@ -277,6 +287,7 @@ export class Agent {
     this.stopping.abort();
     await this.cni?.stop();
     await this.loop.stopped();
+    await this.egress?.stopped();
     await this.api.stop();
     for (const { source } of this.sources) await source.stop();
     await this.etcd?.stop();
@@ -340,7 +351,14 @@ export class Agent {
     if (this.datapath.realized === undefined) return;
     const { clock, log } = this.environment;
     const applied = this.loop.flush('stopping').catch((error: unknown) => log.warn('ids.leave_failed', { error: describeError(error) }));
-    await Promise.race([applied, new Promise<void>((resolve) => clock.after(LEAVE_MS, resolve))]);
+    // A time that is over would keep the process from ending.
+    await new Promise<void>((resolve) => {
+      const cancel = clock.after(LEAVE_MS, resolve);
+      void applied.then(() => {
+        cancel();
+        resolve();
+      });
+    });
   }
 
   private async realizeNames(enforcement: Enforcement): Promise<void> {
@@ -377,7 +395,7 @@ export class Agent {
     this.cleanedUp = true;
     const removed: string[] = [];
     try {
-      removed.push(...(await this.datapath.cleanup()), ...(await this.inspection.cleanup()));
+      removed.push(...(await this.datapath.cleanup()), ...(await this.inspection.cleanup()), ...((await this.egress?.cleanup()) ?? []));
     } catch (error) {
       this.cleanedUp = false;
       this.loop.markDirty('cleanup failed');

@@ -105,6 +105,15 @@ function acrossKeys(config: Config): Omit<ConfigProblem, 'origin'>[] {
   if (nextTable !== 0 && nextTable >= firstTable && nextTable < firstTable + TABLES) {
     problems.push({ path: 'ovs.nextTable', reason: `is one of the agent's own tables, ${firstTable} to ${firstTable + TABLES - 1}` });
   }
+  const { egress } = config;
+  if (egress.leases === 'file' && egress.directory === '') problems.push({ path: 'egress.directory', reason: 'is needed with egress.leases file' });
+  egress.exceptCidrs.forEach((member, index) => {
+    const reason = memberProblem(member);
+    if (reason !== undefined) problems.push({ path: `egress.exceptCidrs[${index}]`, reason });
+  });
+  const lowest = (egress.markMask & -egress.markMask) >>> 0;
+  if (Math.log2(egress.markMask / lowest + 1) % 1 !== 0) problems.push({ path: 'egress.markMask', reason: 'must be bits in a row' });
+  if ((config.ids.returnedMark & egress.markMask) !== 0) problems.push({ path: 'egress.markMask', reason: 'has bits of ids.returnedMark' });
   if (config.dns.nflogGroup === config.nflogGroup) problems.push({ path: 'dns.nflogGroup', reason: 'must not be the group nflogGroup names' });
   if ([config.nflogGroup, config.dns.nflogGroup].includes(config.bridge.nflogGroup)) problems.push({ path: 'bridge.nflogGroup', reason: 'must not be the group nflogGroup or dns.nflogGroup names' });
   if (config.cni.interfaces.length > 0 && config.datapath !== 'nftables') problems.push({ path: 'cni.interfaces', reason: 'needs datapath nftables' });

@@ -29,6 +29,8 @@ export const CONFIG_FORMATS: Readonly<Record<ConfigFormat, Format>> = {
   'syslog-target': { accepts: (text) => parseSyslogTarget(text) !== undefined, reason: 'must be unix:PATH, or udp:, tcp: or tls: and HOST:PORT (IPv6 in brackets)' },
   'sink-name': { accepts: (text) => /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(text), reason: 'must be letters, digits and . _ -, at most 63' },
   'host-name': { accepts: (text) => text.length <= 253 && /^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$/.test(text), reason: 'must be a host name' },
+  'optional-interface': { accepts: (text) => text === '' || CONFIG_FORMATS['interface-name'].accepts(text), reason: 'must be an interface name, or empty' },
+  'optional-address': { accepts: (text) => text === '' || isIP(text) !== 0, reason: 'must be an address, or empty' },
   bundle: { accepts: (text) => CONFIG_FORMATS['optional-path'].accepts(text) || isHttpUrl(text), reason: 'must be an absolute path, an http:// or https:// URL, or empty for none' },
   'bundle-checksum': {
     accepts: (text) => CONFIG_FORMATS.bundle.accepts(text) || /^[0-9A-Fa-f]{64}$/.test(text), reason: 'must be 64 hexadecimal digits, an absolute path, an http:// or https:// URL, or empty for none',

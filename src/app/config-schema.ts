@@ -127,6 +127,22 @@ export interface Config {
     readonly nflogGroup: number;
   };
   readonly bridge: { readonly nflogGroup: number };
+  readonly egress: {
+    readonly leases: 'none' | 'file';
+    /** '' = none. */
+    readonly directory: string;
+    readonly leaseMs: number;
+    readonly exceptCidrs: readonly string[];
+    /** '' = by the route to the address. */
+    readonly interface: string;
+    readonly device: string;
+    /** '' = of the Node object. */
+    readonly tunnelAddress: string;
+    readonly tunnelPort: number;
+    readonly markMask: number;
+    readonly routeTable: number;
+    readonly rulePriority: number;
+  };
   readonly conntrack: { readonly receiveBuffer: number };
   readonly resyncSeconds: number;
 }
@@ -152,7 +168,7 @@ export interface ConfigSchema {
   readonly oneOf?: readonly ConfigSchema[];
 }
 /** Text formats; config-formats.ts says what each means. */
-export type ConfigFormat = 'absolute-path' | 'interface-name' | 'listen-address' | 'http-url' | 'ovsdb-target' | 'node-name' | 'user-name' | 'network' | 'program' | 'optional-path' | 'syslog-target' | 'sink-name' | 'host-name' | 'bundle' | 'bundle-checksum' | 'etcd-endpoint' | 'etcd-prefix' | 'interface-pattern';
+export type ConfigFormat = 'absolute-path' | 'interface-name' | 'listen-address' | 'http-url' | 'ovsdb-target' | 'node-name' | 'user-name' | 'network' | 'program' | 'optional-path' | 'syslog-target' | 'sink-name' | 'host-name' | 'optional-interface' | 'optional-address' | 'bundle' | 'bundle-checksum' | 'etcd-endpoint' | 'etcd-prefix' | 'interface-pattern';
 
 const object = (properties: Readonly<Record<string, ConfigSchema>>): ConfigSchema => ({ type: 'object', default: {}, additionalProperties: false, properties });
 const text = (format: ConfigFormat, description: string, value?: string): ConfigSchema => ({
@@ -344,6 +360,22 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
   }),
   bridge: object({
     nflogGroup: integer(1, 65535, 225, 'NFLOG group of the frames between ports of Linux bridges that rules reject, and the agent answers; no other program may read it.'),
+  }),
+  egress: object({
+    leases: oneOf(['none', 'file'], 'none', 'Where nodes agree on who has which address of Egress objects. none: this agent does nothing about them, they are members of groups only. file: in egress.directory, for agents of one machine (docs/egress.md).'),
+    directory: text('optional-path', 'Directory of the leases, with egress.leases file.', ''),
+    leaseMs: integer(2000, 60000, 3000, 'Milliseconds after which a node that is not heard of has lost its addresses. Another one has them up to a sixth of it later.'),
+    exceptCidrs: {
+      type: 'array', items: { type: 'string', format: 'network' }, default: [],
+      description: 'What selected pods reach with their own address: the cluster\'s networks. Added to it by themselves: addresses of nodes and spec.podCIDRs of Node objects, this host and link, multicast.',
+    },
+    interface: text('optional-interface', 'Interface that gets the addresses; empty: the one by which this host would send to them.', ''),
+    device: text('interface-name', 'Tunnel device to the other nodes.', 'dfw-egress'),
+    tunnelAddress: text('optional-address', 'Where this node takes tunnel packets; empty: the first address of its Node object, IPv4 before IPv6.', ''),
+    tunnelPort: integer(1, 65535, 4790, 'UDP port of the tunnel (VXLAN-GPE), the same on all nodes.'),
+    markMask: integer(1, 4294967295, 267386880, 'Bits of the packet mark, in a row, that say to which node a packet goes: 8 of them are enough for 255 nodes that have addresses. No other software may use them.'),
+    routeTable: integer(1, 4294000000, 5720700, 'Routing tables behind this number are the agent\'s, as many as nodes.'),
+    rulePriority: integer(1, 32765, 5720, 'Priority of the policy rules that lead to them.'),
   }),
   conntrack: object({
     receiveBuffer: integer(65536, 1073741824, 33554432, 'Bytes of the socket buffer for connection events. Too small: events are lost, counted and made up for by a dump.'),

@@ -10,6 +10,7 @@ import type { Link, LinkSocket } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
 import type { DesiredState } from './desired.js';
+import type { Egress } from './egress.js';
 import type { Enforcement } from './enforcement.js';
 import type { StoredFilterNumbers } from './filter-numbers.js';
 import type { HeldObjects } from './held-objects.js';
@@ -32,6 +33,8 @@ export interface DatapathOptions {
   readonly log: Logger;
   readonly failOpen: boolean;
   readonly quarantine: QuarantineTables;
+  /** Gives Egress objects their addresses; undefined: they have those that they name. */
+  readonly egress: Pick<Egress, 'change' | 'filtersChanged' | 'problems'> | undefined;
   /** Where the engine of this host is; undefined: it has none. */
   readonly inspection: InspectionPorts | undefined;
   /** Called when another apply is due. */
@@ -78,9 +81,10 @@ export class Datapath {
       this.seeded = true;
     }
     const desired = options.desired.take();
-    const world = this.world.update(desired.changes);
+    const changes = options.egress?.change(desired.changes) ?? desired.changes;
+    const world = this.world.update(changes);
     options.policies.setHostAddresses(options.hostAddresses());
-    options.policies.update(desired.changes, world.filters);
+    options.policies.update(changes, world.filters);
     options.numbers.retain(new Set(world.filters.map(({ attachment }) => attachment)));
     await options.numbers.save();
     await options.ruleNumbers.save();
@@ -107,12 +111,13 @@ export class Datapath {
     const at = options.clock.now();
     this.realizedState = {
       generation, at: changed ? at : (before?.at ?? at), world, compilation: inForce(compilation, world, options.enforcement), mirrors: applied.mirrors,
-      problems: [...desired.problems, ...world.problems, ...options.policies.problems, ...compilation.problems, ...applied.problems, ...names.problems],
+      problems: [...desired.problems, ...world.problems, ...options.policies.problems, ...compilation.problems, ...applied.problems, ...names.problems, ...(options.egress?.problems ?? [])],
       tableTimes: new Map([...compilation.tables].map(([key, compiled]) => {
         const known = before?.tableTimes.get(key);
         return [key, known?.compiled === compiled ? known : { generation, at, compiled }];
       })),
     };
+    if (before?.world.filters !== world.filters) options.egress?.filtersChanged();
     const ms = Math.round((options.clock.monotonic() - started) * 100) / 100;
     if (changed) {
       options.log.info('apply.done', {

@@ -6,6 +6,7 @@ import type { FlowTable } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Metrics } from '../platform/metrics.js';
 import type { Datapath } from './datapath.js';
+import type { Egress } from './egress.js';
 import type { Enforcement } from './enforcement.js';
 import { freshWithin } from './fresh-flows.js';
 import type { NamedSource } from './desired.js';
@@ -24,6 +25,7 @@ export interface CollectorParts {
   readonly alerting: Alerting;
   readonly quarantines: Quarantines;
   readonly names: NameLearning;
+  readonly egress: Egress | undefined;
   readonly clock: Clock;
 }
 
@@ -39,6 +41,7 @@ export function collectMetrics(parts: CollectorParts): void {
     parts.alerting.collect(parts.ids?.status());
   });
   metrics.onScrape(() => collectSignatures(parts));
+  metrics.onScrape(() => collectEgress(parts));
 }
 
 async function collectState({ metrics, datapath, flows, sources, status, names, clock }: CollectorParts): Promise<void> {
@@ -97,4 +100,18 @@ function collectSignatures({ metrics, ids }: CollectorParts): void {
   metrics.idsSignaturesVersion.reset();
   if (bundle?.version !== undefined) metrics.idsSignaturesVersion.set({ version: bundle.version }, 1);
   for (const [result, total] of fetches) metrics.setTotal(metrics.idsBundleFetches, { result }, total);
+}
+
+function collectEgress({ metrics, egress }: CollectorParts): void {
+  if (egress === undefined) return;
+  const { allocation, pods } = egress.selection;
+  metrics.egressAddresses.set({ state: 'held' }, egress.ownership.held.size);
+  metrics.egressAddresses.set({ state: 'known' }, allocation.addresses.size);
+  metrics.egressWorkloads.set(pods.length);
+  metrics.setTotal(metrics.egressTaken, {}, egress.ownership.taken);
+  metrics.egressPool.reset();
+  for (const [pool, { total, used }] of allocation.usage) {
+    metrics.egressPool.set({ pool, state: 'total' }, total);
+    metrics.egressPool.set({ pool, state: 'used' }, used);
+  }
 }

@@ -11,12 +11,14 @@ import { POLICY_KINDS, type PolicyObject } from '../model/policy-objects.js';
 import type {
   AddressSetsView, AlertSelection, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FilterView, FlowStream, FlowView,
   FqdnAddressView, HealthView, IdsStatusView, ObjectView, QuarantineView, RulesView, SignatureChangeView, SignatureFilter, SignaturesView, StatusView, SyncView,
-  TraceRequest, TraceView, TrafficControlView,
+  TraceRequest, TraceView, TrafficControlView, EgressStateView,
 } from '../model/views.js';
 import type { ReconcileLoop } from '../reconcile/loop.js';
 import type { Alerting } from './alerting.js';
 import { capture, type CaptureEffects } from './capture.js';
 import type { Datapath } from './datapath.js';
+import type { Egress } from './egress.js';
+import { egressState, withEgressStatus } from './egress-views.js';
 import type { Enforcement } from './enforcement.js';
 import { mergeSources, type NamedSource } from './desired.js';
 import type { Differences } from './diff.js';
@@ -48,6 +50,7 @@ export interface AgentServiceOptions {
   readonly alerting: Alerting;
   readonly quarantines: Quarantines;
   readonly names: NameLearning;
+  readonly egress: Egress | undefined;
   readonly status: StatusReporter;
   readonly failOpen: boolean;
   readonly captures: CaptureEffects;
@@ -133,7 +136,7 @@ export class AgentService implements AgentApi {
       const status = statuses.get(key);
       return {
         kind: object.kind, ...(object.metadata.namespace === undefined ? {} : { namespace: object.metadata.namespace }), name: object.metadata.name,
-        source: manifests.get(key)?.source ?? '', manifest: manifests.get(key)?.manifest, ...(status === undefined ? {} : { status }),
+        source: manifests.get(key)?.source ?? '', manifest: withEgressStatus(object, manifests.get(key)?.manifest, this.options.egress), ...(status === undefined ? {} : { status }),
       };
     });
   }
@@ -182,11 +185,16 @@ export class AgentService implements AgentApi {
     const work = (async () => {
       await Promise.all(this.options.sources.map(({ source }) => source.sync(deadline)));
       await this.options.loop.flush('sync');
+      await this.options.egress?.settled();
       await this.options.enforcement.settled();
     })();
     await Promise.race([work, expired]);
     const errors = this.options.status.errors();
     return { realized: errors.length === 0, generation: this.realized.generation, durationMs: Math.round(performance.now() - started), errors };
+  }
+
+  async getEgress(): Promise<EgressStateView> {
+    return this.options.egress === undefined ? { egresses: [], pools: [] } : egressState(this.options.egress);
   }
 
   async getTrafficControl(): Promise<TrafficControlView[]> {

@@ -10,6 +10,7 @@ import type { ReconcileLoop } from '../reconcile/loop.js';
 import type { Datapath } from './datapath.js';
 import type { Alerting } from './alerting.js';
 import type { Quarantines } from './quarantines.js';
+import type { Egress } from './egress.js';
 import type { Enforcement } from './enforcement.js';
 import { freshWithin } from './fresh-flows.js';
 import { mergeSources, type NamedSource } from './desired.js';
@@ -28,6 +29,7 @@ export interface StatusOptions {
   readonly alerting: Alerting;
   readonly quarantines: Quarantines;
   readonly clock: Clock;
+  readonly egress: Egress | undefined;
   /** What the rules are programmed into, where it is more than the kernel. */
   readonly datapathState: () => Promise<DatapathState>;
 }
@@ -101,6 +103,7 @@ export class StatusReporter {
     for (const mirror of datapath.realized?.mirrors ?? []) {
       if (mirror.pending !== undefined) reasons.push(`TrafficControl/${mirror.control.metadata.name}: ${mirror.pending}`);
     }
+    reasons.push(...(this.options.egress?.degraded ?? []));
     const lines = audit.status();
     if (!lines.writable) reasons.push(`audit log ${lines.path}: ${lines.reason}`);
     reasons.push(...this.options.alerting.state(ids?.status()).degraded);
@@ -125,7 +128,13 @@ export class StatusReporter {
       { name: 'audit', state: lines.writable ? 'writing' : 'degraded', detail: `${lines.suppressed} lines suppressed` },
       { name: 'ids', state: ids === undefined ? 'disabled' : (engine?.state ?? 'external'), detail: engine?.reason ?? '' },
       ...(ids === undefined ? [] : this.options.alerting.state(ids.status()).components),
+      ...(this.options.egress === undefined ? [] : [egressComponent(this.options.egress)]),
       { name: 'quarantine', state: this.options.quarantines.size === 0 ? 'none' : 'in force', detail: `${this.options.quarantines.size} workloads` },
     ];
   }
+}
+
+function egressComponent({ selection, ownership }: Egress): Component {
+  const held = ownership.held.size;
+  return { name: 'egress', state: held > 0 ? 'holding' : 'watching', detail: `${held} of ${selection.allocation.addresses.size} addresses, ${ownership.nodes.size} nodes` };
 }

@@ -27,7 +27,13 @@ export interface PodObject {
   /** Named container ports. */
   readonly ports: readonly { readonly name: string; readonly protocol: number; readonly port: number }[];
 }
-export interface NodeObject { readonly kind: 'Node'; readonly metadata: ObjectMeta; readonly addresses: readonly string[] }
+export interface NodeObject {
+  readonly kind: 'Node';
+  readonly metadata: ObjectMeta;
+  readonly addresses: readonly string[];
+  /** spec.podCIDRs (or podCIDR), canonical. Absent: it says none. */
+  readonly podCidrs?: readonly string[];
+}
 export interface VirtualMachineNic { readonly name: string; readonly mac?: string; readonly addresses: readonly string[] }
 export interface VirtualMachineObject {
   readonly kind: 'VirtualMachine';

@@ -126,6 +126,8 @@ export interface EgressObject {
   /** Canonical host; absent while a pool has given none. */
   readonly egressIp?: string;
   readonly externalIpPool?: string;
+  /** It also asks for a limit of its bandwidth. */
+  readonly limitsBandwidth?: true;
 }
 export interface ExternalIpPoolObject {
   readonly kind: 'ExternalIPPool';
@@ -133,6 +135,8 @@ export interface ExternalIpPoolObject {
   /** Prefixes and ranges a-b. */
   readonly ranges: readonly string[];
   readonly nodeSelector: LabelSelector;
+  /** Its addresses are of a network of their own (spec.subnetInfo). */
+  readonly ownSubnet?: true;
 }
 
 // policy.networking.k8s.io: AdminNetworkPolicy, BaselineAdminNetworkPolicy (v1alpha1), ClusterNetworkPolicy (v1alpha2)

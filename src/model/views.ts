@@ -179,6 +179,19 @@ export interface TrafficControlView {
   rateLimit?: { packetsPerSecond?: number; bytesPerSecond?: number; burst?: number };
 }
 export type RefusedCopies = 'copied' | 'left-out';
+export interface EgressView {
+  name: string;
+  /** "" = none. */
+  address: string;
+  pool: string;
+  /** That has the address; "" = none. */
+  node: string;
+  state: string; // "active" | "pending: <why>"
+  /** Pods that leave with the address. `node`: "" = not known. */
+  workloads: { namespace: string; name: string; node: string; addresses: string[] }[];
+}
+export interface EgressPoolView { name: string; total: number; used: number }
+export interface EgressStateView { egresses: EgressView[]; pools: EgressPoolView[] }
 /** An address that a DNS reply gave a name; rules that name it mean the address until then. */
 export interface FqdnAddressView {
   fqdn: string;

@@ -66,7 +66,8 @@ export interface ElementDump {
   readonly counters?: BigUint64Array;
 }
 export interface NftSocket {
-  transact(segments: readonly Segment[]): Promise<BatchResult>;
+  /** `notAfter`: CLOCK_MONOTONIC in ms (process.hrtime); read right before the kernel is asked, past it nothing is sent: rejects with ETIMEDOUT. */
+  transact(segments: readonly Segment[], notAfter?: number): Promise<BatchResult>;
   /** Dump of one set's elements. Rejects with ENOENT when table or set is absent. An interrupted dump (NLM_F_DUMP_INTR) is repeated inside. */
   dumpElements(request: { family: number; table: string; set: string; keyLength: number; dataLength: number; counters?: boolean }): Promise<ElementDump>;
   /** Dump by message type (NFT_MSG_GETTABLE 1, GETCHAIN 4, GETRULE 7, GETSET 10, GETSETELEM 13): `payload` = nfgenmsg + attributes; answer = raw messages back to back. */
@@ -355,6 +356,66 @@ export interface LinkSocket {
   monitor(listener: (events: LinkEvent[]) => void): void;
   close(): void;
 }
+export interface InterfaceAddress {
+  readonly interfaceIndex: number;
+  readonly address: string;
+  readonly prefixLength: number;
+  /** Infinity = for ever. */
+  readonly validSeconds: number;
+}
+/** A default route through the tunnel device, to a host. `family`: of what is routed. */
+export interface TunnelRoute {
+  readonly family: 4 | 6;
+  readonly table: number;
+  readonly interfaceIndex: number;
+  /** Host; either family, whatever `family` is. */
+  readonly tunnelTo: string;
+}
+/** Packets with the mark look for their way in the table. */
+export interface MarkRule {
+  readonly family: 4 | 6;
+  readonly table: number;
+  readonly mark: number;
+  readonly mask: number;
+  readonly priority: number;
+}
+export interface RouteAnswer {
+  readonly type: 'local' | 'unicast' | 'other';
+  readonly interfaceIndex: number;
+  /** Preferred source, "" = none said. */
+  readonly source: string;
+  /** "" = the destination is on the link. */
+  readonly gateway: string;
+}
+/**
+ * Addresses, routes and policy rules (rtnetlink(7)). Routes and rules made here carry routing protocol 223; only those are listed and
+ * deleted. In order; rejects with NativeError.
+ */
+export interface AddressSocket {
+  addresses(): Promise<InterfaceAddress[]>;
+  /**
+   * Adds a host address, or renews it: the kernel removes it when `validSeconds` (from 1) have passed, within 1 s, whatever becomes of the
+   * process. The host itself never picks it as a source; IPv6 without duplicate address detection.
+   */
+  setAddress(request: { interfaceIndex: number; address: string; validSeconds: number }): Promise<void>;
+  /** False when it was not there. */
+  deleteAddress(request: { interfaceIndex: number; address: string }): Promise<boolean>;
+  routes(): Promise<TunnelRoute[]>;
+  /** Replaces the default route of the table. `tunnelId`: 24 bits. */
+  setRoute(request: TunnelRoute & { tunnelId: number }): Promise<void>;
+  /** False when there was none. */
+  deleteRoute(request: { family: 4 | 6; table: number }): Promise<boolean>;
+  rules(): Promise<MarkRule[]>;
+  /** False when it was there. */
+  addRule(rule: MarkRule): Promise<boolean>;
+  /** False when it was not there. */
+  deleteRule(rule: MarkRule): Promise<boolean>;
+  /** How this host would send to the address; undefined: it cannot. */
+  routeTo(address: string): Promise<RouteAnswer | undefined>;
+  /** A VXLAN-GPE device whose packets carry no Ethernet headers and go where routes say (down, MTU as given). EEXIST when the name is taken. */
+  createTunnel(request: { name: string; port: number; mtu: number }): Promise<void>;
+  close(): void;
+}
 /** Where the kernel sends what is for an address (`ip route get ADDRESS fibmatch`). */
 export interface RouteWay {
   /** direct: to the neighbour itself; gateway: by another host; several: by more than one way; local: an address of this host; none: nowhere. */
@@ -425,8 +486,15 @@ export interface NativeBinding {
   LinkSocket: new () => LinkSocket;
   RouteSocket: new () => RouteSocket;
   ReturnPaths: new () => ReturnPaths;
+  AddressSocket: new () => AddressSocket;
   /** As FlowTable.stream, of flows that the caller has. The arrays must not be changed until it settles. */
   streamFlows(flows: PackedFlows, query: FlowQuery, format: FlowFormat, onChunk: (chunk: Uint8Array) => Promise<void> | void): Promise<number>;
+  /**
+   * Ends connections (zone 0) whose source was translated to another address than it shall be, but for those to `except` (prefixes); their next
+   * packet begins a new one. `wanted`: source, translated, source, translated...; `former`: those that were translated to just that end,
+   * wherever they go. Resolves to how many.
+   */
+  endOtherTranslations(request: { wanted: readonly string[]; former: readonly string[]; except: readonly string[] }): Promise<number>;
   /** Creates (or attaches to) a TAP; `vnetHdr` also turns on TSO/checksum offloads; `persist` keeps it after close. */
   openTap(request: { name: string; vnetHdr: boolean; persist: boolean }): TapDevice;
   closeTap(fd: number): void;
@@ -437,6 +505,8 @@ export interface NativeBinding {
    * send them on. Throws NativeError: ENODEV when there is no such device, EOPNOTSUPP when it cannot.
    */
   finishFrames(interfaceName: string): void;
+  /** CLOCK_MONOTONIC of the machine: the same in every process. */
+  monotonicMs(): number;
   /** One datagram to a unix socket (path or @abstract), without waiting: $NOTIFY_SOCKET, /dev/log. Throws NativeError, EAGAIN when its queue is full. */
   sdNotify(socketPath: string, state: string): void;
 }

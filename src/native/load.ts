@@ -21,6 +21,9 @@ const EXPORTS: readonly (keyof NativeBinding)[] = [
   'peerCredentials',
   'sdNotify',
   'streamFlows',
+  'AddressSocket',
+  'endOtherTranslations',
+  'monotonicMs',
 ];
 
 export interface LoadNativeOptions {

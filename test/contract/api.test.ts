@@ -173,6 +173,7 @@ describe('the client', () => {
     expect(await client.getConnCount()).toEqual({ connections: 42 });
     expect(await client.get('Pod')).toEqual(await model.get('Pod'));
     expect(await client.getFqdnCache('a.example')).toEqual(await model.getFqdnCache('a.example'));
+    expect(await client.getEgress()).toEqual(await model.getEgress());
     expect(await client.getTrafficControl()).toEqual(await model.getTrafficControl());
     expect(await client.getAlerts({})).toEqual({ alerts: [alertView] });
     expect(await client.status()).toEqual(await model.status());

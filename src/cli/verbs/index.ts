@@ -13,6 +13,7 @@ import { getaddrsets } from './getaddrsets.js';
 import { getalerts } from './getalerts.js';
 import { getconfig } from './getconfig.js';
 import { getconncount } from './getconncount.js';
+import { getegress } from './getegress.js';
 import { getfilters } from './getfilters.js';
 import { getfilterstat } from './getfilterstat.js';
 import { getflows } from './getflows.js';
@@ -32,6 +33,6 @@ import { version } from './version.js';
 export const VERBS: readonly Verb[] = [
   getfilters, summarizeDvfilter, getrules, getaddrsets, getflows, getconfig, getfilterstat, getconncount, trace,
   get, query, diff, apply, deleteVerb, attach, detach, sync,
-  getfqdncache, gettrafficcontrol, getalerts, ids, capture,
+  getfqdncache, gettrafficcontrol, getegress, getalerts, ids, capture,
   status, health, version, loglevel, cleanup, completion,
 ];

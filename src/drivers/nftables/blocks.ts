@@ -89,7 +89,7 @@ export class Block {
 /** True when the kernel's set holds exactly the block's elements. */
 export function equalsDump(block: Block, dump: ElementDump, set: SetImage): boolean {
   if (dump.count !== block.count) return false;
-  const dataLength = set.data === 16 ? 16 : 0;
+  const dataLength = set.data === 'verdict' ? 0 : set.data;
   const have = fingerprints(dump.count, set.keyLength, dump.keys, dataLength, dump.data, dump.flags);
   const want = block.fingerprints();
   if (have.size !== want.size) return false;

@@ -45,6 +45,21 @@ export function routedBack(destination: number): Expression {
   return expression('fib', (writer) => writer.u32(1, register(destination)).u32(2, FIB.resultOif).u32(3, FIB.saddr | FIB.iif | FIB.present));
 }
 
+/** RTN_* of the packet's destination (host order) into a register: 2 = an address of this host. */
+export function destinationType(destination: number): Expression {
+  return expression('fib', (writer) => writer.u32(1, register(destination)).u32(2, FIB.resultType).u32(3, FIB.daddr));
+}
+
+/** Translates the source to the address in the register, ports kept where they can be (chains of type nat). */
+export function sourceNat(family: number, address: number): Expression {
+  return expression('nat', (writer) => writer.u32(1, 0).u32(2, family).u32(3, register(address)).u32(4, register(address)).u32(7, 1));
+}
+
+/** Meta data from a register. */
+export function setMeta(key: number, source: number): Expression {
+  return expression('meta', (writer) => writer.u32(2, key).u32(3, register(source)));
+}
+
 /** Conntrack key from a register (labels are OR-ed in; 16 bytes). */
 export function setCt(key: number, source: number): Expression {
   return expression('ct', (writer) => writer.u32(2, key).u32(4, register(source)));
@@ -79,6 +94,15 @@ export function mask(target: number, bits: Uint8Array): Expression {
     writer.u32(1, register(target)).u32(2, register(target)).u32(3, bits.length).u32(6, 0);
     value(writer, 4, bits);
     value(writer, 5, new Uint8Array(bits.length));
+  });
+}
+
+/** register = (register & bits) ^ flipped, 4 bytes each. */
+export function maskAndFlip(target: number, bits: Uint8Array, flipped: Uint8Array): Expression {
+  return expression('bitwise', (writer) => {
+    writer.u32(1, register(target)).u32(2, register(target)).u32(3, bits.length).u32(6, 0);
+    value(writer, 4, bits);
+    value(writer, 5, flipped);
   });
 }
 

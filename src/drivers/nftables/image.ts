@@ -14,6 +14,8 @@ export interface HookImage {
   readonly priority: number;
   /** netdev family only. */
   readonly device?: string;
+  /** Absent = filter. nat: sees the first packet of each connection. */
+  readonly type?: 'nat';
 }
 
 export interface ChainImage {
@@ -36,8 +38,8 @@ export interface SetImage {
   readonly keyType: number;
   readonly keyLength: number;
   readonly interval: boolean;
-  /** 0: a set; 16: a data map; 'verdict': a verdict map. */
-  readonly data: 0 | 16 | 'verdict';
+  /** 0: a set; 4: a map to IPv4 addresses; 16: a data map; 'verdict': a verdict map. */
+  readonly data: 0 | 4 | 16 | 'verdict';
   readonly counter: boolean;
   /** Fixed size: the kernel then picks the faster fixed hash table. 0 = grows. */
   readonly size: number;
@@ -88,7 +90,7 @@ export function newChain(writer: AttributeWriter, { family, table }: TableName, 
       writer.u32(1, hook.hook).u32(2, hook.priority);
       if (hook.device !== undefined) writer.text(3, hook.device);
     });
-    writer.u32(5, 1).text(7, 'filter'); // policy accept: verdicts are the rules'
+    writer.u32(5, 1).text(7, hook.type ?? 'filter'); // policy accept: verdicts are the rules'
   });
 }
 
@@ -151,6 +153,7 @@ export function newSet(writer: AttributeWriter, { family, table }: TableName, se
     writer.u32(4, set.keyType).u32(5, set.keyLength);
     if (set.data === 'verdict') writer.u32(6, DATA_VERDICT);
     else if (set.data === 16) writer.u32(6, TYPE.ipv6).u32(7, 16);
+    else if (set.data === 4) writer.u32(6, TYPE.ipv4).u32(7, 4);
     if (set.size > 0) writer.nest(9, () => writer.u32(1, set.size));
     writer.u32(10, id);
     if (set.timeoutMs !== undefined) writer.u64(11, BigInt(set.timeoutMs));
@@ -172,5 +175,5 @@ export function flushSet(writer: AttributeWriter, { family, table }: TableName, 
 function byteOrder(set: SetImage): Uint8Array {
   const host = set.keyType === TYPE.mark || set.keyType === TYPE.ifname;
   const key = [0, 4, host ? 1 : 2, 0, 0, 0];
-  return Uint8Array.from(set.data === 16 ? [...key, 1, 4, 2, 0, 0, 0] : key);
+  return Uint8Array.from(set.data === 16 || set.data === 4 ? [...key, 1, 4, 2, 0, 0, 0] : key);
 }

@@ -1,5 +1,5 @@
 /** Numbers of include/uapi/linux/netfilter/nf_tables.h, as far as this driver uses them. */
-export const FAMILY = { inet: 1, ipv4: 2, netdev: 5, bridge: 7, ipv6: 10 } as const;
+export const FAMILY = { inet: 1, ipv4: 2, arp: 3, netdev: 5, bridge: 7, ipv6: 10 } as const;
 const SUBSYSTEM = 10 << 8; // NFNL_SUBSYS_NFTABLES
 export const MESSAGE = {
   newTable: SUBSYSTEM | 0, getTable: SUBSYSTEM | 1, deleteTable: SUBSYSTEM | 2,
@@ -33,7 +33,7 @@ export const CT_STATUS = { destinationNat: 1 << 5 } as const;
 /** As `meta protocol` has it. */
 export const ETHERTYPE = { ipv4: 0x0800, ipv6: 0x86dd } as const;
 /** FIB lookups: which address, by which interface, and how the answer comes. */
-export const FIB = { resultOif: 1, saddr: 1, iif: 8, present: 32 } as const;
+export const FIB = { resultOif: 1, resultType: 3, saddr: 1, daddr: 2, iif: 8, present: 32 } as const;
 /** NFT_OBJECT_*: what a named object is. */
 export const OBJECT = { limit: 4 } as const;
 /** IPv6's fragment header (RFC 8200, section 4.5). */

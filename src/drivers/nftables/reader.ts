@@ -82,7 +82,7 @@ export class TableReader {
   }
 
   async elements(set: SetImage): Promise<ElementDump> {
-    const dataLength = set.data === 16 ? 16 : 0;
+    const dataLength = set.data === 'verdict' ? 0 : set.data;
     return this.socket.dumpElements({ ...this.name, set: set.name, keyLength: set.keyLength, dataLength });
   }
 

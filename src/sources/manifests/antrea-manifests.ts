@@ -89,13 +89,14 @@ export interface EgressManifest {
     readonly egressIPs?: Optional<readonly string[]>;
     readonly externalIPPool?: string | null;
     readonly externalIPPools?: Optional<readonly string[]>;
+    readonly bandwidth?: unknown;
   };
   readonly status?: Optional<{ readonly egressIP?: string | null }>;
 }
 export interface IpRangeManifest { readonly cidr?: string | null; readonly start?: string | null; readonly end?: string | null }
 export interface ExternalIpPoolManifest {
   readonly metadata: ManifestMeta;
-  readonly spec: { readonly ipRanges: readonly IpRangeManifest[]; readonly nodeSelector?: OptionalSelector };
+  readonly spec: { readonly ipRanges: readonly IpRangeManifest[]; readonly nodeSelector?: OptionalSelector; readonly subnetInfo?: unknown };
 }
 
 export interface TargetPortManifest {

@@ -104,6 +104,7 @@ export function decodeEgress(manifest: EgressManifest): EgressObject {
     refuseIf(subdomainProblem(pool.value), pool.path);
     egress.externalIpPool = pool.value;
   }
+  if (spec.bandwidth !== undefined && spec.bandwidth !== null) egress.limitsBandwidth = true;
   return egress;
 }
 
@@ -124,6 +125,7 @@ export function decodeExternalIpPool(manifest: ExternalIpPoolManifest): External
     metadata: decodeClusterMeta(manifest.metadata),
     ranges: manifest.spec.ipRanges.map((range, index) => decodeRange(range, `spec.ipRanges[${index}]`)),
     nodeSelector: decodeOptionalSelector(manifest.spec.nodeSelector, 'spec.nodeSelector') ?? EVERYTHING,
+    ...(manifest.spec.subnetInfo === undefined || manifest.spec.subnetInfo === null ? {} : { ownSubnet: true }),
   };
 }
 

@@ -2,7 +2,7 @@
 import type { NamespaceObject, NodeObject, PodObject } from '../../model/objects.js';
 import type { ContainerManifest, NamespaceManifest, NodeManifest, PodManifest } from './kubernetes-manifests.js';
 import { labelProblem, subdomainProblem } from '../../model/names.js';
-import { decodeHost, decodeHosts } from './addresses.js';
+import { decodeHost, decodeHosts, decodePrefix } from './addresses.js';
 import { NONE, refuseIf, type Draft } from './checks.js';
 import { decodeMeta, decodeNamespacedMeta } from './metadata.js';
 import { PROTOCOL_NUMBERS } from './ports.js';
@@ -61,5 +61,9 @@ function addPorts(ports: PodObject['ports'][number][], containers: readonly Cont
 
 export function decodeNode(manifest: NodeManifest): NodeObject {
   const addresses = (manifest.status?.addresses ?? NONE).filter(({ type }) => type === 'InternalIP' || type === 'ExternalIP').map(({ address }) => address);
-  return { kind: 'Node', metadata: decodeMeta(manifest.metadata, subdomainProblem), addresses: decodeHosts(addresses, 'status.addresses') };
+  const node: Draft<NodeObject> = { kind: 'Node', metadata: decodeMeta(manifest.metadata, subdomainProblem), addresses: decodeHosts(addresses, 'status.addresses') };
+  const single = manifest.spec?.podCIDR ?? '';
+  const ranges = manifest.spec?.podCIDRs ?? (single === '' ? NONE : [single]);
+  if (ranges.length > 0) node.podCidrs = ranges.map((range, index) => decodePrefix(range, `spec.podCIDRs[${index}]`));
+  return node;
 }

@@ -25,6 +25,7 @@ export interface PodManifest {
 }
 export interface NodeManifest {
   readonly metadata: ManifestMeta;
+  readonly spec?: { readonly podCIDR?: string | null; readonly podCIDRs?: readonly string[] | null } | null;
   readonly status?: { readonly addresses?: readonly { readonly type: string; readonly address: string }[] | null } | null;
 }
 

@@ -16,6 +16,7 @@ export const POD = inventory({
   status: maybe(open({ phase: OPTIONAL_STRING, podIP: OPTIONAL_STRING, podIPs: list(open({ ip: STRING }, ['ip'])) })),
 });
 export const NODE = inventory({
+  spec: maybe(open({ podCIDR: OPTIONAL_STRING, podCIDRs: list(STRING) })),
   status: maybe(open({ addresses: list(open({ type: STRING, address: STRING }, ['type', 'address'])) })),
 });
 

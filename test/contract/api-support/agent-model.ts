@@ -3,7 +3,7 @@ import type { AddQuarantineRequest, AgentApi, AttachRequest, DiffRequest, Endpoi
 import { AgentError } from '../../../src/model/errors.js';
 import type {
   AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FqdnAddressView, FilterView, FlowStream, FlowView, HealthView,
-  IdsStatusView, ObjectView, QuarantineView, RulesView, SignatureChangeView, SignatureFaultView, SignatureFilter, SignaturesView, SignatureView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView,
+  IdsStatusView, ObjectView, QuarantineView, RulesView, SignatureChangeView, SignatureFaultView, SignatureFilter, SignaturesView, SignatureView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView, EgressStateView,
 } from '../../../src/model/views.js';
 
 export const FILTER = 'nic-145244-eth0-dfw.2';
@@ -170,6 +170,12 @@ export class AgentModel implements AgentApi {
   }
   async sync(timeoutMs: number): Promise<SyncView> {
     return { realized: this.syncErrors.length === 0, generation: 8, durationMs: timeoutMs / 1_000, errors: this.syncErrors };
+  }
+  async getEgress(): Promise<EgressStateView> {
+    return {
+      egresses: [{ name: 'fruits', address: '172.19.64.101', pool: 'pool-1', node: 'host-1', state: 'active', workloads: [{ namespace: 'default', name: 'web', node: 'host-2', addresses: ['10.1.0.5'] }] }],
+      pools: [{ name: 'pool-1', total: 10, used: 1 }],
+    };
   }
   async getTrafficControl(): Promise<TrafficControlView[]> {
     return [{

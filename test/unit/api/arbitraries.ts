@@ -8,7 +8,7 @@ import type { PolicyReference } from '../../../src/model/rule.js';
 import type {
   AddressSetsView, AlertView, BundleView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FilterView, FlowView, HealthView, IdsStatusView,
   ObjectView, PolicyStatusView, QuarantineView, RulesView, RuleView, SideView, SignatureChangeView, SignatureFaultView, SignatureView, StatusView, SyncView,
-  TraceRequest, TraceView, TrafficControlView,
+  TraceRequest, TraceView, TrafficControlView, EgressStateView,
 } from '../../../src/model/views.js';
 
 const text = fc.oneof(fc.constant(''), fc.string({ unit: 'grapheme', maxLength: 12 }), fc.constantFrom('__proto__', 'constructor', 'line\nbreak', '日本'));
@@ -87,6 +87,12 @@ const trafficControl: Arbitrary<TrafficControlView> = fc.record({
   capped: count, engineDropped: count, sampling: small, refused: fc.record({ ingress: fc.constantFrom('copied', 'left-out'), egress: fc.constantFrom('copied', 'left-out') }, { requiredKeys: [] }),
   rateLimit: fc.record({ packetsPerSecond: count, bytesPerSecond: count, burst: count }, { requiredKeys: [] }),
 }, { requiredKeys: ['name', 'action', 'direction', 'device', 'state', 'workloads', 'packets', 'bytes', 'dropped', 'capped'] });
+const egressState: Arbitrary<EgressStateView> = fc.record({
+  egresses: list(fc.record({
+    name: text, address: text, pool: text, node: text, state: text, workloads: list(fc.record({ namespace: text, name: text, node: text, addresses: texts })),
+  })),
+  pools: list(fc.record({ name: text, total: count, used: count })),
+});
 const textMap = fc.dictionary(text, text, { noNullPrototype: true });
 const quarantine: Arbitrary<QuarantineView> = fc.record({
   name: text, workload, filters: texts, since: text, until: text, by: text, reason: text, alertId: text,
@@ -164,6 +170,7 @@ export const samples: { readonly [K in keyof Methods]: Sample<Methods[K]> } = {
   attach: { request: attach, response: change },
   detach: { request: byFilter, response: change },
   sync: { request: fc.record({ timeoutMs: count }), response: sync },
+  getEgress: { request: empty, response: egressState },
   getTrafficControl: { request: empty, response: list(trafficControl) },
   getFqdnCache: { request: fc.record({ domain: text }, { requiredKeys: [] }), response: list(fc.record({ fqdn: text, address: text, expiration: text })) },
   getAlerts: { request: getAlerts, response: fc.record({ alerts: list(alert) }) },

@@ -64,6 +64,7 @@ describe('the wire gives back what it was given', () => {
   cases(methods.attach, samples.attach);
   cases(methods.detach, samples.detach);
   cases(methods.sync, samples.sync);
+  cases(methods.getEgress, samples.getEgress);
   cases(methods.getTrafficControl, samples.getTrafficControl);
   cases(methods.getFqdnCache, samples.getFqdnCache);
   cases(methods.getAlerts, samples.getAlerts);

@@ -64,7 +64,9 @@ describe('loadConfig', () => {
       'ids.bundle': 'https://rules.example/a.tar.gz', 'ids.bundleChecksum': '', 'ids.bundleInterval': 3600, 'ids.bundleCa': '/ca.pem', 'ids.allowFailedSignatures': 3,
       'ids.alertWindow': 0, 'ids.sinks': [{ type: 'file', path: '/alerts' }], 'ids.pcap.enabled': true, 'ids.pcap.bytes': 1048576,
       'ids.response': [{ action: 'quarantine', duration: 60, severities: [1] }], 'ids.quarantine.allow': [{ addresses: ['10.0.0.1'] }], stateDir: '/state',
-      'log.level': 'debug', nflogGroup: 7, 'dns.minTTL': 60, 'dns.holdReplies': false, 'dns.servers': ['10.96.0.10', 'fd00:96::/64'], 'dns.nflogGroup': 8, 'bridge.nflogGroup': 9, 'conntrack.receiveBuffer': 1048576, resyncSeconds: 0,
+      'log.level': 'debug', nflogGroup: 7, 'dns.minTTL': 60, 'dns.holdReplies': false, 'dns.servers': ['10.96.0.10', 'fd00:96::/64'], 'dns.nflogGroup': 8, 'bridge.nflogGroup': 9,
+      'egress.leases': 'file', 'egress.directory': '/leases', 'egress.leaseMs': 5000, 'egress.exceptCidrs': ['10.0.0.0/8'], 'egress.interface': 'eth1', 'egress.device': 'tun-e', 'egress.tunnelAddress': '192.0.2.1', 'egress.tunnelPort': 4791,
+      'egress.markMask': 0xf000, 'egress.routeTable': 100, 'egress.rulePriority': 99, 'conntrack.receiveBuffer': 1048576, resyncSeconds: 0,
     };
     expect(configKeys().map((key) => key.path.join('.')).toSorted()).toEqual(Object.keys(samples).toSorted());
     for (const { path: at, flag, variable } of configKeys()) {
@@ -74,7 +76,7 @@ describe('loadConfig', () => {
       const read = (config: Config): unknown => at.reduce<unknown>((tree, name) => Reflect.get(Object(tree), name), config);
       // What makes no sense alone.
       const argv = new Map([
-        ['--ovs-first-table', ['--ovs-next-table=200']], ['--ids-bundle-checksum', ['--ids-bundle=/b.zip']],
+        ['--ovs-first-table', ['--ovs-next-table=200']], ['--ids-bundle-checksum', ['--ids-bundle=/b.zip']], ['--egress-leases', ['--egress-directory=/leases']],
         ['--ids-engine-directory', ['--ids-engine=external', '--ids-command-socket=/s']],
       ]).get(flag) ?? [];
       expect([flag, read(load({ argv: [...argv, `${flag}=${text}`] })), read(load({ env: { [variable]: text }, argv })), read(load({ file, argv }))]).toEqual([flag, value, value, value]);
@@ -155,6 +157,13 @@ describe('loadConfig', () => {
     expect(etcd('endpoints: ["http://a:1"], user: u')).toContain('sources[0]: needs user and passwordFile, or neither');
     expect(etcd('endpoints: ["http://a:1"], grace: 1')).toContain('sources[0].grace');
     expect(problemsOf({ file: 'sources: [{ type: etcd, endpoints: ["http://a:1"] }, { type: etcd, endpoints: ["http://b:1"] }]\n' })).toContain('sources[1].type: is also that of sources[0]');
+  });
+
+  it('refuses settings of Egress that cannot be', () => {
+    expect(problemsOf({ file: 'egress: { leases: file }\n' })).toContain('egress.directory');
+    expect(problemsOf({ file: 'egress: { markMask: 0x5 }\n' })).toMatch(/egress\.markMask.*must be bits in a row/);
+    expect(problemsOf({ file: 'egress: { markMask: 0xf0 }\n' })).toMatch(/egress\.markMask.*has bits of ids\.returnedMark/);
+    expect(problemsOf({ file: 'egress: { exceptCidrs: [10.0.0.1/8] }\n' })).toMatch(/egress\.exceptCidrs/);
   });
 
   it('refuses settings that contradict each other', () => {
