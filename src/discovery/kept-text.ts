@@ -2,6 +2,7 @@
 import { describeError } from '../model/errors.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
+import { sleep } from '../platform/sleep.js';
 
 /** One file; read() gives undefined when nothing was stored yet. */
 export interface TextStore {
@@ -74,7 +75,7 @@ export class KeptText {
     while (this.options.text() !== this.stored) {
       if (await this.put()) continue;
       if (this.ending.signal.aborted) return;
-      await this.pause(WRITE_AGAIN_MS);
+      await sleep(this.options.clock, WRITE_AGAIN_MS, this.ending.signal);
     }
   }
 
@@ -99,16 +100,5 @@ export class KeptText {
       log.warn('discovery.not_stored', { what, error: describeError(error) });
       return false;
     }
-  }
-
-  private async pause(ms: number): Promise<void> {
-    const { signal } = this.ending;
-    await new Promise<void>((resolve) => {
-      const cancel = this.options.clock.after(ms, resolve);
-      signal.addEventListener('abort', () => {
-        cancel();
-        resolve();
-      }, { once: true });
-    });
   }
 }

@@ -10,6 +10,7 @@ import type { Logger } from '../platform/logger.js';
 import { FoundObjects, type DiscoverySnapshot } from './found-objects.js';
 import { KeptText, type TextStore } from './kept-text.js';
 import { placePods, type HostLink, type HostView, type LocalPod, type Placed, type PodNeighbour, type PodPlace, type PodPort, type PodWay } from './pod-places.js';
+import { sleep } from '../platform/sleep.js';
 
 /** The kernel, as far as it is needed here (native/binding.ts, RouteSocket and LinkSocket). */
 export interface RouteReader {
@@ -92,7 +93,7 @@ export class PodRoutes {
     while (!signal.aborted && !this.ending.signal.aborted) {
       await this.look();
       if (this.synced) break;
-      await this.pause(AGAIN_MS);
+      await sleep(this.options.clock, AGAIN_MS, this.ending.signal);
     }
   }
 
@@ -255,17 +256,6 @@ export class PodRoutes {
       }
     }
     return { pods, attached, claimed };
-  }
-
-  private async pause(ms: number): Promise<void> {
-    const { signal } = this.ending;
-    await new Promise<void>((resolve) => {
-      const cancel = this.options.clock.after(ms, resolve);
-      signal.addEventListener('abort', () => {
-        cancel();
-        resolve();
-      }, { once: true });
-    });
   }
 }
 

@@ -1,6 +1,6 @@
 /** Whether an engine that runs still answers: one that hangs holds up the traffic that it stands in the path of. */
 import type { Clock } from '../../platform/clock.js';
-import { sleep } from './sleep.js';
+import { sleep } from '../../platform/sleep.js';
 
 export interface EngineWatchOptions {
   readonly clock: Clock;

@@ -9,7 +9,7 @@ import { EngineLog } from './engine-log.js';
 import type { ProcessExit, ProcessRunner, RunningProcess } from './process-runner.js';
 import { endProcess, type ProcessTable } from './process-table.js';
 import { watchEngine } from './engine-watch.js';
-import { sleep } from './sleep.js';
+import { sleep } from '../../platform/sleep.js';
 
 /** hanging: it runs and does not answer. absent: nobody listens where an external engine should. */
 export type EngineState = 'stopped' | 'starting' | 'running' | 'hanging' | 'backoff' | 'failed' | 'absent';

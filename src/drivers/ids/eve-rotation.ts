@@ -2,7 +2,7 @@ import { rename, stat } from 'node:fs/promises';
 import { describeError } from '../../model/errors.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
-import { sleep } from './sleep.js';
+import { sleep } from '../../platform/sleep.js';
 
 const CHECK_EVERY_MS = 10_000;
 

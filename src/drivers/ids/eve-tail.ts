@@ -6,7 +6,7 @@ import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
 import { LineSplitter } from './line-splitter.js';
 import type { PositionStore, TailPosition } from './tail-position.js';
-import { sleep } from './sleep.js';
+import { sleep } from '../../platform/sleep.js';
 
 export type EveRecord = Readonly<Record<string, unknown>>;
 /** Gets the records of one read, in file order, never an empty batch, and the place behind them. The next batch waits for it. */

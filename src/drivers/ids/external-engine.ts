@@ -6,7 +6,7 @@ import { suricataCommand } from './command-socket.js';
 import type { EngineConfig } from './engine-config.js';
 import { parseRuleCounts, type Engine, type EngineState, type EngineStatus, type ReloadResult, type RuleCounts } from './engine.js';
 import { watchEngine } from './engine-watch.js';
-import { sleep } from './sleep.js';
+import { sleep } from '../../platform/sleep.js';
 
 export interface ExternalEngineOptions {
   readonly commandSocket: string;

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { Clock } from '../../platform/clock.js';
-import { sleep } from './sleep.js';
+import { sleep } from '../../platform/sleep.js';
 
 /** Processes that are not our children: an engine that a killed agent left behind. */
 export interface ProcessTable {

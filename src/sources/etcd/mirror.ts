@@ -8,6 +8,7 @@ import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
 import { HistoryLost, onlyKey, type EtcdClient, type KeyEvent, type KeyRange, type KeyValue, type Position, type RangeAnswer, type RangeQuery, type WatchBatch } from './client/etcd.js';
 import { Pauses } from './pauses.js';
+import { sleep } from '../../platform/sleep.js';
 
 export interface Reading {
   readonly at: Position;
@@ -144,7 +145,7 @@ export class EtcdMirror {
           readAgain = true;
           if (error.reason === 'future') continued = false;
         } else this.#lost(error);
-        await this.#pause(this.#pauses.next(), either);
+        await sleep(this.options.clock, this.#pauses.next(), either);
       }
     }
     for (const { reject } of this.#asked.splice(0)) reject(new AgentError('E_CANCELLED', 'the etcd source was stopped', { object: 'etcd' }));
@@ -285,19 +286,6 @@ export class EtcdMirror {
     const reason = isAgentError(error) && error.object !== undefined ? describeError(error) : `${client.endpoint}: ${describeError(error)}`;
     if (this.#state.connected || this.#state.reason !== reason) log.warn('etcd.unreachable', { reason });
     this.#state = { ...this.#state, connected: false, reason, since: this.#state.connected ? clock.now() : this.#state.since };
-  }
-
-  async #pause(ms: number, signal: AbortSignal): Promise<void> {
-    if (signal.aborted) return;
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        cancel();
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const cancel = this.options.clock.after(ms, done);
-      signal.addEventListener('abort', done, { once: true });
-    });
   }
 }
 

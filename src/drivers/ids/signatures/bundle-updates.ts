@@ -4,7 +4,7 @@ import { describeError, isAgentError } from '../../../model/errors.js';
 import type { BundleFetchResult, BundleView, SignatureChangeView } from '../../../model/views.js';
 import type { Clock } from '../../../platform/clock.js';
 import type { Logger } from '../../../platform/logger.js';
-import { sleep } from '../sleep.js';
+import { sleep } from '../../../platform/sleep.js';
 import type { BundleSource, FetchState } from './bundle-source.js';
 import { FETCHED, parseRecord, type VersionStore } from './version-store.js';
 

@@ -6,7 +6,7 @@ import type { Clock } from '../../../platform/clock.js';
 import type { Logger } from '../../../platform/logger.js';
 import type { EngineState, ReloadResult } from '../engine.js';
 import type { EngineRules } from '../engine-config.js';
-import { sleep } from '../sleep.js';
+import { sleep } from '../../../platform/sleep.js';
 import { unpackBundle } from './bundle.js';
 import type { BundleUpdates, TakenBundle } from './bundle-updates.js';
 import type { EngineTest, TestResult } from './engine-test.js';

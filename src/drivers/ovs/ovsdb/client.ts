@@ -10,6 +10,7 @@ import { parseSchema } from './schema.js';
 import { endpointText, openEndpoint, parseEndpoint } from './transport.js';
 import type { TlsMaterial } from './transport.js';
 import type { Json } from './values.js';
+import { sleep } from '../../../platform/sleep.js';
 
 export type MonitorMethod = 'monitor_cond_since' | 'monitor_cond' | 'monitor';
 
@@ -147,7 +148,7 @@ export class OvsdbClient {
         this.tell(() => this.options.listener.failed?.(error));
       }
       if (this.options.clock.monotonic() - begun > LAST_PAUSE_MS) pause = FIRST_PAUSE_MS;
-      await this.sleep(pause * (0.5 + this.options.random() / 2), signal);
+      await sleep(this.options.clock, pause * (0.5 + this.options.random() / 2), signal);
       pause = Math.min(pause * 2, LAST_PAUSE_MS);
     }
   }
@@ -263,19 +264,6 @@ export class OvsdbClient {
     } catch (error) {
       this.options.log.error('ovsdb.listener_failed', { error: describeError(error) });
     }
-  }
-
-  private async sleep(ms: number, signal: AbortSignal): Promise<void> {
-    if (signal.aborted) return;
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        cancel();
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const cancel = this.options.clock.after(ms, done);
-      signal.addEventListener('abort', done, { once: true });
-    });
   }
 }
 
