@@ -5,7 +5,6 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { Agent } from '../support/agent.js';
 import { CniRuntime, type CniPod, type PluginResult } from '../support/cni.js';
 import { eventually, mustRun } from '../support/command.js';
-import { DATAPATH } from '../support/datapaths.js';
 import { ruleTable } from '../support/manifests.js';
 import { createWorld, type World } from '../support/netns.js';
 
@@ -44,7 +43,7 @@ async function leave(pod: CniPod, result: unknown): Promise<void> {
   await runtime.remove(pod);
 }
 
-describe.skipIf(DATAPATH !== 'nftables')('pods through the CNI plugin', () => {
+describe('pods through the CNI plugin', () => {
   beforeAll(async () => {
     world = await createWorld({ workloads: 0, outside: true });
     agent = await Agent.prepare(world, { manifests: { 'policies.yaml': [...namespaces, ...policies] } });

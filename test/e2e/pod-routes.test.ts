@@ -2,7 +2,6 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Agent } from '../support/agent.js';
 import { eventually, mustRun } from '../support/command.js';
-import { DATAPATH } from '../support/datapaths.js';
 import { podManifests } from '../support/manifests.js';
 import { createWorld, LINUX_BRIDGE, type World } from '../support/netns.js';
 import { startTraffic, type Traffic } from '../support/probe/traffic.js';
@@ -37,13 +36,13 @@ beforeAll(async () => {
 afterAll(() => world.close());
 beforeEach(({ onTestFailed }) => onTestFailed(async () => console.log(await agent.tail())));
 
-it.skipIf(DATAPATH !== 'nftables')('finds routed pods by their routes, before the agent is ready', async () => {
+it('finds routed pods by their routes, before the agent is ready', async () => {
   expect(await bound()).toEqual([0, 1].map((index) => `vm-${index}=veth${index} ${world.workload(index).mac}`));
   expect([await open(80), await open(81)]).toEqual(['open', 'timeout']);
   expect(await degraded()).not.toContain('pod');
 });
 
-it.skipIf(DATAPATH !== 'nftables')('follows interfaces, pods and routes', async () => {
+it('follows interfaces, pods and routes', async () => {
   await world.unplug(1);
   await becomes([`vm-0=veth0 ${world.workload(0).mac}`]);
   expect(await degraded()).toContain(`pod shop/vm-1 has no filter: there is no route to ${world.workload(1).ipv4}`);
@@ -63,7 +62,7 @@ it.skipIf(DATAPATH !== 'nftables')('follows interfaces, pods and routes', async 
   expect(await bound()).toHaveLength(2);
 });
 
-it.skipIf(DATAPATH !== 'nftables')('an Attachment that is declared stands', async () => {
+it('an Attachment that is declared stands', async () => {
   const declared = podManifests('shop', [world.workload(1)]).filter(({ kind }) => kind === 'Attachment');
   await agent.write('attachment.yaml', declared);
   await agent.sync();
@@ -75,7 +74,7 @@ it.skipIf(DATAPATH !== 'nftables')('an Attachment that is declared stands', asyn
   await becomes([0, 1].map((index) => `vm-${index}=veth${index} ${world.workload(index).mac}`));
 });
 
-it.skipIf(DATAPATH !== 'nftables')('is bound over restarts, with the numbers it had', async () => {
+it('is bound over restarts, with the numbers it had', async () => {
   const before = await agent.ask<unknown>('getfilters');
   await agent.kill();
   await agent.start();
@@ -83,7 +82,7 @@ it.skipIf(DATAPATH !== 'nftables')('is bound over restarts, with the numbers it 
   expect(await open(81)).toBe('timeout');
 });
 
-it.skipIf(DATAPATH !== 'nftables')('finds bridged pods by neighbours and the forwarding table', async () => {
+it('finds bridged pods by neighbours and the forwarding table', async () => {
   const vm = world.workload(2);
   await mustRun('ip', ['-n', world.host, '-batch', '-'], {
     input: [

@@ -112,8 +112,8 @@ describe.each<WorldDatapath>(['nftables', 'ovs'])('copies of %s that are not of 
       for (const { errors } of sniffers) await eventually('a sniffer', async () => (errors().includes('listening on') ? true : undefined), 10_000);
       await during();
       // A busy machine lets sniffers lag; what they have not read when they end is lost.
-      for (let [last, quiet, rounds] = [-1, 0, 0]; quiet < 5 && rounds < 60; rounds += 1) {
-        await new Promise((resolve) => setTimeout(resolve, 300));
+      for (let [last, quiet, rounds] = [-1, 0, 0]; quiet < 4 && rounds < 90; rounds += 1) {
+        await new Promise((resolve) => setTimeout(resolve, 200));
         const now = sniffers.reduce((sum, { out }) => sum + out().length, 0);
         quiet = now === last ? quiet + 1 : 0;
         last = now;
@@ -300,7 +300,7 @@ describe.each<WorldDatapath>(['nftables', 'ovs'])('copies of %s that are not of 
       else expect(left).toMatch(/^pending: the nftables datapath copies what workloads send before/);
     });
 
-    it.runIf(datapath === 'ovs').each([4, 6] as const)('what they let pass is copied once all the same (IPv%i)', async (family) => {
+    it.each(datapath === 'ovs' ? ([4, 6] as const) : [])('what they let pass is copied once all the same (IPv%i)', async (family) => {
       for (const documents of [
         [control('left', { refused: 'left-out' })], [control('seen', {}), control('left', { refused: 'left-out' })],
         [control('a-udp', { match: [{ protocol: 'udp' }], direction: 'Ingress' }), control('left', { refused: 'left-out' })],

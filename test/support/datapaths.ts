@@ -40,6 +40,8 @@ export const NOT_ON_OVS: readonly Difference[] = [
       'a table that somebody deletes is back within a second, counted, and nothing leaks meanwhile for long', 'survives flush ruleset by others', 'cleanup removes its tables and nothing else',
     ],
   },
+  { file: 'test/e2e/cni.test.ts', kind: 'elsewhere', reason: 'pods that are routed; those on a switch are in test/ovs/cni.test.ts' },
+  { file: 'test/e2e/pod-routes.test.ts', kind: 'elsewhere', reason: 'ports of a switch are found by its database: test/ovs/discovery.test.ts' },
   { file: 'test/e2e/policy-basics.test.ts', kind: 'limit', reason: TRANSLATED, tests: ['13. reject of traffic to a Service by an egress rule reaches the client'] },
   { file: 'test/e2e/policy-peers.test.ts', kind: 'limit', reason: TRANSLATED, tests: ['Kubernetes NetworkPolicy > 64. a pod and its own Service'] },
   {
