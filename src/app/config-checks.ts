@@ -117,6 +117,7 @@ function acrossKeys(config: Config): Omit<ConfigProblem, 'origin'>[] {
   if (config.dns.nflogGroup === config.nflogGroup) problems.push({ path: 'dns.nflogGroup', reason: 'must not be the group nflogGroup names' });
   if ([config.nflogGroup, config.dns.nflogGroup].includes(config.bridge.nflogGroup)) problems.push({ path: 'bridge.nflogGroup', reason: 'must not be the group nflogGroup or dns.nflogGroup names' });
   if (config.cni.interfaces.length > 0 && config.datapath !== 'nftables') problems.push({ path: 'cni.interfaces', reason: 'needs datapath nftables' });
+  if ((config.ids.returnedMark & config.egress.markMask) !== 0) problems.push({ path: 'ids.returnedMark', reason: 'has bits of egress.markMask: both are of the same packet mark' });
   problems.push(...alertProblems(config));
   problems.push(...externalProblems(config));
   if (config.ids.bundle === '' && config.ids.bundleChecksum !== '') problems.push({ path: 'ids.bundleChecksum', reason: 'is the checksum of nothing without ids.bundle' });

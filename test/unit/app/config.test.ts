@@ -139,6 +139,7 @@ describe('loadConfig', () => {
   });
 
   it('refuses what this version cannot do instead of ignoring it', () => {
+    expect(problemsOf({ argv: ['--ids-returned-mark', '2148532224'] })).toContain('ids.returnedMark: has bits of egress.markMask');
     expect(problemsOf({ file: 'sources: [{ type: kubernetes, namespaces: [Shop] }]\n' })).toContain('agent.yaml:1: sources[0].namespaces[0]: ');
     expect(problemsOf({ argv: ['--datapath', 'ovs', '--ids-mode', 'ips', '--ids-engine', 'external'] })).toContain('ids.commandSocket: is needed with ids.mode ips');
     expect(problemsOf({ argv: ['--datapath', 'ovs', '--ids-mode', 'ips', '--ids-engine', 'external', '--ids-command-socket', '/run/s'] })).toBe('accepted');
