@@ -57,6 +57,7 @@ import { allowancesOf } from './quarantine-allowances.js';
 import { Quarantines } from './quarantines.js';
 import { StoredRuleNumbers } from './rule-numbers.js';
 import { AgentService } from './service.js';
+import { StartWait } from './start-wait.js';
 import { StatusReporter } from './status.js';
 
 export interface AgentEnvironment {
@@ -115,10 +116,13 @@ export class Agent {
   private readonly cni: CniServer | undefined;
   private readonly egress: Egress | undefined;
   private etcd: EtcdParts | undefined;
+  private readonly started: Promise<void>;
+  private markStarted: () => void = () => undefined;
 
   constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
     const { native, clock, log } = environment;
     const failOpen = config.failurePolicy === 'open';
+    this.started = new Promise((resolve) => { this.markStarted = resolve; });
     this.nft = new native.NftSocket();
     this.links = new native.LinkSocket();
     this.ovs = config.datapath === 'ovs' ? this.buildOvs() : undefined;
@@ -216,7 +220,7 @@ export class Agent {
     const flows = new FlowService(this.flowTable, () => this.datapath.labels, (table, ruleId) => index.references.get(policyKey(table, ruleId)));
     const filters = new FilterQueries({ enforcement, flows: this.flowTable, refreshLinks: () => this.datapath.refreshLinks(), failOpen });
     const service = new AgentService({
-      datapath: this.datapath, loop: this.loop, sources: this.sources, enforcement, ids, engineDevices: idsDevices(config).map(({ datapath }) => datapath), alerting, quarantines: this.quarantines, names: this.names, status, failOpen, own: objects, flows, filters, egress: this.egress,
+      datapath: this.datapath, loop: this.loop, sources: this.sources, started: this.started, enforcement, ids, engineDevices: idsDevices(config).map(({ datapath }) => datapath), alerting, quarantines: this.quarantines, names: this.names, status, failOpen, own: objects, flows, filters, egress: this.egress,
       policies: new PolicyQueries({
         engine: this.policies, realized: () => this.datapath.realized, ruleStats: () => filters.ruleStats(), knownNumber: (key) => this.ruleNumbers.known(key),
       }),
@@ -242,6 +246,7 @@ export class Agent {
   async start(): Promise<void> {
     const { log, notifier } = this.environment;
     const { signal } = this.stopping;
+    const wait = new StartWait(notifier, this.environment.clock);
     mkdirSync(join(this.config.stateDir, 'objects'), { recursive: true, mode: 0o750 });
     this.numbers.load();
     this.ruleNumbers.load();
@@ -260,10 +265,11 @@ export class Agent {
     // A source may be away for long: status says so, while everything stays as an earlier run left it. The loop waits: half a state is none.
     await this.api.start();
     await this.metricsServer?.start(signal);
-    await reading;
+    await wait.during(reading, () => this.sources.flatMap(({ name, source: { troubles = [] } }) => troubles.map(({ reason }) => `${name}: ${reason}`))[0] ?? 'desired state is being read');
+    this.markStarted();
     for (const { name, source } of this.sources) source.onChange(() => this.loop.markDirty(`source ${name}`));
     this.loop.start(signal);
-    await this.firstApply();
+    await this.firstApply(wait);
     await this.cni?.start();
     this.egress?.start(signal);
     await this.flowTable.start();
@@ -313,13 +319,14 @@ export class Agent {
   }
 
   /** A kernel that refuses for now is retried by the loop: the agent stays up and says so in its status. */
-  private async firstApply(): Promise<void> {
+  private async firstApply(wait: StartWait): Promise<void> {
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LAST_PAUSE_MS)) {
       try {
         await this.loop.flush('start');
         return;
       } catch (error) {
         if (this.stopping.signal.aborted) throw new AgentError('E_CANCELLED', 'stopped before the first apply', { cause: error });
+        wait.again(describeError(error));
         // Asking again at once would end the loop's own pause.
         await new Promise<void>((resolve) => this.environment.clock.after(pause, resolve));
       }

@@ -9,6 +9,7 @@ import { podManifests, type Manifest } from '../support/manifests.js';
 import { createWorld, type World } from '../support/netns.js';
 import { PATIENCE } from '../support/patience.js';
 import { startReach, type Reach } from '../support/probe/reach.js';
+import { ServiceManager } from '../support/service-manager.js';
 
 interface Status { readonly realized: boolean; readonly filters: number; readonly sources: { type: string; synced: boolean; errors: { object: string; path: string }[] }[]; readonly degraded: { reason: string; since: string }[] }
 
@@ -104,7 +105,8 @@ describe('desired state from the Kubernetes API', () => {
     await agent.stop();
     await cluster.server.stop();
     await rm(join(agent.stateDir, 'kubernetes'), { recursive: true });
-    agent.launch();
+    const manager = await ServiceManager.listen(join(agent.directory, 'notify'), world.cleanup);
+    agent.launch(manager.environment);
     const waiting = await eventually('the agent says what it waits for', async () => {
       const answer = await agent.agentctl('status', '-o', 'json');
       if (answer.code !== 0) return undefined;
@@ -114,8 +116,13 @@ describe('desired state from the Kubernetes API', () => {
     expect(waiting).toMatchObject({ realized: false, degraded: [{ reason: expect.stringContaining('cannot be reached') as unknown }] });
     expect(await verdict('client', 80)).toBe('Con');
     expect(await verdict('other', 80)).toBe('Drp');
+    // Or it would be started again and again (TimeoutStartSec=), and nobody would know why.
+    await manager.hears('EXTEND_TIMEOUT_USEC=');
+    await manager.hears('STATUS=waiting: kubernetes: the API server cannot be reached');
+    expect(manager.heard).not.toContain('READY=1');
     await cluster.server.start();
     await eventually('it is in force', async () => ((await status()).realized ? true : undefined), 45_000 * PATIENCE, 200);
+    await manager.hears('READY=1');
     expect(await verdict('client', 80)).toBe('Con');
     expect(await verdict('client', 81)).toBe('Drp');
   });
