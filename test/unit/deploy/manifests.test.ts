@@ -112,6 +112,13 @@ describe('the image', () => {
     }
   });
 
+  it('is built with the libraries that the addon and the CNI plugin need here', () => {
+    const libraries = [...new Set(read('scripts/setup').match(/[\w-]+-dev\b/g))];
+    expect(libraries.length).toBeGreaterThan(5);
+    const built = lines.find((line) => line.startsWith('RUN apt-get update'))?.split(/ +/);
+    for (const library of libraries) expect(built).toContain(library);
+  });
+
   it('has every program that the pod starts', () => {
     const { containers, initContainers } = pod();
     const started = [...containers, ...initContainers].flatMap(({ command, livenessProbe }) => [command?.[0], livenessProbe?.exec?.command[0]]).filter((name) => name !== undefined);
