@@ -109,7 +109,7 @@ export class Agent {
         const status = await this.agentctl('status', '-o', 'json');
         return status.code === 0 && (status.json() as { realized?: boolean }).realized === true ? true : undefined;
       },
-      20_000,
+      40_000 * PATIENCE,
       50,
     );
     await Promise.race([ready, ended]).catch(async (error: unknown) => {
