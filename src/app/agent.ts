@@ -57,6 +57,7 @@ import { allowancesOf } from './quarantine-allowances.js';
 import { Quarantines } from './quarantines.js';
 import { StoredRuleNumbers } from './rule-numbers.js';
 import { AgentService } from './service.js';
+import { StartWait } from './start-wait.js';
 import { StatusReporter } from './status.js';
 
 export interface AgentEnvironment {
@@ -247,6 +248,7 @@ export class Agent {
   async start(): Promise<void> {
     const { log, notifier } = this.environment;
     const { signal } = this.stopping;
+    const wait = new StartWait(notifier, this.environment.clock);
     mkdirSync(join(this.config.stateDir, 'objects'), { recursive: true, mode: 0o750 });
     this.numbers.load();
     this.ruleNumbers.load();
@@ -265,10 +267,10 @@ export class Agent {
     // A source may be away for long: status says so, while everything stays as an earlier run left it. The loop waits: half a state is none.
     await this.api.start();
     await this.metricsServer?.start(signal);
-    await reading;
+    await wait.during(reading, () => this.sources.flatMap(({ name, source: { troubles = [] } }) => troubles.map(({ reason }) => `${name}: ${reason}`))[0] ?? 'desired state is being read');
     for (const { name, source } of this.sources) source.onChange(() => this.loop.markDirty(`source ${name}`));
     this.loop.start(signal);
-    await this.firstApply();
+    await this.firstApply(wait);
     await this.cni?.start();
     this.egress?.start(signal);
     await this.flowTable.start();
@@ -319,13 +321,14 @@ export class Agent {
   }
 
   /** A kernel that refuses for now is retried by the loop: the agent stays up and says so in its status. */
-  private async firstApply(): Promise<void> {
+  private async firstApply(wait: StartWait): Promise<void> {
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LAST_PAUSE_MS)) {
       try {
         await this.loop.flush('start');
         return;
       } catch (error) {
         if (this.stopping.signal.aborted) throw new AgentError('E_CANCELLED', 'stopped before the first apply', { cause: error });
+        wait.again(describeError(error));
         // Asking again at once would end the loop's own pause.
         await new Promise<void>((resolve) => this.environment.clock.after(pause, resolve));
       }

@@ -249,4 +249,15 @@ describe.each<WorldDatapath>(['ovs', 'nftables'])('prevent, on %s', (datapath) =
     await site.agent.start();
     await site.control('active', 20_000);
   }, 90_000);
+
+  it('both are stopped, and the agent knew that they would be: what may pass uninspected passes', async () => {
+    await site.agent.stop();
+    await site.agent.configure('ids', { endsWithAgent: true });
+    await site.agent.start();
+    await site.control('active', 20_000);
+    expect((await site.fetch('/bad', 2_000)).text).toBe('');
+    await site.agent.stop();
+    await site.endEngine('SIGTERM');
+    expect(await site.fetch('/bad')).toMatchObject({ how: 'end', text: BAD });
+  }, 90_000);
 });
