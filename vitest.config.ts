@@ -28,7 +28,7 @@ const project = (name: string, timeout: number, maxWorkers: number | string, { i
 export default defineConfig({
   test: {
     projects: [
-      project('unit', 60_000, '100%'), project('contract', 60_000, 2), project('netns', 180_000, 2), project('ovs', 180_000, 2), project('e2e', 180_000, 4),
+      project('unit', 60_000, '100%'), project('contract', 60_000, 3), project('netns', 180_000, 2), project('ovs', 180_000, 3), project('e2e', 180_000, 4),
       // Scenarios of e2e with manifests from elsewhere: all, and a few.
       ...STORES.flatMap((source) => [project(`e2e-${source}`, 180_000, 4, { include: SCENARIOS, source }), project(`few-${source}`, 180_000, 4, { include: FEW_SCENARIOS, source })]),
       // In the guest of scripts/test-vm only: it needs the module openvswitch, and connection tracking on bridges.
