@@ -102,6 +102,11 @@ export class Agent {
   private readonly metricsServer: MetricsServer | undefined;
   private readonly drift: DriftWatch;
   private readonly stopping = new AbortController();
+  private sourcesAreRead: () => void = () => undefined;
+  /** Resolves when every source was started. One that is asked before that would begin without what it stored. */
+  private readonly sourcesRead = new Promise<void>((resolve) => {
+    this.sourcesAreRead = resolve;
+  });
   /** Nothing is enforced any more; the agent is about to end. */
   private cleanedUp = false;
   private readonly numbers: StoredFilterNumbers;
@@ -116,13 +121,10 @@ export class Agent {
   private readonly cni: CniServer | undefined;
   private readonly egress: Egress | undefined;
   private etcd: EtcdParts | undefined;
-  private readonly started: Promise<void>;
-  private markStarted: () => void = () => undefined;
 
   constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
     const { native, clock, log } = environment;
     const failOpen = config.failurePolicy === 'open';
-    this.started = new Promise((resolve) => { this.markStarted = resolve; });
     this.nft = new native.NftSocket();
     this.links = new native.LinkSocket();
     this.ovs = config.datapath === 'ovs' ? this.buildOvs() : undefined;
@@ -216,11 +218,11 @@ export class Agent {
         return { ...state, degraded: [...state.degraded, ...this.discovery.problems()] };
       },
     });
-    const objects = new OwnObjects({ store, sources: this.sources, reread: () => own.sync(this.stopping.signal) });
+    const objects = new OwnObjects({ store, sources: this.sources, sourcesRead: this.sourcesRead, reread: () => own.sync(this.stopping.signal) });
     const flows = new FlowService(this.flowTable, () => this.datapath.labels, (table, ruleId) => index.references.get(policyKey(table, ruleId)));
     const filters = new FilterQueries({ enforcement, flows: this.flowTable, refreshLinks: () => this.datapath.refreshLinks(), failOpen });
     const service = new AgentService({
-      datapath: this.datapath, loop: this.loop, sources: this.sources, started: this.started, enforcement, ids, engineDevices: idsDevices(config).map(({ datapath }) => datapath), alerting, quarantines: this.quarantines, names: this.names, status, failOpen, own: objects, flows, filters, egress: this.egress,
+      datapath: this.datapath, loop: this.loop, sources: this.sources, sourcesRead: this.sourcesRead, enforcement, ids, engineDevices: idsDevices(config).map(({ datapath }) => datapath), alerting, quarantines: this.quarantines, names: this.names, status, failOpen, own: objects, flows, filters, egress: this.egress,
       policies: new PolicyQueries({
         engine: this.policies, realized: () => this.datapath.realized, ruleStats: () => filters.ruleStats(), knownNumber: (key) => this.ruleNumbers.known(key),
       }),
@@ -266,7 +268,6 @@ export class Agent {
     await this.api.start();
     await this.metricsServer?.start(signal);
     await wait.during(reading, () => this.sources.flatMap(({ name, source: { troubles = [] } }) => troubles.map(({ reason }) => `${name}: ${reason}`))[0] ?? 'desired state is being read');
-    this.markStarted();
     for (const { name, source } of this.sources) source.onChange(() => this.loop.markDirty(`source ${name}`));
     this.loop.start(signal);
     await this.firstApply(wait);
@@ -316,6 +317,7 @@ export class Agent {
     const found = this.discovery.sources;
     await Promise.all(this.sources.filter((each) => !found.includes(each)).map(({ source }) => source.start(signal)));
     await Promise.all(found.map(({ source }) => source.start(signal)));
+    this.sourcesAreRead();
   }
 
   /** A kernel that refuses for now is retried by the loop: the agent stays up and says so in its status. */

@@ -38,8 +38,8 @@ export interface AgentServiceOptions {
   readonly datapath: Datapath;
   readonly loop: ReconcileLoop;
   readonly sources: readonly NamedSource[];
-  /** Resolves when all sources were started. */
-  readonly started: Promise<void>;
+  /** No source is asked to read before. */
+  readonly sourcesRead: Promise<void>;
   readonly own: OwnObjects;
   readonly flows: FlowService;
   readonly filters: FilterQueries;
@@ -185,8 +185,7 @@ export class AgentService implements AgentApi {
       deadline.addEventListener('abort', () => reject(new AgentError('E_CANCELLED', `not in force after ${timeoutMs} ms`, { retryable: true })), { once: true });
     });
     const work = (async () => {
-      // Read before that, a source would not know yet what it had stored.
-      await this.options.started;
+      await this.options.sourcesRead;
       if (deadline.aborted) return;
       await Promise.all(this.options.sources.map(({ source }) => source.sync(deadline)));
       await this.options.loop.flush('sync');

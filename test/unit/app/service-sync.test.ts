@@ -6,10 +6,10 @@ import type { Source } from '../../../src/sources/source.js';
 function make() {
   const done: string[] = [];
   let start: () => void = () => undefined;
-  const started = new Promise<void>((resolve) => { start = resolve; });
+  const sourcesRead = new Promise<void>((resolve) => { start = resolve; });
   const source: Partial<Source> = { sync: async () => { done.push('read'); return Promise.resolve(); } };
-  const options: Record<keyof Pick<AgentServiceOptions, 'sources' | 'started' | 'loop' | 'enforcement' | 'status' | 'datapath'>, unknown> = {
-    started, sources: [{ name: 's', source }], loop: { flush: async () => { done.push('applied'); return Promise.resolve(); } }, enforcement: { settled: async () => Promise.resolve() },
+  const options: Record<keyof Pick<AgentServiceOptions, 'sources' | 'sourcesRead' | 'loop' | 'enforcement' | 'status' | 'datapath'>, unknown> = {
+    sourcesRead, sources: [{ name: 's', source }], loop: { flush: async () => { done.push('applied'); return Promise.resolve(); } }, enforcement: { settled: async () => Promise.resolve() },
     status: { errors: () => [] }, datapath: { realized: { generation: 3 } },
   };
   return { service: new AgentService(options as unknown as AgentServiceOptions), done, start };
