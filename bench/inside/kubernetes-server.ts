@@ -4,6 +4,7 @@ import { writeKubeconfig } from '../../test/support/api-server/kubeconfig.js';
 import { ApiServer } from '../../test/support/api-server/server.js';
 import { systemClock } from '../../src/platform/clock.js';
 import { HttpApiClient } from '../../src/sources/kubernetes/api-client.js';
+import { unpacked } from '../../src/sources/kubernetes/list-body.js';
 import { ListParser } from '../../src/sources/kubernetes/list-parser.js';
 import { InlineCredentials } from '../../src/sources/kubernetes/read-credentials.js';
 import { apiCluster, type ApiClusterOptions } from '../model/api-cluster.js';
@@ -28,9 +29,9 @@ for (const [path, query] of [['/api/v1/pods', `limit=500&${pods}`], ['/api/v1/po
   for (let token: string | undefined = ''; token !== undefined;) {
     const [limit, ...rest] = query.split('&');
     const asked: string = [limit, ...(token === '' ? [] : [`continue=${token}`]), ...rest].filter((part) => part !== '').join('&');
-    const { body } = await client.open({ path: `${path}?${asked}`, signal: new AbortController().signal, compressed: true });
+    const answer = await client.open({ path: `${path}?${asked}`, signal: new AbortController().signal, compressed: true });
     const parser = new ListParser();
-    for await (const chunk of body) parser.push(chunk);
+    for await (const chunk of unpacked({ bytes: answer.body, packed: answer.packed })) parser.push(chunk);
     const { continueToken } = parser.finish();
     token = continueToken === '' ? undefined : continueToken;
   }

@@ -1,13 +1,15 @@
 /**
- * Long lists are taken apart in a worker thread: it has a heap of its own for the garbage, and the agent's thread goes on with other
- * work meanwhile. It ends when there was nothing to do for a while. While one chunk is parsed there, the items of the one before are given out here.
+ * Long lists are unpacked and cut down in a worker thread; what is left of their items is parsed here, while the worker has the next chunk. It
+ * ends when there was nothing to do for a while.
  */
 import { Worker } from 'node:worker_threads';
 import { AgentError, describeError } from '../../model/errors.js';
 import type { ListReply, ListRequest } from './list-messages.js';
-import type { ListEnvelope } from './list-parser.js';
-import type { ListKind, ListReader } from './list-reader.js';
-import type { TrimmedItem } from './trimmed-item.js';
+import type { ListBody } from './list-body.js';
+import { parsed, type ListEnvelope } from './list-parser.js';
+import { trimAll, type ListReader } from './list-reader.js';
+import { itemTrimmer, type ItemKind, type TrimmedItem } from './trimmed-item.js';
+import { ValuePool } from './value-pool.js';
 
 const IDLE_MS = 2_000;
 
@@ -23,7 +25,7 @@ export class ThreadListReader implements ListReader {
 
   constructor(private readonly module = new URL('./list-worker.js', import.meta.url)) {}
 
-  async *read(body: AsyncIterable<Uint8Array>, kind: ListKind): AsyncGenerator<readonly TrimmedItem[], ListEnvelope> {
+  async *read(body: ListBody, kind: ItemKind): AsyncGenerator<readonly TrimmedItem[], ListEnvelope> {
     const list = ++this.lists;
     this.open++;
     clearTimeout(this.idle);
@@ -33,22 +35,29 @@ export class ThreadListReader implements ListReader {
       reply.catch(() => undefined);
       return reply;
     };
+    const trim = itemTrimmer(kind, kind.apiVersion, new ValuePool());
+    const itemsOf = (reply: ListReply): readonly TrimmedItem[] => trimAll(parsedItems(reply), trim);
+    let known = true;
     try {
-      let pending = ask({ ask: 'begin', list, kind });
-      for await (const chunk of body) {
+      let pending = ask({ ask: 'begin', list, kind, packed: body.packed });
+      for await (const chunk of body.bytes) {
         const before = itemsOf(await pending);
         // A copy: the chunk's memory is the reader's.
         const bytes = Uint8Array.from(chunk);
         pending = ask({ ask: 'chunk', list, bytes }, [bytes.buffer]);
         if (before.length > 0) yield before;
       }
-      const last = itemsOf(await pending);
+      const before = itemsOf(await pending);
       pending = ask({ ask: 'end', list });
-      if (last.length > 0) yield last;
+      if (before.length > 0) yield before;
       const reply = await pending;
-      if (reply.tell !== 'envelope') throw failureOf(reply);
+      known = false;
+      const last = itemsOf(reply);
+      if (last.length > 0) yield last;
+      if (reply.tell !== 'items' || reply.envelope === undefined) throw failureOf(reply);
       return reply.envelope;
     } finally {
+      if (known && this.worker !== undefined && !this.closed) void ask({ ask: 'drop', list });
       this.open--;
       if (this.open === 0 && !this.closed) this.idle = setTimeout(() => this.retire(), IDLE_MS).unref();
     }
@@ -98,10 +107,12 @@ export class ThreadListReader implements ListReader {
   }
 }
 
-function itemsOf(reply: ListReply): readonly TrimmedItem[] {
+function parsedItems(reply: ListReply): readonly unknown[] {
   if (reply.tell !== 'items') throw failureOf(reply);
-  // Written by our own worker.
-  return JSON.parse(reply.text) as readonly TrimmedItem[];
+  if (reply.json.length === 0) return [];
+  const items = parsed(reply.json);
+  if (!Array.isArray(items)) throw new AgentError('E_INTERNAL', 'the list worker gave no array');
+  return items;
 }
 
 function failureOf(reply: ListReply): AgentError {
