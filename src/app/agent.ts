@@ -16,6 +16,7 @@ import { AgentError, describeError } from '../model/errors.js';
 import type { FlowTable, LinkSocket, NativeBinding, NflogReader, NftSocket } from '../native/binding.js';
 import { writeFileAtomic } from '../platform/atomic-file.js';
 import type { Clock } from '../platform/clock.js';
+import type { Heap } from '../platform/heap.js';
 import type { Logger } from '../platform/logger.js';
 import { MetricsServer } from '../platform/metrics-server.js';
 import { Metrics } from '../platform/metrics.js';
@@ -64,6 +65,7 @@ export interface AgentEnvironment {
   readonly clock: Clock;
   readonly log: Logger;
   readonly notifier: ServiceNotifier;
+  readonly heap: Heap;
   readonly setLogLevel: (level: string) => string;
   readonly version: string;
   readonly processId: number;
@@ -131,7 +133,7 @@ export class Agent {
     const own = new FileSource({ path: join(config.stateDir, 'objects'), logger: log.child('source') });
     this.sources = [
       ...config.sources.map((source, index) => {
-        if (source.type === 'kubernetes') return { name: sourceName(config.sources, source), source: wireKubernetes({ source, stateDir: config.stateDir, node: config.node, clock, log: log.child('source') }) };
+        if (source.type === 'kubernetes') return { name: sourceName(config.sources, source), source: wireKubernetes({ source, stateDir: config.stateDir, node: config.node, clock, log: log.child('source'), heap: environment.heap }) };
         if (source.type === 'etcd') return { name: ETCD_SOURCE, source: this.buildEtcd(source) };
         return { name: config.sources.length > 1 ? `file:${source.path}` : 'file', source: new FileSource({ path: source.path, logger: log.child('source'), lastGood: join(config.stateDir, 'last-good', String(index)) }) };
       }),

@@ -4,6 +4,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { AgentError, describeError } from '../../model/errors.js';
+import type { Heap } from '../../platform/heap.js';
 import type { ListReply, ListRequest } from './list-messages.js';
 import type { ListBody } from './list-body.js';
 import { parsed, type ListEnvelope } from './list-parser.js';
@@ -13,17 +14,24 @@ import { ValuePool } from './value-pool.js';
 
 const IDLE_MS = 2_000;
 
+export interface ThreadListReaderOptions {
+  /** Roomy while there are long lists to read, and as long after the last as the worker waits for another: what was read is taken in then. */
+  readonly heap?: Heap;
+  readonly module?: URL;
+}
+
 interface Waiting { readonly resolve: (reply: ListReply) => void; readonly reject: (error: unknown) => void }
 
 export class ThreadListReader implements ListReader {
   private worker: Worker | undefined;
+  private endRoomy: (() => void) | undefined;
   private readonly waiting: Waiting[] = [];
   private lists = 0;
   private open = 0;
   private idle: NodeJS.Timeout | undefined;
   private closed = false;
 
-  constructor(private readonly module = new URL('./list-worker.js', import.meta.url)) {}
+  constructor(private readonly options: ThreadListReaderOptions = {}) {}
 
   async *read(body: ListBody, kind: ItemKind): AsyncGenerator<readonly TrimmedItem[], ListEnvelope> {
     const list = ++this.lists;
@@ -69,6 +77,7 @@ export class ThreadListReader implements ListReader {
     const { worker } = this;
     this.worker = undefined;
     this.fail(new AgentError('E_CANCELLED', 'the source was stopped'));
+    this.endRoomy?.();
     await worker?.terminate();
   }
 
@@ -85,14 +94,18 @@ export class ThreadListReader implements ListReader {
   private retire(): void {
     const { worker } = this;
     this.worker = undefined;
+    this.endRoomy?.();
     void worker?.terminate();
   }
 
   private startWorker(): Worker {
-    const worker = new Worker(this.module, { name: 'dfw-lists' });
+    const { heap, module = new URL('./list-worker.js', import.meta.url) } = this.options;
+    this.endRoomy = heap?.roomy();
+    const worker = new Worker(module, { name: 'dfw-lists' });
     const end = (message: string, cause?: unknown): void => {
       if (this.worker !== worker) return;
       this.worker = undefined;
+      this.endRoomy?.();
       this.fail(new AgentError('E_INTERNAL', message, { retryable: true, cause }));
     };
     worker.on('message', (reply: ListReply) => this.waiting.shift()?.resolve(reply));

@@ -39,7 +39,7 @@ describe('list readers', () => {
   let worker: URL;
   const readers: ListReader[] = [];
   const threaded = (): ThreadListReader => {
-    const reader = new ThreadListReader(worker);
+    const reader = new ThreadListReader({ module: worker });
     readers.push(reader);
     return reader;
   };
