@@ -47,8 +47,14 @@ try {
   const kernel = new LineChild('python3', [join(ROOT, 'bench/children/nft-commits.py')]);
   cleanup.defer('monitor', () => kernel.stop());
   await kernel.next(10_000);
-  const peer = new LineChild('etcdctl', ['--endpoints', server.endpoints.join(','), 'watch', keys.set('clients'), '-w', 'fields']);
+  const peer = new LineChild('etcdctl', ['--endpoints', server.endpoints.join(','), 'watch', keys.set('clients'), '-w', 'json']);
   cleanup.defer('etcdctl', () => peer.stop());
+  // It says nothing when it has begun: until it tells of a change.
+  let more = 0;
+  for (let told = false; !told;) {
+    await put(++more);
+    told = await peer.next(500).then(() => true, () => false);
+  }
   const committedMs: number[] = [];
   const watchedMs: number[] = [];
   const ms = (from: bigint, to: bigint): number => Number(to - from) / 1e6;
@@ -58,7 +64,7 @@ try {
     kernel.drain();
     peer.drain();
     const from = process.hrtime.bigint();
-    const [, watched, committed] = await Promise.all([put(round), peer.next(10_000), kernel.next(10_000)]);
+    const [, watched, committed] = await Promise.all([put(more + round), peer.next(60_000), kernel.next(60_000)]);
     // Until everything is compiled by the JIT.
     if (round <= 20) continue;
     watchedMs.push(ms(from, watched.at));
