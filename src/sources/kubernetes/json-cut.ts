@@ -226,12 +226,8 @@ function scalarEnd(bytes: Uint8Array, from: number): number {
   let at = from;
   while (at < bytes.length && isNumeric(bytes[at] ?? 0)) at++;
   if (at > from) return at;
-  switch (bytes[from]) {
-    case 0x74: return wordEnd(bytes, from, TRUE);
-    case 0x66: return wordEnd(bytes, from, FALSE);
-    case 0x6e: return wordEnd(bytes, from, NULL);
-    default: return from;
-  }
+  const word = bytes[from] === 0x74 ? TRUE : bytes[from] === 0x66 ? FALSE : NULL;
+  return wordEnd(bytes, from, word);
 }
 
 function wordEnd(bytes: Uint8Array, from: number, word: Uint8Array): number {

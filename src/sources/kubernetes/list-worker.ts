@@ -49,7 +49,7 @@ class OpenList {
   private readonly gunzip: Gunzip | undefined;
   /** When nothing more comes out: at its end, or after a failure, which leaves the write under way without an answer. */
   private closed: Promise<void> = Promise.resolve();
-  private failure: unknown;
+  private failure: AgentError | undefined;
   private readonly add = (item: Uint8Array): void => this.items.add(item);
 
   constructor(kind: ItemKind, packed: boolean) {
@@ -92,7 +92,7 @@ class OpenList {
   }
 
   private fail(error: unknown): void {
-    this.failure ??= error;
+    this.failure ??= error instanceof AgentError ? error : new AgentError('E_INTERNAL', describeError(error), { cause: error });
     this.gunzip?.destroy();
   }
 }
