@@ -8,7 +8,7 @@ interface Answer { readonly readyMs: number; readonly cpuMs: number; readonly re
 interface AgentAnswer extends Answer { readonly loadedMs: number; readonly objects: number; readonly status: { readonly filters: number; readonly policies: number } }
 
 export async function kubernetesRows(context: BenchContext): Promise<{ rows: Row[]; notes: string[] }> {
-  const size = context.quick ? { pods: 2_000, policies: 200, namespaces: 100, nodes: 20, localPods: 10, rounds: 1 } : { pods: 100_000, policies: 10_000, namespaces: 1_000, nodes: 500, localPods: 50, rounds: 3 };
+  const size = context.quick ? { pods: 2_000, policies: 200, namespaces: 100, nodes: 20, localPods: 10, rounds: 1, quietMs: 1_000 } : { pods: 100_000, policies: 10_000, namespaces: 1_000, nodes: 500, localPods: 50, rounds: 3, quietMs: 20_000 };
   context.progress(`${size.pods} pods from an API server`);
   const { agents, informers, pagesMs } = await inSandbox('kubernetes', { ...size, directory: join(context.directory, 'kubernetes') }, { timeoutMs: 580_000 }) as { agents: AgentAnswer[]; informers: Answer[]; pagesMs: number[] };
   const what = `${size.pods} pods, ${size.policies} policies`;

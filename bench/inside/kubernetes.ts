@@ -8,7 +8,7 @@ import { AGENT_LISTS, readPages } from '../lib/api-pages.js';
 import { mustRun } from '../lib/command.js';
 import { podName, type ApiClusterOptions } from '../model/api-cluster.js';
 
-interface Request extends ApiClusterOptions { readonly directory: string; readonly rounds: number }
+interface Request extends ApiClusterOptions { readonly directory: string; readonly rounds: number; /** V8 gives back what it needed once only when it had nothing to do for some seconds. */ readonly quietMs: number }
 
 const request: Request = JSON.parse(process.argv[2] ?? '{}');
 const { directory } = request;
@@ -21,11 +21,8 @@ await new Promise<void>((resolve, reject) => {
   server.stdout.once('data', () => resolve());
   server.once('exit', (code) => reject(new Error(`the API server ended with ${code}`)));
 });
-/** V8 gives back what it needed once only when it had nothing to do for some seconds. */
-const QUIET_MS = 20_000;
-
 async function informers(): Promise<unknown> {
-  const child = spawn(process.execPath, [beside('kubernetes-informer'), kubeconfig, String(QUIET_MS)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [beside('kubernetes-informer'), kubeconfig, String(request.quietMs)], { stdio: ['ignore', 'pipe', 'inherit'] });
   return new Promise((resolve, reject) => {
     let text = '';
     child.stdout.on('data', (chunk: Buffer) => { text += chunk.toString(); });
@@ -43,7 +40,7 @@ async function agentRound(round: number): Promise<object> {
   await agent.start(attachments, 300_000);
   const readyMs = performance.now() - started;
   const cpuMs = await agent.cpuMs();
-  await pause(QUIET_MS);
+  await pause(request.quietMs);
   const { residentMb, peakMb } = await agent.memory();
   const status = JSON.parse((await agent.agentctl('status', '-o', 'json')).stdout) as { filters: number; policies: number; addresses: number };
   const loaded = (await agent.log()).split('\n').filter((line) => line.includes('source.loaded') && line.includes('"kubernetes"')).map((line) => JSON.parse(line) as { ms: number; objects: number });
