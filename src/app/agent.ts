@@ -16,6 +16,7 @@ import { AgentError, describeError } from '../model/errors.js';
 import type { FlowTable, LinkSocket, NativeBinding, NflogReader, NftSocket } from '../native/binding.js';
 import { writeFileAtomic } from '../platform/atomic-file.js';
 import type { Clock } from '../platform/clock.js';
+import type { Heap } from '../platform/heap.js';
 import type { Logger } from '../platform/logger.js';
 import { MetricsServer } from '../platform/metrics-server.js';
 import { Metrics } from '../platform/metrics.js';
@@ -65,6 +66,7 @@ export interface AgentEnvironment {
   readonly clock: Clock;
   readonly log: Logger;
   readonly notifier: ServiceNotifier;
+  readonly heap: Heap;
   readonly setLogLevel: (level: string) => string;
   readonly version: string;
   readonly processId: number;
@@ -78,8 +80,9 @@ export interface AgentEnvironment {
   readonly installDir: string;
 }
 
-/** Changes that come together are applied together. */
+/** Changes that come together are applied together; a lone one need not wait so long: etcd's of one transaction are read within a fraction of that. */
 const SETTLE_MS = 5;
+const LEAD_MS = 1;
 const IDLE_MS = 1_000;
 const FIRST_PAUSE_MS = 50;
 const LAST_PAUSE_MS = 5_000;
@@ -136,7 +139,7 @@ export class Agent {
     const own = new FileSource({ path: join(config.stateDir, 'objects'), logger: log.child('source') });
     this.sources = [
       ...config.sources.map((source, index) => {
-        if (source.type === 'kubernetes') return { name: sourceName(config.sources, source), source: wireKubernetes({ source, stateDir: config.stateDir, node: config.node, clock, log: log.child('source') }) };
+        if (source.type === 'kubernetes') return { name: sourceName(config.sources, source), source: wireKubernetes({ source, stateDir: config.stateDir, node: config.node, clock, log: log.child('source'), heap: environment.heap }) };
         if (source.type === 'etcd') return { name: ETCD_SOURCE, source: this.buildEtcd(source) };
         return { name: config.sources.length > 1 ? `file:${source.path}` : 'file', source: new FileSource({ path: source.path, logger: log.child('source'), lastGood: join(config.stateDir, 'last-good', String(index)) }) };
       }),
@@ -189,7 +192,7 @@ export class Agent {
       failOpen, inspection: inspectionPorts(config), quarantine: (filter, alone) => this.quarantines.tables(filter, alone), onDue: () => this.loop.markDirty('due'),
     });
     this.loop = new ReconcileLoop({
-      clock, log: log.child('reconcile'), settleMs: SETTLE_MS, idleMs: IDLE_MS,
+      clock, log: log.child('reconcile'), settleMs: SETTLE_MS, leadMs: LEAD_MS, idleMs: IDLE_MS,
       apply: (reason) => this.apply(reason),
       alive: () => environment.notifier.alive(),
     });
