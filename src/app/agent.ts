@@ -159,6 +159,7 @@ export class Agent {
     }, log.child('held'));
     this.egress = wireEgress({
       config, native, links: this.links, clock, log: log.child('egress'), onCommit: (generation) => this.kernel?.enforcement.committedElsewhere(generation),
+      store: (leaseMs) => (config.egress.leases === 'etcd' ? this.etcd?.leases(leaseMs) : undefined),
       isHere: (namespace, name) => this.datapath.realized?.world.filters.some(({ workload }) => workload.kind === 'Pod' && workload.name === name && (workload.namespace ?? 'default') === namespace) === true,
     });
     // Addresses of Egresses come and go, and are nobody's on this host.

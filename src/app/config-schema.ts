@@ -128,7 +128,7 @@ export interface Config {
   };
   readonly bridge: { readonly nflogGroup: number };
   readonly egress: {
-    readonly leases: 'none' | 'file';
+    readonly leases: 'none' | 'file' | 'etcd';
     /** '' = none. */
     readonly directory: string;
     readonly leaseMs: number;
@@ -362,7 +362,7 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
     nflogGroup: integer(1, 65535, 225, 'NFLOG group of the frames between ports of Linux bridges that rules reject, and the agent answers; no other program may read it.'),
   }),
   egress: object({
-    leases: oneOf(['none', 'file'], 'none', 'Where nodes agree on who has which address of Egress objects. none: this agent does nothing about them, they are members of groups only. file: in egress.directory, for agents of one machine (docs/egress.md).'),
+    leases: oneOf(['none', 'file', 'etcd'], 'none', 'Where nodes agree on who has which address of Egress objects. none: this agent does nothing about them, they are members of groups only. file: in egress.directory, for agents of one machine. etcd: in the etcd of the source of that type (docs/egress.md).'),
     directory: text('optional-path', 'Directory of the leases, with egress.leases file.', ''),
     leaseMs: integer(2000, 60000, 3000, 'Milliseconds after which a node that is not heard of has lost its addresses. Another one has them up to a sixth of it later.'),
     exceptCidrs: {
