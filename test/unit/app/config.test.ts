@@ -162,6 +162,8 @@ describe('loadConfig', () => {
 
   it('refuses settings of Egress that cannot be', () => {
     expect(problemsOf({ file: 'egress: { leases: file }\n' })).toContain('egress.directory');
+    expect(problemsOf({ file: 'egress: { leases: etcd }\n' })).toMatch(/egress\.leases.*needs a source of type etcd/);
+    expect(problemsOf({ file: 'egress: { leases: etcd }\nsources: [{ type: etcd, endpoints: ["http://e:2379"] }]\n' })).toBe('accepted');
     expect(problemsOf({ file: 'egress: { markMask: 0x5 }\n' })).toMatch(/egress\.markMask.*must be bits in a row/);
     expect(problemsOf({ file: 'egress: { markMask: 0xf0 }\n' })).toMatch(/egress\.markMask.*has bits of ids\.returnedMark/);
     expect(problemsOf({ file: 'egress: { exceptCidrs: [10.0.0.1/8] }\n' })).toMatch(/egress\.exceptCidrs/);
