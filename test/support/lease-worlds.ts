@@ -2,6 +2,7 @@
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { FileLeases } from '../../src/drivers/egress/file-leases.js';
 import type { EgressLeases } from '../../src/drivers/egress/leases.js';
 import { SessionLeases } from '../../src/drivers/egress/session-leases.js';
@@ -9,6 +10,10 @@ import type { LeaseStore } from '../../src/model/lease-store.js';
 import { systemClock } from '../../src/platform/clock.js';
 import { EtcdKeys } from '../../src/sources/etcd/keys.js';
 import { EtcdLeaseRecords } from '../../src/sources/etcd/lease-records.js';
+import { HttpApiClient } from '../../src/sources/kubernetes/api-client.js';
+import { LeaseObjects } from '../../src/sources/kubernetes/lease-objects.js';
+import { InlineCredentials } from '../../src/sources/kubernetes/read-credentials.js';
+import { startHarness } from './api-server/harness.js';
 import type { Cleanup } from './cleanup.js';
 import { EtcdServer } from './etcd.js';
 import { silent } from './silent.js';
@@ -47,6 +52,34 @@ export async function fileWorld(cleanup: Cleanup): Promise<LeaseWorld> {
   };
 }
 
+export async function kubernetesWorld(cleanup: Cleanup, ttlMs: number): Promise<LeaseWorld> {
+  const harness = await startHarness();
+  cleanup.defer('API server', () => harness.close());
+  // Loads the client library: no request waits for that.
+  await new InlineCredentials().read(harness.kubeconfig);
+  return {
+    leases: (holder) => {
+      const client = new HttpApiClient({ kubeconfig: harness.kubeconfig, reader: new InlineCredentials(), clock: systemClock });
+      cleanup.defer('API client', () => client.close());
+      return sessions(new LeaseObjects({ client, namespace: 'dfw-egress', timeoutMs: ttlMs / 2, clock: systemClock }), holder);
+    },
+    away: () => harness.server.stop(),
+    back: () => harness.server.start(),
+    // Another instance of it, with what was stored; and one that hangs.
+    disturb: async (what) => {
+      if (what === 'SIGKILL') {
+        await harness.server.stop();
+        await pause(ttlMs / 2);
+        await harness.server.start();
+        return;
+      }
+      harness.server.fault = () => ({ delayMs: ttlMs });
+      await pause(ttlMs * 1.5);
+      harness.server.fault = () => undefined;
+    },
+  };
+}
+
 /** Three members. */
 export async function etcdWorld(cleanup: Cleanup, ttlMs: number): Promise<LeaseWorld> {
   const etcd = await EtcdServer.start(cleanup, { members: 3 });
@@ -69,7 +102,7 @@ export async function etcdWorld(cleanup: Cleanup, ttlMs: number): Promise<LeaseW
     disturb: async (signal) => {
       const leader = await etcd.leader();
       await etcd.kill(leader, signal);
-      await new Promise((resolve) => setTimeout(resolve, ttlMs * 2));
+      await pause(ttlMs * 2);
       if (signal === 'SIGSTOP') await etcd.kill(leader, 'SIGCONT');
       else etcd.launch(leader);
       await etcd.leader();

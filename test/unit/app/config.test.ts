@@ -65,7 +65,7 @@ describe('loadConfig', () => {
       'ids.alertWindow': 0, 'ids.sinks': [{ type: 'file', path: '/alerts' }], 'ids.pcap.enabled': true, 'ids.pcap.bytes': 1048576,
       'ids.response': [{ action: 'quarantine', duration: 60, severities: [1] }], 'ids.quarantine.allow': [{ addresses: ['10.0.0.1'] }], stateDir: '/state',
       'log.level': 'debug', nflogGroup: 7, 'dns.minTTL': 60, 'dns.holdReplies': false, 'dns.servers': ['10.96.0.10', 'fd00:96::/64'], 'dns.nflogGroup': 8, 'bridge.nflogGroup': 9,
-      'egress.leases': 'file', 'egress.directory': '/leases', 'egress.leaseMs': 5000, 'egress.exceptCidrs': ['10.0.0.0/8'], 'egress.interface': 'eth1', 'egress.device': 'tun-e', 'egress.tunnelAddress': '192.0.2.1', 'egress.tunnelPort': 4791,
+      'egress.leases': 'file', 'egress.directory': '/leases', 'egress.namespace': 'leases', 'egress.leaseMs': 5000, 'egress.exceptCidrs': ['10.0.0.0/8'], 'egress.interface': 'eth1', 'egress.device': 'tun-e', 'egress.tunnelAddress': '192.0.2.1', 'egress.tunnelPort': 4791,
       'egress.markMask': 0xf000, 'egress.routeTable': 100, 'egress.rulePriority': 99, 'conntrack.receiveBuffer': 1048576, resyncSeconds: 0,
     };
     expect(configKeys().map((key) => key.path.join('.')).toSorted()).toEqual(Object.keys(samples).toSorted());

@@ -1,10 +1,10 @@
-/** What leases promise, of every kind of them: docs/egress.md, src/drivers/egress/leases.ts. */
+/** What leases promise, whatever kind they are: docs/egress.md, src/drivers/egress/leases.ts. */
 import { setTimeout as pause } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { EgressLeases, LeaseEntry } from '../../src/drivers/egress/leases.js';
-import { Cleanup } from '../support/cleanup.js';
-import { eventually } from '../support/command.js';
-import { etcdWorld, fileWorld, type LeaseWorld } from '../support/lease-worlds.js';
+import { Cleanup } from './cleanup.js';
+import { eventually } from './command.js';
+import type { LeaseWorld } from './lease-worlds.js';
 
 const TTL = 1_000;
 /** Of a machine that does other things. */
@@ -13,14 +13,11 @@ const SLACK = 1_500;
 interface Belief { readonly holder: string; readonly from: number; until: number }
 const entry = (key: string, holder: string, value = ''): LeaseEntry => ({ key: `address/${key}`, holder, value });
 
-describe.each([
-  ['file', fileWorld],
-  ['etcd', (cleanup: Cleanup) => etcdWorld(cleanup, TTL)],
-] as const)('leases in %s', (kind, open) => {
+export function leaseContract(kind: string, open: (cleanup: Cleanup, ttlMs: number) => Promise<LeaseWorld>): void {
   const cleanup = new Cleanup();
   let world: LeaseWorld;
   beforeAll(async () => {
-    world = await open(cleanup);
+    world = await open(cleanup, TTL);
   }, 30_000);
   afterAll(() => cleanup.run());
 
@@ -144,4 +141,4 @@ describe.each([
     expect(changesOf(intervals)).toBeGreaterThanOrEqual(3);
     if (world.disturb !== undefined) expect(intervals.some(({ until: last }) => last > healedAt)).toBe(true);
   }, 40_000);
-});
+}
