@@ -116,7 +116,7 @@ export class Agent {
   private readonly cni: CniServer | undefined;
   private readonly egress: Egress | undefined;
   private etcd: EtcdParts | undefined;
-  private kubernetes: KubernetesParts | undefined;
+  private readonly kubernetes: KubernetesParts[] = [];
 
   constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
     const { native, clock, log } = environment;
@@ -161,7 +161,8 @@ export class Agent {
     }, log.child('held'));
     this.egress = wireEgress({
       config, native, links: this.links, clock, log: log.child('egress'), onCommit: (generation) => this.kernel?.enforcement.committedElsewhere(generation),
-      store: (leaseMs) => (config.egress.leases === 'etcd' ? this.etcd?.leases(leaseMs) : this.kubernetes?.leases(config.egress.namespace, leaseMs)),
+      store: (leaseMs) => (config.egress.leases === 'etcd' ? this.etcd?.leases(leaseMs) : this.kubernetes[0]?.leases(config.egress.namespace, leaseMs)),
+      tell: (wanted, signal) => this.kubernetes.forEach((parts) => parts.tell(wanted, signal)),
       isHere: (namespace, name) => this.datapath.realized?.world.filters.some(({ workload }) => workload.kind === 'Pod' && workload.name === name && (workload.namespace ?? 'default') === namespace) === true,
     });
     // Addresses of Egresses come and go, and are nobody's on this host.
@@ -439,11 +440,10 @@ export class Agent {
     return this.etcd.source;
   }
 
-  /** Of several the first has the leases of Egresses. */
   private buildKubernetes(source: KubernetesSourceConfig): Source {
     const { config: { stateDir, node }, environment: { clock, log } } = this;
     const parts = wireKubernetes({ source, stateDir, node, clock, log: log.child('source') });
-    this.kubernetes ??= parts;
+    this.kubernetes.push(parts);
     return parts.source;
   }
 

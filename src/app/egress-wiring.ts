@@ -13,6 +13,7 @@ import { Tunnel } from '../drivers/egress/tunnel.js';
 import { EgressDriver } from '../drivers/nftables/egress-driver.js';
 import { AgentError } from '../model/errors.js';
 import type { LeaseStore } from '../model/lease-store.js';
+import type { Status } from '../model/status.js';
 import type { LinkSocket, NativeBinding } from '../native/binding.js';
 import { writeFileAtomic } from '../platform/atomic-file.js';
 import type { Clock } from '../platform/clock.js';
@@ -21,6 +22,7 @@ import { readTextFile } from '../platform/read-file.js';
 import { ReconcileLoop } from '../reconcile/loop.js';
 import type { Config } from './config.js';
 import { Egress } from './egress.js';
+import { ownStatuses } from './egress-views.js';
 
 export interface EgressWiring {
   readonly config: Config;
@@ -31,6 +33,8 @@ export interface EgressWiring {
   readonly onCommit: (generation: number) => void;
   /** Where the nodes agree, with `leases` etcd or kubernetes: for leases of so many ms. */
   readonly store: (leaseMs: number) => LeaseStore | undefined;
+  /** Says where Egresses come from what becomes of them, by object key, until the signal fires. */
+  readonly tell: (wanted: () => ReadonlyMap<string, Status>, signal: AbortSignal) => void;
   readonly isHere: (namespace: string, name: string) => boolean;
 }
 
@@ -72,6 +76,7 @@ export function wireEgress(wiring: EgressWiring): Egress | undefined {
       socket.close();
       sender.close();
     },
+    statuses: (signal) => wiring.tell(() => ownStatuses(egress, ownerOf), signal),
     routeTo: (address) => routes.routeTo(address),
     endOtherTranslations: (request) => native.endOtherTranslations(request),
     remember: async (given) => {
