@@ -162,7 +162,7 @@ export class Agent {
     this.egress = wireEgress({
       config, native, links: this.links, clock, log: log.child('egress'), onCommit: (generation) => this.kernel?.enforcement.committedElsewhere(generation),
       store: (leaseMs) => (config.egress.leases === 'etcd' ? this.etcd?.leases(leaseMs) : this.kubernetes[0]?.leases(config.egress.namespace, leaseMs)),
-      tell: (wanted, signal) => this.kubernetes.forEach((parts) => parts.tell(wanted, signal)),
+      tell: (wanted, signal) => this.kubernetes.forEach((source) => source.tell(wanted, signal)),
       isHere: (namespace, name) => this.datapath.realized?.world.filters.some(({ workload }) => workload.kind === 'Pod' && workload.name === name && (workload.namespace ?? 'default') === namespace) === true,
     });
     // Addresses of Egresses come and go, and are nobody's on this host.
