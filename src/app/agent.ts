@@ -1,4 +1,5 @@
 /** Wires everything together and owns the order of starting and stopping. Holds no policy of its own. */
+import { setMaxListeners } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { release } from 'node:os';
@@ -246,6 +247,8 @@ export class Agent {
   async start(): Promise<void> {
     const { log, notifier } = this.environment;
     const { signal } = this.stopping;
+    // One of every part, and one of every source: no leak, as Node takes more than ten for.
+    setMaxListeners(100, signal);
     mkdirSync(join(this.config.stateDir, 'objects'), { recursive: true, mode: 0o750 });
     this.numbers.load();
     this.ruleNumbers.load();
