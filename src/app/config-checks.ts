@@ -109,6 +109,8 @@ function acrossKeys(config: Config): Omit<ConfigProblem, 'origin'>[] {
   }
   const { egress } = config;
   if (egress.leases === 'file' && egress.directory === '') problems.push({ path: 'egress.directory', reason: 'is needed with egress.leases file' });
+  const { leases } = egress;
+  if ((leases === 'etcd' || leases === 'kubernetes') && config.sources.every(({ type }) => type !== leases)) problems.push({ path: 'egress.leases', reason: `needs a source of type ${leases}` });
   egress.exceptCidrs.forEach((member, index) => {
     const reason = memberProblem(member);
     if (reason !== undefined) problems.push({ path: `egress.exceptCidrs[${index}]`, reason });

@@ -135,7 +135,9 @@ export interface Config {
   };
   readonly bridge: { readonly nflogGroup: number };
   readonly egress: {
-    readonly leases: 'none' | 'file';
+    readonly leases: 'none' | 'file' | 'etcd' | 'kubernetes';
+    /** Of the Lease objects. */
+    readonly namespace: string;
     /** '' = none. */
     readonly directory: string;
     readonly leaseMs: number;
@@ -175,7 +177,7 @@ export interface ConfigSchema {
   readonly oneOf?: readonly ConfigSchema[];
 }
 /** Text formats; config-formats.ts says what each means. */
-export type ConfigFormat = 'absolute-path' | 'interface-name' | 'listen-address' | 'http-url' | 'ovsdb-target' | 'node-name' | 'user-name' | 'network' | 'program' | 'optional-path' | 'syslog-target' | 'sink-name' | 'host-name' | 'optional-interface' | 'optional-address' | 'bundle' | 'bundle-checksum' | 'etcd-endpoint' | 'etcd-prefix' | 'interface-pattern' | 'address';
+export type ConfigFormat = 'absolute-path' | 'interface-name' | 'listen-address' | 'http-url' | 'ovsdb-target' | 'node-name' | 'user-name' | 'network' | 'program' | 'optional-path' | 'syslog-target' | 'sink-name' | 'host-name' | 'optional-interface' | 'optional-address' | 'bundle' | 'bundle-checksum' | 'etcd-endpoint' | 'etcd-prefix' | 'interface-pattern' | 'address' | 'label';
 
 const object = (properties: Readonly<Record<string, ConfigSchema>>): ConfigSchema => ({ type: 'object', default: {}, additionalProperties: false, properties });
 const text = (format: ConfigFormat, description: string, value?: string): ConfigSchema => ({
@@ -374,8 +376,9 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
     nflogGroup: integer(1, 65535, 225, 'NFLOG group of the frames between ports of Linux bridges that rules reject, and the agent answers; no other program may read it.'),
   }),
   egress: object({
-    leases: oneOf(['none', 'file'], 'none', 'Where nodes agree on who has which address of Egress objects. none: this agent does nothing about them, they are members of groups only. file: in egress.directory, for agents of one machine (docs/egress.md).'),
+    leases: oneOf(['none', 'file', 'etcd', 'kubernetes'], 'none', 'Where nodes agree on who has which address of Egress objects. none: this agent does nothing about them, they are members of groups only. file: in egress.directory, for agents of one machine. etcd, kubernetes: in the etcd, or the API, of the source of that type; of several the first (docs/egress.md).'),
     directory: text('optional-path', 'Directory of the leases, with egress.leases file.', ''),
+    namespace: text('label', 'Namespace of the Lease objects, with egress.leases kubernetes: one that holds nothing else, and exists.', 'dfw-egress'),
     leaseMs: integer(2000, 60000, 3000, 'Milliseconds after which a node that is not heard of has lost its addresses. Another one has them up to a sixth of it later.'),
     exceptCidrs: {
       type: 'array', items: { type: 'string', format: 'network' }, default: [],

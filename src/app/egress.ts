@@ -34,6 +34,8 @@ export interface EgressParts {
   readonly endOtherTranslations: NativeBinding['endOtherTranslations'];
   /** Keeps which addresses Egresses were given. */
   readonly remember: (given: ReadonlyMap<string, string>) => Promise<void>;
+  /** Begins to tell what becomes of Egresses where they come from; until the signal. */
+  readonly statuses: (signal: AbortSignal) => void;
   /** Closes the sockets. */
   readonly close: () => void;
   readonly clock: Clock;
@@ -76,6 +78,7 @@ export class Egress {
     this.parts.loop.start(signal);
     this.parts.ownership.start(signal);
     this.parts.loop.markDirty('start');
+    this.parts.statuses(signal);
   }
 
   /** What is held stays until its time: a process that comes soon goes on with it. */
@@ -97,6 +100,10 @@ export class Egress {
 
   get selection(): EgressSelection {
     return this.parts.inventory.selection;
+  }
+
+  get node(): string {
+    return this.parts.node;
   }
 
   get ownership(): Ownership {

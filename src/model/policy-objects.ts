@@ -125,6 +125,8 @@ export interface EgressObject {
   readonly appliedTo: PodSelection;
   /** Canonical host; absent while a pool has given none. */
   readonly egressIp?: string;
+  /** Nobody asked for `egressIp`: its status says that the pool gave it. */
+  readonly isGiven?: true;
   readonly externalIpPool?: string;
   /** It also asks for a limit of its bandwidth. */
   readonly limitsBandwidth?: true;

@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { EgressStateView, EgressView } from '../../src/model/views.js';
 import type { Agent } from '../support/agent.js';
+import type { Cleanup } from '../support/cleanup.js';
 import { eventually } from '../support/command.js';
+import { EtcdServer } from '../support/etcd.js';
 import { createFleet, POD_CIDRS, SERVER_IPV4, SERVER_PORT, type Answer, type Fleet, type FleetNode } from '../support/fleet.js';
 import type { Manifest } from '../support/policies.js';
 
@@ -21,21 +23,30 @@ const egress = (name: string, from: string): Manifest => ({
 });
 const on = (...nodes: readonly string[]): Readonly<Record<string, unknown>> => ({ matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In', values: nodes }] });
 
-describe('Egress of several nodes', () => {
+interface Settings { readonly egress: object; readonly sources: readonly object[] }
+const leasesOf: Readonly<Record<'file' | 'etcd', (cleanup: Cleanup) => Promise<Settings>>> = {
+  file: async (cleanup) => {
+    const directory = await mkdtemp(join(tmpdir(), 'dfwt-leases-'));
+    cleanup.defer('leases', () => rm(directory, { recursive: true, force: true }));
+    return { egress: { leases: 'file', directory }, sources: [] };
+  },
+  etcd: async (cleanup) => ({ egress: { leases: 'etcd' }, sources: [{ type: 'etcd', endpoints: (await EtcdServer.start(cleanup)).sockets }] }),
+};
+
+// Agents whose manifests are in etcd, or in the API, have one each.
+describe.each(process.env['DFW_TEST_SOURCE'] === undefined ? ['etcd'] as const : ['file'] as const)('Egress of several nodes, leases in %s', (kind) => {
   let fleet: Fleet;
-  let leases: string;
   const agents = new Map<string, Agent>();
 
   beforeAll(async () => {
-    leases = await mkdtemp(join(tmpdir(), 'dfwt-leases-'));
     fleet = await createFleet({
       'node-1': [{ name: 'apple', labels: { app: 'fruits' } }, { name: 'stone', labels: { app: 'stones' } }],
       'node-2': [{ name: 'pear', labels: { app: 'fruits' } }, { name: 'rock', labels: { app: 'stones' } }],
     });
-    fleet.cleanup.defer('leases', () => rm(leases, { recursive: true, force: true }));
+    const leases = await leasesOf[kind](fleet.cleanup);
     for (const node of fleet.nodes) {
       agents.set(node.name, await node.agent({
-        config: { egress: { leases: 'file', directory: leases, exceptCidrs: POD_CIDRS } }, manifests: { 'inventory.yaml': fleet.manifests(node), 'egress.yaml': [] },
+        sources: leases.sources, config: { egress: { ...leases.egress, exceptCidrs: POD_CIDRS } }, manifests: { 'inventory.yaml': fleet.manifests(node), 'egress.yaml': [] },
       }));
     }
   }, 60_000);

@@ -99,7 +99,10 @@ export function decodeEgress(manifest: EgressManifest): EgressObject {
   if (address === undefined && pool === undefined) throw refuse('spec', 'has no address; give egressIP or externalIPPool');
   if (address !== undefined) egress.egressIp = decodeHost(address.value, address.path);
   // The address that the pool gave.
-  else if (status?.egressIP !== undefined && status.egressIP !== null && status.egressIP !== '') egress.egressIp = decodeHost(status.egressIP, 'status.egressIP');
+  else if (status?.egressIP !== undefined && status.egressIP !== null && status.egressIP !== '') {
+    egress.egressIp = decodeHost(status.egressIP, 'status.egressIP');
+    egress.isGiven = true;
+  }
   if (pool !== undefined) {
     refuseIf(subdomainProblem(pool.value), pool.path);
     egress.externalIpPool = pool.value;

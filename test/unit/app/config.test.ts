@@ -65,7 +65,7 @@ describe('loadConfig', () => {
       'ids.alertWindow': 0, 'ids.sinks': [{ type: 'file', path: '/alerts' }], 'ids.pcap.enabled': true, 'ids.pcap.bytes': 1048576,
       'ids.response': [{ action: 'quarantine', duration: 60, severities: [1] }], 'ids.quarantine.allow': [{ addresses: ['10.0.0.1'] }], stateDir: '/state',
       'log.level': 'debug', nflogGroup: 7, 'dns.minTTL': 60, 'dns.holdReplies': false, 'dns.servers': ['10.96.0.10', 'fd00:96::/64'], 'dns.nflogGroup': 8, 'bridge.nflogGroup': 9,
-      'egress.leases': 'file', 'egress.directory': '/leases', 'egress.leaseMs': 5000, 'egress.exceptCidrs': ['10.0.0.0/8'], 'egress.interface': 'eth1', 'egress.device': 'tun-e', 'egress.tunnelAddress': '192.0.2.1', 'egress.tunnelPort': 4791,
+      'egress.leases': 'file', 'egress.directory': '/leases', 'egress.namespace': 'leases', 'egress.leaseMs': 5000, 'egress.exceptCidrs': ['10.0.0.0/8'], 'egress.interface': 'eth1', 'egress.device': 'tun-e', 'egress.tunnelAddress': '192.0.2.1', 'egress.tunnelPort': 4791,
       'egress.markMask': 0xf000, 'egress.routeTable': 100, 'egress.rulePriority': 99, 'conntrack.receiveBuffer': 1048576, resyncSeconds: 0,
     };
     expect(configKeys().map((key) => key.path.join('.')).toSorted()).toEqual(Object.keys(samples).toSorted());
@@ -162,6 +162,8 @@ describe('loadConfig', () => {
 
   it('refuses settings of Egress that cannot be', () => {
     expect(problemsOf({ file: 'egress: { leases: file }\n' })).toContain('egress.directory');
+    expect(problemsOf({ file: 'egress: { leases: etcd }\n' })).toMatch(/egress\.leases.*needs a source of type etcd/);
+    expect(problemsOf({ file: 'egress: { leases: etcd }\nsources: [{ type: etcd, endpoints: ["http://e:2379"] }]\n' })).toBe('accepted');
     expect(problemsOf({ file: 'egress: { markMask: 0x5 }\n' })).toMatch(/egress\.markMask.*must be bits in a row/);
     expect(problemsOf({ file: 'egress: { markMask: 0xf0 }\n' })).toMatch(/egress\.markMask.*has bits of ids\.returnedMark/);
     expect(problemsOf({ file: 'egress: { exceptCidrs: [10.0.0.1/8] }\n' })).toMatch(/egress\.exceptCidrs/);

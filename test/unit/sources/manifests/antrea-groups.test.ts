@@ -88,7 +88,7 @@ describe('Egress', () => {
     [{ appliedTo, egressIP: '192.0.2.7' }, undefined, { egressIp: '192.0.2.7' }],
     [{ appliedTo, egressIPs: ['FD00::7'] }, undefined, { egressIp: 'fd00::7' }],
     [{ appliedTo, externalIPPool: 'pool' }, undefined, { externalIpPool: 'pool' }],
-    [{ appliedTo, externalIPPools: ['pool'], egressIPs: [''] }, { egressIP: '192.0.2.8' }, { externalIpPool: 'pool', egressIp: '192.0.2.8' }],
+    [{ appliedTo, externalIPPools: ['pool'], egressIPs: [''] }, { egressIP: '192.0.2.8' }, { externalIpPool: 'pool', egressIp: '192.0.2.8', isGiven: true }],
     [{ appliedTo, externalIPPool: 'pool', egressIP: '192.0.2.7', bandwidth: { rate: '1M', burst: '2M' } }, { egressIP: '192.0.2.8', egressNode: 'n' }, { externalIpPool: 'pool', egressIp: '192.0.2.7', limitsBandwidth: true }],
   ])('takes %j', (spec, status, expected) => {
     expect(accept('Egress', egress(spec, status))).toEqual({ kind: 'Egress', metadata: { name: 'e', labels: {} }, appliedTo: { podSelector: EVERYTHING }, ...expected });
