@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { AddressSetsView, EgressStateView, FlowView, RulesView, StatusView, TraceView } from '../../src/model/views.js';
+import type { EgressStateView, FlowView, RulesView, StatusView, TraceView } from '../../src/model/views.js';
+import type { AgentClient } from '../../src/api/client.js';
 import { Agent } from '../support/agent.js';
 import { eventually } from '../support/command.js';
 import { EtcdServer } from '../support/etcd.js';
@@ -22,7 +23,7 @@ const NODES = { 'k8s-worker-1': '192.0.2.1', 'k8s-worker-2': '192.0.2.2' } as co
 /** Of the article's pool, on the fleet's link. */
 const [EGRESS, ALT_EGRESS] = ['192.0.2.101', '192.0.2.102'];
 const [MONGO, SSH] = [27_017, 22];
-const GRACE = 3;
+const GRACE = 6;
 const CLUSTER = { 'dfw.dev/cluster': 'kube-demo-a' };
 const APP = { app: 'fruits-app-total' };
 
@@ -37,6 +38,8 @@ describe('the fruits app of a cluster and its database on a hypervisor', () => {
   let directory: string;
   let hypervisor: Agent;
   const agents = new Map<string, Agent>();
+  /** For questions that are asked again and again; of agents that run. */
+  const clients = new Map<string, AgentClient>();
 
   beforeAll(async () => {
     fleet = await createFleet({
@@ -54,7 +57,7 @@ describe('the fruits app of a cluster and its database on a hypervisor', () => {
     const [first, second] = fleet.nodes;
     if (first === undefined || second === undefined) throw new Error('no nodes');
     await writeFile(join(directory, 'etcd.yaml'), JSON.stringify({ endpoints: server.sockets }));
-    const egress = { leases: 'file', directory: join(directory, 'leases'), exceptCidrs: POD_CIDRS };
+    const egress = { leases: 'etcd', exceptCidrs: POD_CIDRS };
     const [one, two, vms] = await Promise.all([
       ...[first, second].map((node) => node.agent({ config: { cluster: 'kube-demo-a', sources, egress, discovery: { node: { enabled: true } } } })),
       // A node, too, but not of the cluster.
@@ -115,10 +118,10 @@ describe('the fruits app of a cluster and its database on a hypervisor', () => {
   };
   /** Of the sets of a filter whose name says what group they are of; undefined: there is none. */
   const addresses = async (host: string, filter: string, group: string): Promise<string[] | undefined> => {
-    const result = await agent(host).agentctl('getaddrsets', '-f', filter, '-o', 'json');
-    if (result.code !== 0) return undefined;
-    const { addressSets } = result.json() as AddressSetsView;
-    const found = addressSets.filter(({ name }) => name.includes(group));
+    const client = clients.get(host) ?? await agent(host).client();
+    clients.set(host, client);
+    const view = await client.getAddressSets(filter).catch(() => undefined);
+    const found = (view?.addressSets ?? []).filter(({ name }) => name.includes(group));
     return found.length === 0 ? undefined : found.flatMap((set) => set.addresses).filter((address) => !address.includes(':')).toSorted();
   };
   const sameSet = (found: readonly string[] | undefined, ...wanted: readonly string[]): boolean => found !== undefined && JSON.stringify(found) === JSON.stringify(wanted.toSorted());
@@ -205,18 +208,16 @@ describe('the fruits app of a cluster and its database on a hypervisor', () => {
       apiVersion: 'crd.antrea.io/v1beta1', kind: 'Egress', metadata: { name: 'alt-egress', labels: CLUSTER },
       spec: { appliedTo: { namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'alt-ns' } } }, egressIP: ALT_EGRESS, externalIPPool: 'external-ip-pool-1' },
     }]);
-    await eventually('alt-ns has its own address', async () => ((await throughSsh().catch(() => '')) === ALT_EGRESS ? true : undefined), 10_000);
+    await eventually('alt-ns has its own address', async () => ((await throughSsh().catch(() => '')) === ALT_EGRESS ? true : undefined), 10_000, 100);
     expect(await tries(MONGO, ...everybody)).toEqual(['open', 'open', 'timeout']);
 
-    await edit((text) => text.replace('disabled: false', 'disabled: true'));
-    await becomes(apps, 'timeout');
-    await edit((text) => text.replace('disabled: true', 'disabled: false'));
-    await becomes(apps, 'open');
     await Promise.all(connections.map((connection) => connection.close()));
   });
 
   it('a host whose agent dies is in the groups of others until the grace time is over, and again when it is back', async () => {
+    expect((await agent('k8s-worker-1').agentctl('getaddrsets', '-f', 'default/fruits-app-1')).stdout).toContain(DATABASE);
     await hypervisor.kill();
+    clients.delete('hypervisor');
     const killed = Date.now();
     expect(await addresses('k8s-worker-1', 'default/fruits-app-1', 'demo-vms')).toEqual([DATABASE]);
     await eventually('the database is in no group', async () => (sameSet(await addresses('k8s-worker-1', 'default/fruits-app-1', 'demo-vms')) ? true : undefined), 15_000, 50);
@@ -229,6 +230,7 @@ describe('the fruits app of a cluster and its database on a hypervisor', () => {
 
     await edit((text) => text.replace('group: fruits-app-egress', 'group: kube-demo-a-nodes'));
     await agent('k8s-worker-2').kill();
+    clients.delete('k8s-worker-2');
     await eventually('its node is in no group', async () => (sameSet(await addresses('hypervisor', 'db', 'kube-demo-a-nodes'), NODES['k8s-worker-1']) ? true : undefined), 15_000);
     await agent('k8s-worker-2').start();
     await eventually('its node is back', async () => (sameSet(await addresses('hypervisor', 'db', 'kube-demo-a-nodes'), ...Object.values(NODES)) ? true : undefined), 15_000);
