@@ -149,10 +149,12 @@ it('names the rule that admits a connection again', async () => {
   await load([into(1, 7001), refuse]);
   await eventually('it goes on', async () => ((await connection.stats()).echoed > echoed ? true : undefined), 10_000);
   await connection.pace(10);
-  await eventually('its rule', async () => {
+  const named = await eventually('its rule', async () => {
     const { flows } = await agent.ask<{ flows: { ruleId: number; source: { port: number } }[] }>('getflows', '-f', 'vm-1');
-    return flows.find((flow) => flow.source.port === connection.localPort)?.ruleId === 1 ? true : undefined;
+    const found = flows.find((flow) => flow.source.port === connection.localPort)?.ruleId;
+    return found === 0 ? undefined : found;
   });
+  expect(named).toBe(1);
   await connection.close();
 });
 
