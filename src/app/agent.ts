@@ -1,4 +1,5 @@
 /** Wires everything together and owns the order of starting and stopping. Holds no policy of its own. */
+import { setMaxListeners } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { release } from 'node:os';
@@ -168,7 +169,7 @@ export class Agent {
     this.egress = wireEgress({
       config, native, links: this.links, clock, log: log.child('egress'), onCommit: (generation) => this.kernel?.enforcement.committedElsewhere(generation),
       store: (leaseMs) => (config.egress.leases === 'etcd' ? this.etcd?.leases(leaseMs) : this.kubernetes[0]?.leases(config.egress.namespace, leaseMs)),
-      tell: (wanted, signal) => this.kubernetes.forEach((parts) => parts.tell(wanted, signal)),
+      tell: (wanted, signal) => this.kubernetes.forEach((source) => source.tell(wanted, signal)),
       isHere: (namespace, name) => this.datapath.realized?.world.filters.some(({ workload }) => workload.kind === 'Pod' && workload.name === name && (workload.namespace ?? 'default') === namespace) === true,
     });
     // Addresses of Egresses come and go, and are nobody's on this host.
@@ -253,6 +254,8 @@ export class Agent {
     const { log, notifier } = this.environment;
     const { signal } = this.stopping;
     const wait = new StartWait(notifier, this.environment.clock);
+    // One of every part, and one of every source: no leak, as Node takes more than ten for.
+    setMaxListeners(100, signal);
     mkdirSync(join(this.config.stateDir, 'objects'), { recursive: true, mode: 0o750 });
     this.numbers.load();
     this.ruleNumbers.load();

@@ -47,7 +47,7 @@ export function wireKubernetes({ source, stateDir, node, clock, log }: Kubernete
   const made = new KubernetesSource({
     client, namespaces, node, stateFile: kubernetesStateFile(stateDir, source), clock, log, random, lists: new ThreadListReader(), onJudged: (judgement, resource) => writer.judged(judgement, resource), onStop: () => writer.stop(),
   });
-  const statuses = new StatusPatches({ client, seen: (key) => made.snapshot().manifests.get(key), clock, log });
+  const statuses = new StatusPatches({ client, seen: (key) => made.snapshot().manifests.get(key), served: (kind) => made.served(kind), clock, log });
   return {
     source: made, tell: (wanted, signal) => statuses.start(wanted, signal),
     leases: (namespace, ttlMs) => new LeaseObjects({ client, namespace, timeoutMs: ttlMs * LEASE_PATIENCE, clock }),

@@ -29,7 +29,7 @@ describe('status of Egresses', () => {
     ({ source } = made);
     said = made.log.lines;
     await source.start(new AbortController().signal);
-    const patches = new StatusPatches({ client, seen: (key) => source.snapshot().manifests.get(key), clock: systemClock, log: made.log, times: { everyMs: 10, failedMs: 50, deniedMs: 100 } });
+    const patches = new StatusPatches({ client, seen: (key) => source.snapshot().manifests.get(key), served: (kind) => source.served(kind), clock: systemClock, log: made.log, times: { everyMs: 10, failedMs: 50, deniedMs: 100 } });
     wanted = new Map();
     ending = new AbortController();
     patches.start(() => wanted, ending.signal);

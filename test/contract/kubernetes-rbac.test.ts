@@ -85,7 +85,7 @@ describe('deploy/kubernetes/rbac.yaml', () => {
     harness.server.put({ apiVersion: 'crd.antrea.io/v1beta1', kind: 'Egress', metadata: { name: 'e' }, spec: { appliedTo: { podSelector: {} }, externalIPPool: 'p' } } as never);
     harness.server.put({ apiVersion: 'crd.antrea.io/v1beta1', kind: 'ExternalIPPool', metadata: { name: 'p' }, spec: { ipRanges: [{ cidr: '192.0.2.0/24' }], nodeSelector: {} } } as never);
     const ending = new AbortController();
-    new StatusPatches({ client, seen: (key) => source?.snapshot().manifests.get(key), clock: systemClock, log, times: { everyMs: 20 } })
+    new StatusPatches({ client, seen: (key) => source?.snapshot().manifests.get(key), served: (kind) => source?.served(kind), clock: systemClock, log, times: { everyMs: 20 } })
       .start(() => new Map<string, Status>([['Egress/e', { egressNode: 'n1' }], ['ExternalIPPool/p', { usage: { total: 254, used: 1 } }]]), ending.signal);
     const legacy = (right: string): boolean => right.endsWith('.security.antrea.tanzu.vmware.com');
     await eventually('every right is used', async () => ([...granted].every((right) => used.has(right) || legacy(right)) ? true : undefined), 20_000, 50);

@@ -4,18 +4,19 @@
  */
 import { AgentError, describeError } from '../../model/errors.js';
 import { fieldsOf } from '../../model/identity.js';
-import { KINDS } from '../../model/kinds.js';
 import type { Status, StatusCondition } from '../../model/status.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
 import { TokenBucket } from '../../platform/token-bucket.js';
 import type { ApiClient } from './api-client.js';
-import { collectionPath } from './resources.js';
+import { collectionPath, type ServedResource } from './resources.js';
 
 export interface StatusPatchesOptions {
   readonly client: ApiClient;
   /** Manifest of an object of this source as it was seen last; undefined: not one of its. */
   readonly seen: (key: string) => unknown;
+  /** As the server has the kind; undefined: it does not. */
+  readonly served: (kind: string) => ServedResource | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   readonly times?: Partial<PatchTimes>;
@@ -72,21 +73,23 @@ export class StatusPatches {
       if (this.written.get(key) === what) continue;
       const now = clock.monotonic();
       if (signal.aborted || now < this.notBefore || !this.bucket.take(now)) return;
-      if (await this.write(key, manifest, patch, signal)) this.written.set(key, what);
+      if (await this.write(key, patch, signal)) this.written.set(key, what);
     }
   }
 
-  private async write(key: string, { apiVersion }: Readonly<Record<string, unknown>>, status: object, signal: AbortSignal): Promise<boolean> {
-    const { client, clock, log } = this.options;
+  /** True: there is no more to do, whether or not it could be written. */
+  private async write(key: string, status: object, signal: AbortSignal): Promise<boolean> {
+    const { client, served, clock, log } = this.options;
     const [kind = '', name = ''] = key.split('/');
-    const [plural = ''] = KINDS.find((info) => info.kind === kind)?.names ?? [];
-    const path = `${collectionPath({ apiVersion: String(apiVersion), plural })}/${encodeURIComponent(name)}/status`;
+    const resource = served(kind);
+    if (resource?.hasStatus !== true) return resource !== undefined;
+    const path = `${collectionPath(resource)}/${encodeURIComponent(name)}/status`;
     try {
       await client.json({ method: 'PATCH', path, contentType: 'application/merge-patch+json', signal, body: { status } });
       this.failing = '';
       return true;
     } catch (error) {
-      // It is gone, or has no status: another look will tell.
+      // It is gone.
       if (signal.aborted || (error instanceof AgentError && error.code === 'E_NOT_FOUND')) return true;
       const reason = describeError(error);
       if (this.failing !== reason) log.warn('kubernetes.status_unwritten', { object: key, reason });
