@@ -450,8 +450,8 @@ export class Agent {
 
   /** One at most: the configuration is refused otherwise. */
   private buildEtcd(source: EtcdSourceConfig): EtcdSource {
-    const { config: { stateDir, node }, environment: { clock, log, version } } = this;
-    this.etcd = new EtcdParts({ source, stateDir, node, version, sources: () => this.sources, clock, log: log.child('source') });
+    const { config: { stateDir, node, cluster }, environment: { clock, log, version } } = this;
+    this.etcd = new EtcdParts({ source, stateDir, node, cluster, version, sources: () => this.sources, clock, log: log.child('source') });
     return this.etcd.source;
   }
 
