@@ -3,7 +3,7 @@ import type { ErrorObject } from 'ajv';
 import { TABLES } from '../drivers/ovs/pipeline/placement.js';
 import { canonicalMember } from '../model/address.js';
 import { describeError } from '../model/errors.js';
-import { labelProblem } from '../model/names.js';
+import { labelProblem, subdomainProblem } from '../model/names.js';
 import { nearest } from '../model/nearest.js';
 import { quote } from '../model/quote.js';
 import { CONFIG_FORMATS } from './config-formats.js';
@@ -100,6 +100,8 @@ function acrossKeys(config: Config): Omit<ConfigProblem, 'origin'>[] {
     const twin = config.sources.findIndex((other) => JSON.stringify(other) === JSON.stringify(source));
     if (twin < index) problems.push({ path: `sources[${index}]`, reason: `is the same as sources[${twin}]` });
   });
+  const nameProblem = config.discovery.node.enabled ? subdomainProblem(config.node) : undefined;
+  if (nameProblem !== undefined) problems.push({ path: 'discovery.node.enabled', reason: `Node objects cannot have the name of this host: ${nameProblem}` });
   const { firstTable, nextTable } = config.ovs;
   if (nextTable === 0 && firstTable !== 0) problems.push({ path: 'ovs.firstTable', reason: 'needs ovs.nextTable: others must forward' });
   if (nextTable !== 0 && nextTable >= firstTable && nextTable < firstTable + TABLES) {
@@ -141,8 +143,9 @@ function etcdProblems({ endpoints, tls, user, passwordFile }: EtcdSourceConfig, 
 
 function externalProblems({ ids }: Config): Omit<ConfigProblem, 'origin'>[] {
   const problems: Omit<ConfigProblem, 'origin'>[] = [];
-  const { engine, mode, commandSocket, engineDirectory, bundle } = ids;
+  const { engine, mode, commandSocket, engineDirectory, bundle, endsWithAgent } = ids;
   if (engine !== 'external') {
+    if (endsWithAgent) problems.push({ path: 'ids.endsWithAgent', reason: 'is of an external engine: needs ids.engine external' });
     if (engineDirectory !== '') problems.push({ path: 'ids.engineDirectory', reason: 'is of an external engine: needs ids.engine external' });
     return problems;
   }

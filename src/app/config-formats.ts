@@ -33,6 +33,7 @@ export const CONFIG_FORMATS: Readonly<Record<ConfigFormat, Format>> = {
   'sink-name': { accepts: (text) => /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(text), reason: 'must be letters, digits and . _ -, at most 63' },
   'host-name': { accepts: (text) => text.length <= 253 && /^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$/.test(text), reason: 'must be a host name' },
   'optional-interface': { accepts: (text) => text === '' || CONFIG_FORMATS['interface-name'].accepts(text), reason: 'must be an interface name, or empty' },
+  address: { accepts: (text) => isIP(text) !== 0 && !text.includes('%'), reason: 'must be an address' },
   'optional-address': { accepts: (text) => text === '' || isIP(text) !== 0, reason: 'must be an address, or empty' },
   bundle: { accepts: (text) => CONFIG_FORMATS['optional-path'].accepts(text) || isHttpUrl(text), reason: 'must be an absolute path, an http:// or https:// URL, or empty for none' },
   'bundle-checksum': {

@@ -56,6 +56,13 @@ export interface QuarantineAllowConfig {
   readonly protocol?: 'tcp' | 'udp' | 'icmp';
   readonly ports?: readonly number[];
 }
+/** This host as a Node object. */
+export interface NodeConfig {
+  readonly enabled: boolean;
+  readonly labels: Readonly<Record<string, string>>;
+  /** [] = those from which this host sends by its default routes. */
+  readonly addresses: readonly string[];
+}
 export type SourceConfig = FileSourceConfig | KubernetesSourceConfig | EtcdSourceConfig;
 
 export interface Config {
@@ -66,7 +73,7 @@ export interface Config {
   readonly ovs: { readonly bridge: string; readonly database: string; readonly discoverPorts: boolean;
     readonly endRestoreWait: boolean; readonly firstTable: number; /** 0 = the bridge is the agent's. */ readonly nextTable: number };
   readonly sources: readonly SourceConfig[];
-  readonly discovery: { readonly pods: boolean; /** '' = none. */ readonly libvirt: string };
+  readonly discovery: { readonly pods: boolean; /** '' = none. */ readonly libvirt: string; readonly node: NodeConfig };
   /** '' = none. */
   readonly cni: { readonly socket: string; readonly interfaces: readonly string[] };
   readonly failurePolicy: 'closed' | 'open';
@@ -104,6 +111,7 @@ export interface Config {
     readonly commandSocket: string;
     /** Where an external engine finds its configuration; '' for its own. */
     readonly engineDirectory: string;
+    readonly endsWithAgent: boolean;
     /** Bytes of the managed engine; 0 for no limit. */
     readonly memoryLimit: number;
     /** Percent of one processor; 0 for no limit. */
@@ -170,7 +178,7 @@ export interface ConfigSchema {
   readonly oneOf?: readonly ConfigSchema[];
 }
 /** Text formats; config-formats.ts says what each means. */
-export type ConfigFormat = 'absolute-path' | 'interface-name' | 'listen-address' | 'http-url' | 'ovsdb-target' | 'node-name' | 'user-name' | 'network' | 'program' | 'optional-path' | 'syslog-target' | 'sink-name' | 'host-name' | 'optional-interface' | 'optional-address' | 'bundle' | 'bundle-checksum' | 'etcd-endpoint' | 'etcd-prefix' | 'interface-pattern' | 'label';
+export type ConfigFormat = 'absolute-path' | 'interface-name' | 'listen-address' | 'http-url' | 'ovsdb-target' | 'node-name' | 'user-name' | 'network' | 'program' | 'optional-path' | 'syslog-target' | 'sink-name' | 'host-name' | 'optional-interface' | 'optional-address' | 'bundle' | 'bundle-checksum' | 'etcd-endpoint' | 'etcd-prefix' | 'interface-pattern' | 'address' | 'label';
 
 const object = (properties: Readonly<Record<string, ConfigSchema>>): ConfigSchema => ({ type: 'object', default: {}, additionalProperties: false, properties });
 const text = (format: ConfigFormat, description: string, value?: string): ConfigSchema => ({
@@ -295,6 +303,11 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
   discovery: object({
     pods: { type: 'boolean', default: true, description: 'Bind filters to interfaces of this node\'s pods that no Attachment names: by the route to the pod\'s address, or its neighbour entry and the bridge\'s forwarding table (docs/discovery.md). false: not.' },
     libvirt: text('optional-path', 'Directory of libvirt\'s domain status files: virtual machines of this host, and filters for their interfaces (docs/discovery.md); empty: not.', '/run/libvirt/qemu'),
+    node: object({
+      enabled: { type: 'boolean', default: false, description: 'This host is a Node object of the name `node`, where no other source has one: for hosts without Kubernetes, whose groups and node selectors need nodes. With etcd other hosts have it, too (docs/discovery.md).' },
+      labels: { ...LABELS, default: {}, description: 'Its labels, beside `kubernetes.io/hostname`.' },
+      addresses: { type: 'array', items: { type: 'string', format: 'address' }, default: [], description: 'Its addresses; none: the one of each family from which this host sends by its default route.' },
+    }),
   }),
   cni: object({
     socket: text('optional-path', 'Unix socket of the CNI plugin dfw-cni, root only; empty: none (docs/cni.md).', ''),
@@ -338,6 +351,9 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
     },
     commandSocket: text('optional-path', 'Command socket of an external engine, by which it is watched and told to reload; empty: none, and nobody knows whether it inspects.', ''),
     engineDirectory: text('optional-path', 'Directory where the agent writes suricata.yaml and the signatures of an external engine; needs commandSocket; empty: it has its own.', ''),
+    endsWithAgent: {
+      type: 'boolean', default: false, description: 'An external engine that is stopped together with the agent, as containers of one pod are: an agent that stops lets traffic pass, or drops it, as policies say for an engine that is gone.',
+    },
     memoryLimit: integer(0, 1099511627776, 1610612736, 'Bytes that the managed engine may take, where the agent can make it a control group (docs/ids.md); 0: no limit.'),
     processorLimit: integer(0, 100000, 200, 'Percent of one processor that the managed engine may take, as memoryLimit; 0: no limit.'),
     alertWindow: integer(0, 86400, 60, 'Seconds in which alike alerts (signature, workload, direction, peer, port) are given out once and counted; 0: all are given out.'),

@@ -32,6 +32,8 @@ export interface EtcdWiring {
   readonly source: EtcdSourceConfig;
   readonly stateDir: string;
   readonly node: string;
+  /** '' = none. */
+  readonly cluster: string;
   readonly version: string;
   /** All of the agent. */
   readonly sources: () => readonly NamedSource[];
@@ -81,7 +83,7 @@ export class EtcdParts {
   follow(filters: readonly Filter[]): void {
     if (this.#publisher === undefined) return;
     const sources = this.wiring.sources();
-    const wanted = new Map(publishedWorkloads(filters, (key) => {
+    const wanted = new Map(publishedWorkloads(filters, this.wiring, (key) => {
       const holder = sources.find(({ source }) => source.yields !== true && source.snapshot().objects.has(key));
       const object = holder?.source.snapshot().objects.get(key);
       return holder === undefined || object === undefined ? undefined : { object, shared: holder.source.type === 'etcd' || holder.source.type === 'kubernetes' };

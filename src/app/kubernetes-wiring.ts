@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { LeaseStore } from '../model/lease-store.js';
 import type { Status } from '../model/status.js';
 import type { Clock } from '../platform/clock.js';
+import type { Heap } from '../platform/heap.js';
 import type { Logger } from '../platform/logger.js';
 import { HttpApiClient } from '../sources/kubernetes/api-client.js';
 import { LeaseObjects } from '../sources/kubernetes/lease-objects.js';
@@ -23,6 +24,7 @@ export interface KubernetesWiring {
   readonly node: string;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly heap: Heap;
 }
 
 /** Where the last complete state of the source is kept; of one per configuration, so that another cluster's never comes into force. */
@@ -39,13 +41,13 @@ export interface KubernetesParts {
   tell(wanted: () => ReadonlyMap<string, Status>, signal: AbortSignal): void;
 }
 
-export function wireKubernetes({ source, stateDir, node, clock, log }: KubernetesWiring): KubernetesParts {
+export function wireKubernetes({ source, stateDir, node, clock, log, heap }: KubernetesWiring): KubernetesParts {
   const { kubeconfig, namespaces = [] } = source;
   const random = (): number => Math.random();
   const client = new HttpApiClient({ ...(kubeconfig === undefined ? {} : { kubeconfig }), reader: new ThreadCredentials(), clock });
   const writer = new StatusWriter({ client, node, nodes: () => made.nodeNames(), clock, log, random });
   const made = new KubernetesSource({
-    client, namespaces, node, stateFile: kubernetesStateFile(stateDir, source), clock, log, random, lists: new ThreadListReader(), onJudged: (judgement, resource) => writer.judged(judgement, resource), onStop: () => writer.stop(),
+    client, namespaces, node, stateFile: kubernetesStateFile(stateDir, source), clock, log, random, lists: new ThreadListReader({ heap }), onJudged: (judgement, resource) => writer.judged(judgement, resource), onStop: () => writer.stop(),
   });
   const statuses = new StatusPatches({ client, seen: (key) => made.snapshot().manifests.get(key), served: (kind) => made.served(kind), clock, log });
   return {

@@ -25,7 +25,7 @@ export interface SourceTrouble {
 }
 
 export interface Source {
-  readonly type: 'file' | 'kubernetes' | 'etcd' | 'ovs' | 'routes' | 'cni' | 'libvirt';
+  readonly type: 'file' | 'kubernetes' | 'etcd' | 'ovs' | 'routes' | 'cni' | 'libvirt' | 'node';
   /** Reads everything once, then watches until stop() or the signal; resolves after the first complete read. Rejects (E_IO) when the source cannot be read at all. */
   start(signal: AbortSignal): Promise<void>;
   stop(): Promise<void>;
@@ -36,7 +36,7 @@ export interface Source {
   /** Stands behind all others: what they hold too is nobody's conflict. */
   readonly yields?: true;
   snapshot(): SourceSnapshot;
-  /** Rereads everything now; resolves when the snapshot reflects it. */
+  /** Rereads everything now; resolves when the snapshot reflects it. Not before start() has resolved. */
   sync(signal: AbortSignal): Promise<void>;
   /** Called after each change of the snapshot (content or errors); returns the unsubscribe function. */
   onChange(listener: () => void): () => void;

@@ -74,7 +74,7 @@ describe.each(process.env['DFW_TEST_SOURCE'] === undefined ? ['etcd', 'kubernete
   };
   const view = async (name: string, of = 'node-1'): Promise<EgressView | undefined> => (await agent(of).ask<EgressStateView>('getegress')).egresses.find((one) => one.name === name);
   const set = async (...manifests: readonly Manifest[]): Promise<void> => {
-    if (api !== undefined) api.write('egress.yaml', manifests);
+    if (api !== undefined) await api.write('egress.yaml', manifests);
     else for (const one of agents.values()) if (one.running) await one.write('egress.yaml', manifests);
     for (const one of agents.values()) if (one.running) await one.sync();
   };

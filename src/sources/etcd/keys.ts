@@ -59,6 +59,10 @@ export class EtcdKeys {
     return `${this.#base(node)}/addresssets/${name}`;
   }
 
+  setPart(name: string, part: string, node?: string): string {
+    return `${this.set(name, node)}@${part}`;
+  }
+
   /** The parts of a set, without the set itself. */
   setParts(name: string, node?: string): KeyRange {
     return keysUnder(`${this.set(name, node)}@`);
