@@ -247,6 +247,8 @@ describe('a server in trouble', () => {
     const done = source.sync(signal).catch(() => undefined);
     await until('the new policy', () => names('NetworkPolicy').includes('shop/n30'));
     await done;
+    // What is seen in the snapshot is told a moment later.
+    await until('it is told', () => least < Infinity);
     expect(least).toBe(31);
     expect(bad).toBe(6);
   });
