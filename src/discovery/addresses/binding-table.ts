@@ -50,7 +50,7 @@ export type Judge = (address: string) => string | undefined;
 /** changed: addressesOf() is another one. noted: only what people see. */
 export type Outcome = 'changed' | 'noted' | 'seen' | 'nothing';
 
-/** Leases of one vNIC; of an IPv4 client it is one. */
+/** Leases of one vNIC, of each kind; of an IPv4 client it is one. */
 const MOST_LEASES = 8;
 const MOST_REFUSALS = 8;
 /** What was learned of a vNIC that went away: its machine may be started again. */
@@ -209,17 +209,22 @@ export class BindingTable {
     const known = vnic.bindings.get(address);
     if (seconds === 0) return known?.by === by && known.expires !== undefined ? this.end(vnic, known) : 'nothing';
     const time = Number.isFinite(seconds) ? { expires: now + seconds * 1_000, leaseMs: seconds * 1_000 } : {};
-    if (known !== undefined) {
-      // What a person approved stays what it is.
-      const approved = vnic.mode === 'manual' && known.state === 'bound';
-      const { expires: _, leaseMs: __, ...rest } = known;
-      vnic.bindings.set(address, approved ? { ...known, lastSeen: now } : { ...rest, by, mac, lastSeen: now, ...time });
-      return 'noted';
-    }
+    // What a person approved stays what it is.
+    const isApproved = ({ state }: Binding): boolean => vnic.mode === 'manual' && state === 'bound';
+    const leases = [...vnic.bindings.values()].filter((binding) => binding.by === by && binding.address !== address);
     // An IPv4 client has one lease: the newest.
-    const former = by === 'dhcp' ? [...vnic.bindings.values()].filter((binding) => binding.by === by && binding.mac === mac && (binding.expires !== undefined || vnic.mode !== 'manual')) : [];
-    const others = [...vnic.bindings.values()].filter((binding) => binding.by === by && !former.includes(binding));
-    if (others.length >= MOST_LEASES) return 'nothing';
+    const former = by === 'dhcp' ? leases.filter((binding) => binding.mac === mac && !isApproved(binding)) : [];
+    if (known !== undefined) {
+      const others = leases.length - former.length;
+      if (isApproved(known) || others >= MOST_LEASES) {
+        vnic.bindings.set(address, { ...known, lastSeen: now });
+        return 'seen';
+      }
+      const { expires: _, leaseMs: __, ...rest } = known;
+      vnic.bindings.set(address, { ...rest, by, mac, lastSeen: now, ...time });
+      return worst([...former.map((binding) => this.end(vnic, binding)), 'noted']);
+    }
+    if (leases.length - former.length >= MOST_LEASES) return 'nothing';
     const owner = judge(address) ?? this.rival(key, address, now);
     if (owner !== undefined) return refuse(vnic, { address, by, owner }, now);
     return worst([...former.map((binding) => this.end(vnic, binding)), this.bind(vnic, { address, by, mac, since: now, lastSeen: now, ...time })]);

@@ -33,6 +33,8 @@ export function learningVnics(sources: readonly ReadonlyMap<string, DesiredObjec
     if (workload.kind === 'Node' || attachment.addresses.length > 0) continue;
     const workloadKey = keyOf(workload);
     const object = findObject(sources, workloadKey);
+    // Of a pod that nobody has described it cannot be told what it declares.
+    if (workload.kind === 'Pod' && object?.kind !== 'Pod') continue;
     const { addresses, mac } = declaredOf(object, vnic);
     const mode = modeOf(attachment, object) ?? standard;
     if (addresses.length > 0 || mode === 'off') continue;
