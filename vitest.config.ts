@@ -21,7 +21,7 @@ const project = (name: string, timeout: number, maxWorkers: number | string) => 
 export default defineConfig({
   test: {
     projects: [
-      project('unit', 60_000, '100%'), project('contract', 60_000, 2), project('netns', 180_000, 2), project('ovs', 180_000, 1), project('e2e', 180_000, 2),
+      project('unit', 60_000, '100%'), project('contract', 60_000, 2), project('netns', 180_000, 2), project('ovs', 180_000, 2), project('e2e', 180_000, 4),
       // In the guest of scripts/test-vm only: it needs the module openvswitch, and connection tracking on bridges.
       project('vm', 180_000, 1),
       // By hand: they last as long as they are told to.

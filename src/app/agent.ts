@@ -103,6 +103,11 @@ export class Agent {
   private readonly metricsServer: MetricsServer | undefined;
   private readonly drift: DriftWatch;
   private readonly stopping = new AbortController();
+  private sourcesAreRead: () => void = () => undefined;
+  /** Resolves when every source was started. One that is asked before that would begin without what it stored. */
+  private readonly sourcesRead = new Promise<void>((resolve) => {
+    this.sourcesAreRead = resolve;
+  });
   /** Nothing is enforced any more; the agent is about to end. */
   private cleanedUp = false;
   private readonly numbers: StoredFilterNumbers;
@@ -218,11 +223,11 @@ export class Agent {
         return { ...state, degraded: [...state.degraded, ...this.discovery.problems(), ...some(this.addresses.problems)] };
       },
     });
-    const objects = new OwnObjects({ store, sources: this.sources, reread: () => own.sync(this.stopping.signal) });
+    const objects = new OwnObjects({ store, sources: this.sources, sourcesRead: this.sourcesRead, reread: () => own.sync(this.stopping.signal) });
     const flows = new FlowService(this.flowTable, () => this.datapath.labels, (table, ruleId) => index.references.get(policyKey(table, ruleId)));
     const filters = new FilterQueries({ enforcement, flows: this.flowTable, refreshLinks: () => this.datapath.refreshLinks(), failOpen });
     const service = new AgentService({
-      datapath: this.datapath, loop: this.loop, sources: this.sources, enforcement, addresses: this.addresses, ids, engineDevices: idsDevices(config).map(({ datapath }) => datapath), alerting, quarantines: this.quarantines, names: this.names, status, failOpen, own: objects, flows, filters, egress: this.egress,
+      datapath: this.datapath, loop: this.loop, sources: this.sources, sourcesRead: this.sourcesRead, enforcement, addresses: this.addresses, ids, engineDevices: idsDevices(config).map(({ datapath }) => datapath), alerting, quarantines: this.quarantines, names: this.names, status, failOpen, own: objects, flows, filters, egress: this.egress,
       policies: new PolicyQueries({
         engine: this.policies, realized: () => this.datapath.realized, ruleStats: () => filters.ruleStats(), knownNumber: (key) => this.ruleNumbers.known(key),
       }),
@@ -317,6 +322,7 @@ export class Agent {
     await Promise.all(this.sources.filter((each) => !found.includes(each) && each.source !== this.addresses).map(({ source }) => source.start(signal)));
     await Promise.all(found.map(({ source }) => source.start(signal)));
     await this.addresses.start(signal);
+    this.sourcesAreRead();
   }
 
   /** A kernel that refuses for now is retried by the loop: the agent stays up and says so in its status. */

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Agent } from '../support/agent.js';
 import { eventually, mustRun } from '../support/command.js';
 import { ruleTable, type Manifest } from '../support/manifests.js';
+import { meanwhile } from '../support/meanwhile.js';
 import { createWorld, WORLD_BRIDGE, type World, type WorldSwitch } from '../support/netns.js';
 import { startTraffic, type Traffic } from '../support/probe/traffic.js';
 
@@ -70,19 +71,14 @@ async function becomes(index: number, ports: readonly number[]): Promise<void> {
   await eventually(`ports ${ports.join()} of workload ${index}`, async () => (String(await reachable(index)) === String(ports) ? true : undefined), 8_000, 50);
 }
 
-/** Stops with how often a refused port answered. */
+/** Ends with how often a refused port answered. */
 function watch(index: number, port: number): () => Promise<{ opened: number; enough: boolean }> {
-  let going = true;
-  const work = (async () => {
+  return meanwhile(async (going) => {
     let tried = 0;
     let opened = 0;
-    for (; going; tried++) if ((await traffic.tries({ netns: world.workload(PEER).netns, destination: world.workload(index).ipv4, port, timeoutMs: 50 })) === 'open') opened += 1;
+    for (; going(); tried++) if ((await traffic.tries({ netns: world.workload(PEER).netns, destination: world.workload(index).ipv4, port, timeoutMs: 50 })) === 'open') opened += 1;
     return { opened, enough: tried > 3 };
-  })();
-  return () => {
-    going = false;
-    return work;
-  };
+  });
 }
 
 beforeAll(async () => {
