@@ -28,14 +28,19 @@ export interface AddressWiring {
 }
 
 const NONE: ReadonlyMap<string, DesiredObject> = new Map();
+const NOWHERE: readonly string[] = [];
 
 /** Annotations can switch it on where the configuration does not: it is always there. */
 export function wireAddresses({ config, sources, reader, hostAddresses, clock, log }: AddressWiring): LearnedAddresses {
   const { ipDiscovery, stateDir, node } = config;
   const file = join(stateDir, 'addresses.json');
-  const relevant = sources.map(({ source }) => new RelevantObjects(source, isOfDiscovery(node)));
   const others = sources.find(({ source }) => source.yields === true)?.source;
+  const own = sources.flatMap(({ source }) => (source === others ? [] : [source]));
+  // What others say of a machine that is attached here is how it was there.
+  const relevant = own.map((source) => new RelevantObjects(source, isOfDiscovery(node)));
   const published = others === undefined ? undefined : new RelevantObjects(others, ({ kind }) => kind === 'VirtualMachine');
+  const declared = new DeclaredAddresses(own, hostAddresses);
+  const elsewhere = new DeclaredAddresses(others === undefined ? [] : [others], () => NOWHERE);
   const methods: readonly (readonly [LearnedBy, boolean])[] = [
     ['arp', ipDiscovery.arpSnooping], ['nd', ipDiscovery.ndSnooping], ['dhcp', ipDiscovery.dhcpSnooping], ['dhcpv6', ipDiscovery.dhcpv6Snooping],
   ];
@@ -43,7 +48,7 @@ export function wireAddresses({ config, sources, reader, hostAddresses, clock, l
     mode: ipDiscovery.mode, methods: new Set(methods.flatMap(([by, wanted]) => (wanted ? [by] : []))),
     limits: { arp: ipDiscovery.arpBindingLimit, nd: ipDiscovery.ndBindingLimit, staleMs: ipDiscovery.bindingTimeout * 1_000 },
     isServer: serversOf(ipDiscovery.dhcpServers), reader, objects: () => relevant.map(({ objects }) => objects), published: () => published?.objects ?? NONE,
-    owners: new DeclaredAddresses(sources.map(({ source }) => source), hostAddresses),
+    owners: { revision: () => declared.revision(), ownerOf: (address, key) => declared.ownerOf(address, key), elsewhere: (address, key) => elsewhere.ownerOf(address, key) },
     store: { read: () => readTextFile(file), write: (text) => writeFileAtomic(file, text) }, clock, log,
   });
 }

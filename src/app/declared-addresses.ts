@@ -1,5 +1,4 @@
-/** Who declares which address, in all sources: kept up to date at the cost of what changed. */
-import type { AddressOwners } from '../discovery/addresses/learned-addresses.js';
+/** Who declares which address, in some sources: kept up to date at the cost of what changed. */
 import { objectKey, type DesiredObject } from '../model/objects.js';
 import { ObjectView } from '../sources/object-store.js';
 import type { Source } from '../sources/source.js';
@@ -8,12 +7,12 @@ interface Followed {
   readonly source: Pick<Source, 'snapshot'>;
   seen: ReadonlyMap<string, DesiredObject>;
   /** By key of the object: whose they are, and which. */
-  readonly claims: Map<string, { readonly owner: string; readonly addresses: readonly string[] }>;
+  readonly claims: Map<string, Claim>;
 }
 
 const NONE: ReadonlyMap<string, DesiredObject> = new Map();
 
-export class DeclaredAddresses implements AddressOwners {
+export class DeclaredAddresses {
   private readonly followed: readonly Followed[];
   /** By address: how many objects say so, by owner. */
   private readonly owners = new Map<string, Map<string, number>>();
@@ -26,11 +25,13 @@ export class DeclaredAddresses implements AddressOwners {
     this.followed = sources.map((source) => ({ source, seen: NONE, claims: new Map() }));
   }
 
+  /** Differs when answers may. */
   revision(): number {
     this.refresh();
     return this.changes;
   }
 
+  /** Somebody else than the workload with that key, as people name him; undefined: nobody. */
   ownerOf(address: string, workloadKey: string): string | undefined {
     this.refresh();
     if (this.hostSet.has(address)) return 'this host';
@@ -76,22 +77,27 @@ export class DeclaredAddresses implements AddressOwners {
   }
 }
 
+interface Claim {
+  readonly owner: string;
+  readonly addresses: readonly string[];
+}
+
 /** Undefined: it declares none. */
-function claimOf(object: DesiredObject): { readonly owner: string; readonly addresses: readonly string[] } | undefined {
-  const of = (addresses: readonly string[], owner = objectKey(object)): { readonly owner: string; readonly addresses: readonly string[] } | undefined => (addresses.length === 0 ? undefined : { owner, addresses });
-  switch (object.kind) {
-    case 'Pod':
-      // Those of its node.
-      return object.hostNetwork === true ? undefined : of(object.addresses);
-    case 'Node':
-      return of(object.addresses);
-    case 'VirtualMachine':
-      return of(object.nics.flatMap(({ addresses }) => addresses));
-    case 'Attachment': {
-      const { kind, namespace, name } = object.workload;
-      return of(object.addresses, objectKey({ kind, metadata: kind === 'Pod' ? { name, namespace: namespace ?? 'default' } : { name } }));
-    }
-    default:
-      return undefined;
-  }
+function claimOf(object: DesiredObject): Claim | undefined {
+  const addresses = addressesOf(object);
+  return addresses.length === 0 ? undefined : { owner: ownerOf(object), addresses };
+}
+
+function addressesOf(object: DesiredObject): readonly string[] {
+  if (object.kind === 'VirtualMachine') return object.nics.flatMap(({ addresses }) => addresses);
+  if (object.kind === 'Node' || object.kind === 'Attachment') return object.addresses;
+  // Those of the host's network are its node's.
+  return object.kind === 'Pod' && object.hostNetwork !== true ? object.addresses : [];
+}
+
+/** Whose an Attachment is, its addresses are. */
+function ownerOf(object: DesiredObject): string {
+  if (object.kind !== 'Attachment') return objectKey(object);
+  const { kind, namespace, name } = object.workload;
+  return objectKey({ kind, metadata: kind === 'Pod' ? { name, namespace: namespace ?? 'default' } : { name } });
 }

@@ -179,10 +179,12 @@ describe('two hosts', () => {
     const learning = { ...rest, metadata: { ...metadata, annotations: { 'dfw.dev/ip-discovery': 'firstUse' } } };
     const applied = await agentOf(1).agentctl('apply', '-f', await written(b, [learning]));
     if (applied.code !== 0) throw new Error(applied.stderr);
-    await agentOf(1).sync();
     const mine = dashed(late.mac);
-    await sendFrames(late.netns, [`arp|${mine}|${mine}/${late.ipv4}|169.254.1.1`]);
-    await eventually('the address that was learned there', async () => ((await members()).join() === '10.30.0.2,10.30.0.4,fd30::a' ? true : undefined), 10_000);
+    await eventually('the address that was learned there', async () => {
+      // The filter comes a moment after the Attachment.
+      await sendFrames(late.netns, [`arp|${mine}|${mine}/${late.ipv4}|169.254.1.1`]);
+      return (await members()).join() === '10.30.0.2,10.30.0.4,fd30::a' ? true : undefined;
+    }, 15_000, 200);
     expect((await agentOf(1).agentctl('addresses', 'release', 'late')).code).toBe(0);
     await eventually('it to go', async () => ((await members()).join() === '10.30.0.2,fd30::a' ? true : undefined), 10_000);
   });

@@ -29,6 +29,11 @@ export interface AddressOwners {
   revision(): number;
   /** Somebody else than the workload with that key, as people name him; undefined: nobody. */
   ownerOf(address: string, workloadKey: string): string | undefined;
+  /**
+   * The same of what other hosts tell. It keeps an address from being learned, and takes none away that is: else two hosts that learned one at the
+   * same time would both give it up, hear of that, and take it again.
+   */
+  elsewhere(address: string, workloadKey: string): string | undefined;
 }
 
 export interface LearnedAddressesOptions {
@@ -150,7 +155,7 @@ export class LearnedAddresses {
   /** Resolves when it is given out. @throws AgentError E_NOT_FOUND: it does not wait there; E_CONFLICT: somebody else has it. */
   async approve(attachment: string, address: string): Promise<BindingRow> {
     const vnic = this.vnicOf(attachment);
-    const owner = this.options.owners.ownerOf(address, vnic.workloadKey) ?? this.rivalOf(vnic, address);
+    const owner = this.takenBy(vnic, address) ?? this.rivalOf(vnic, address);
     if (owner !== undefined) throw new AgentError('E_CONFLICT', `${owner} has it`, { object: address });
     if (!this.table.approve(vnic.key, address)) throw new AgentError('E_NOT_FOUND', `no such address waits at Attachment/${attachment}`, { object: address });
     this.options.log.warn('addresses.approved', { attachment, address });
@@ -176,9 +181,14 @@ export class LearnedAddresses {
     return vnic;
   }
 
+  private takenBy({ workloadKey }: LearningVnic, address: string): string | undefined {
+    const { owners } = this.options;
+    return owners.ownerOf(address, workloadKey) ?? owners.elsewhere(address, workloadKey);
+  }
+
   private rivalOf({ key }: LearningVnic, address: string): string | undefined {
     const other = this.table.ownerOf(address);
-    return other === undefined || other === key ? undefined : (this.workloadKeyOf(other));
+    return other === undefined || other === key ? undefined : this.workloadKeyOf(other);
   }
 
   private workloadKeyOf(key: string): string {
@@ -187,7 +197,7 @@ export class LearnedAddresses {
 
   private take(frames: readonly SeenFrame[]): void {
     this.follow();
-    const { clock, owners, methods, isServer, log } = this.options;
+    const { clock, methods, isServer, log } = this.options;
     const now = clock.now();
     let changed = false;
     for (const frame of frames) {
@@ -198,7 +208,7 @@ export class LearnedAddresses {
       if (sighting.kind !== 'answer' && vnic.mac !== '' && sighting.mac !== '' && sighting.mac !== vnic.mac) continue;
       if (sighting.kind === 'answer' && isServer?.(sighting.server) === false) continue;
       if (sighting.kind !== 'question') this.sightings[sighting.by] += 1;
-      const outcome: Outcome = this.table.see(vnic.key, sighting, now, (address) => owners.ownerOf(address, vnic.workloadKey));
+      const outcome: Outcome = this.table.see(vnic.key, sighting, now, (address) => this.takenBy(vnic, address));
       if (outcome !== 'changed' && outcome !== 'noted') continue;
       changed = true;
       log.debug('addresses.seen', { attachment: vnic.attachment, by: sighting.by, outcome });

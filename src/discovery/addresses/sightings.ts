@@ -86,15 +86,18 @@ function neighbourClaim(view: DataView, end: number, mac: string): Sighting | un
   if (type !== SOLICITATION && type !== ADVERTISEMENT) return undefined;
   const option = type === SOLICITATION ? SOURCE_LINK_LAYER : TARGET_LINK_LAYER;
   const told = linkLayer(view, IPV6_HEADER + NEIGHBOUR_LENGTH, end, option);
-  if (told === 'broken' || (told !== undefined && (isGroupMac(told) || (mac !== '' && told !== mac)))) return undefined;
+  if (told === BROKEN || (told !== undefined && (isGroupMac(told) || (mac !== '' && told !== mac)))) return undefined;
   const address = usable6(view, type === SOLICITATION ? 8 : IPV6_HEADER + 8);
   return address === undefined ? undefined : { kind: 'claim', by: 'nd', address, mac: told ?? mac };
 }
 
-function linkLayer(view: DataView, begin: number, end: number, wanted: number): string | 'broken' | undefined {
+/** Of options that go past the end. */
+const BROKEN = '';
+
+function linkLayer(view: DataView, begin: number, end: number, wanted: number): string | undefined {
   for (let at = begin; at + 2 <= end;) {
     const length = view.getUint8(at + 1) * 8;
-    if (length === 0 || at + length > end) return 'broken';
+    if (length === 0 || at + length > end) return BROKEN;
     if (view.getUint8(at) === wanted) return macText(view, at + 2);
     at += length;
   }

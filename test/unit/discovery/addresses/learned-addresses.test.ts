@@ -37,6 +37,8 @@ let stored: string | undefined;
 let disk: Promise<void>;
 let owners: Map<string, string>;
 let ownersRevision: number;
+/** What other hosts say. */
+let elsewhere: Map<string, string>;
 let use: ((frames: readonly SeenFrame[]) => void) | undefined;
 let running: LearnedAddresses[];
 let reads: () => void;
@@ -61,7 +63,7 @@ async function begin(mode: LearningMode | 'off' = 'firstUse', over: Partial<Lear
         use = undefined;
       },
     },
-    objects: () => [objects], published: () => published, owners: { revision: () => ownersRevision, ownerOf: (address, key) => (owners.get(address) === key ? undefined : owners.get(address)) },
+    objects: () => [objects], published: () => published, owners: { revision: () => ownersRevision, ownerOf: (address, key) => (owners.get(address) === key ? undefined : owners.get(address)), elsewhere: (address) => elsewhere.get(address) },
     store: {
       read: () => stored,
       write: async (text) => {
@@ -90,6 +92,7 @@ beforeEach(() => {
   disk = Promise.resolve();
   owners = new Map();
   ownersRevision = 1;
+  elsewhere = new Map();
   use = undefined;
   running = [];
   reads = () => undefined;
@@ -189,6 +192,19 @@ describe('somebody else', () => {
     expect(source.rows()).toMatchObject([{ state: 'conflict', owner: 'Pod/ns/x' }]);
     expect(source.problems).toEqual(['Attachment/web: 10.0.0.5 is not learned: Pod/ns/x has it']);
     owners.clear();
+    ownersRevision += 1;
+    expect(given(source)).toMatchObject({ 'Attachment/web': [OWN] });
+  });
+
+  it('on another host keeps an address from being learned, and takes none away', async () => {
+    const source = await begin();
+    elsewhere.set(OWN, 'VirtualMachine/far');
+    await sees(source, arp());
+    expect(source.rows()).toMatchObject([{ state: 'conflict', owner: 'VirtualMachine/far' }]);
+    elsewhere.clear();
+    await sees(source, arp());
+    // Both hosts learned it at the same time.
+    elsewhere.set(OWN, 'VirtualMachine/far');
     ownersRevision += 1;
     expect(given(source)).toMatchObject({ 'Attachment/web': [OWN] });
   });
