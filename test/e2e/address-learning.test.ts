@@ -125,7 +125,7 @@ it('a lease is learned from the answer of a DHCP server', async () => {
   await ended;
   await learned(LEASED, `${own} dhcp bound`);
   const [lease] = (await agent.ask<{ addresses: LearnedAddressView[] }>('addresses', 'list', world.workload(LEASED).name)).addresses;
-  expect(Date.parse(lease?.expires ?? '') - Date.parse(lease?.since ?? '')).toBe(600_000);
+  expect(Date.parse(lease?.expires ?? '') - Date.parse(lease?.lastSeen ?? '')).toBe(600_000);
   await opens(LEASED, world.workload(DATABASE).ipv4);
 });
 
