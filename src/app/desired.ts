@@ -42,6 +42,13 @@ export function mergeSources(sources: readonly NamedSource[]): Desired {
   return { objects, manifests, problems };
 }
 
+/** What an overlay completes the object of that key to, and what it was; undefined: nothing. */
+export function completion(sources: readonly NamedSource[], key: string): { readonly original: DesiredObject; readonly completed: DesiredObject } | undefined {
+  const of = (overlay: boolean): DesiredObject | undefined => sources.find(({ source }) => (source.overlay === true) === overlay && source.snapshot().objects.has(key))?.source.snapshot().objects.get(key);
+  const [original, completed] = [of(false), of(true)];
+  return original === undefined || completed === undefined ? undefined : { original, completed };
+}
+
 function conflict(key: string, owner: string, other: string): Problem {
   return { object: key, path: '', message: `is also in source ${owner}, which stands; the one of ${other} is not in force` };
 }

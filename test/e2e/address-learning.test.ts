@@ -84,6 +84,17 @@ it('an address is learned by ARP: the group has it, SpoofGuard lets it pass, and
   expect(await rows(WEB)).toEqual([`${own} arp bound`]);
 });
 
+it('a diff that changes its machine knows what was learned', async () => {
+  const { name, ipv4: own } = world.workload(WEB);
+  const file = join(agent.directory, 'diff.json');
+  await writeFile(file, JSON.stringify({ kind: 'List', items: silent(world.workload(WEB), 'app').slice(0, 1) }));
+  interface Diff { readonly errors: unknown[]; readonly addressSets: { readonly changed: unknown[] } }
+  const moved = await agent.ask<Diff>('diff', '-f', file);
+  expect([moved.errors, JSON.stringify(moved.addressSets)]).toEqual([[], expect.stringContaining(own)]);
+  await writeFile(file, JSON.stringify({ kind: 'List', items: [{ apiVersion: 'dfw.dev/v1', kind: 'VirtualMachine', metadata: { name, labels: { app: 'web', more: 'yes' } }, spec: { nics: [{ name: 'eth0' }] } }] }));
+  expect((await agent.ask<Diff>('diff', '-f', file)).addressSets.changed).toEqual([]);
+});
+
 it('by neighbour discovery, but no link-local one', async () => {
   const { ipv6: own, netns, mac } = world.workload(WEB);
   await sendFrames(netns, [`na|${dashed(mac)}|fe80::1234|fe80::1234`, `ns|${dashed(mac)}|::|${own}`, `na|${dashed(mac)}|${own}|${own}`]);

@@ -67,6 +67,18 @@ export function completedMachine(machine: VirtualMachineObject, known: ReadonlyM
   return { ...machine, nics: [...nics, ...[...more].map(([name, addresses]) => ({ name, addresses }))] };
 }
 
+/** Another version of an object, completed as the one that is in force was: `completed` from `original`. What it declares itself stands. */
+export function completedLike(object: DesiredObject, original: DesiredObject, completed: DesiredObject): DesiredObject {
+  if (object.kind === 'VirtualMachine' && original.kind === 'VirtualMachine' && completed.kind === 'VirtualMachine') {
+    return completedMachine(object, new Map(completed.nics.flatMap(({ name, addresses }) => (declaredOf(original, name).addresses.length === 0 ? [[name, addresses]] : []))));
+  }
+  if (object.kind === 'Attachment' && completed.kind === 'Attachment') {
+    const sameVnic = keyOf(object.workload) === keyOf(completed.workload) && object.vnic === completed.vnic;
+    return sameVnic && object.addresses.length === 0 ? { ...object, addresses: completed.addresses } : object;
+  }
+  return object.kind === 'Pod' && completed.kind === 'Pod' && object.addresses.length === 0 ? { ...object, addresses: completed.addresses } : object;
+}
+
 function declaredOf(object: DesiredObject | undefined, vnic: string): { readonly addresses: readonly string[]; readonly mac: string } {
   if (object?.kind === 'Pod') return { addresses: object.addresses, mac: '' };
   const nic = object?.kind === 'VirtualMachine' ? object.nics.find(({ name }) => name === vnic) : undefined;
