@@ -17,6 +17,7 @@ import { AgentError, describeError } from '../model/errors.js';
 import type { FlowTable, LinkSocket, NativeBinding, NflogReader, NftSocket } from '../native/binding.js';
 import { writeFileAtomic } from '../platform/atomic-file.js';
 import type { Clock } from '../platform/clock.js';
+import type { Heap } from '../platform/heap.js';
 import type { Logger } from '../platform/logger.js';
 import { MetricsServer } from '../platform/metrics-server.js';
 import { Metrics } from '../platform/metrics.js';
@@ -59,6 +60,7 @@ import { allowancesOf } from './quarantine-allowances.js';
 import { Quarantines } from './quarantines.js';
 import { StoredRuleNumbers } from './rule-numbers.js';
 import { AgentService } from './service.js';
+import { StartWait } from './start-wait.js';
 import { StatusReporter } from './status.js';
 
 export interface AgentEnvironment {
@@ -66,6 +68,7 @@ export interface AgentEnvironment {
   readonly clock: Clock;
   readonly log: Logger;
   readonly notifier: ServiceNotifier;
+  readonly heap: Heap;
   readonly setLogLevel: (level: string) => string;
   readonly version: string;
   readonly processId: number;
@@ -79,8 +82,9 @@ export interface AgentEnvironment {
   readonly installDir: string;
 }
 
-/** Changes that come together are applied together. */
+/** Changes that come together are applied together; a lone one need not wait so long: etcd's of one transaction are read within a fraction of that. */
 const SETTLE_MS = 5;
+const LEAD_MS = 1;
 const IDLE_MS = 1_000;
 const FIRST_PAUSE_MS = 50;
 const LAST_PAUSE_MS = 5_000;
@@ -138,7 +142,7 @@ export class Agent {
     const own = new FileSource({ path: join(config.stateDir, 'objects'), logger: log.child('source') });
     this.sources = [
       ...config.sources.map((source, index) => {
-        if (source.type === 'kubernetes') return { name: sourceName(config.sources, source), source: wireKubernetes({ source, stateDir: config.stateDir, node: config.node, clock, log: log.child('source') }) };
+        if (source.type === 'kubernetes') return { name: sourceName(config.sources, source), source: wireKubernetes({ source, stateDir: config.stateDir, node: config.node, clock, log: log.child('source'), heap: environment.heap }) };
         if (source.type === 'etcd') return { name: ETCD_SOURCE, source: this.buildEtcd(source) };
         return { name: config.sources.length > 1 ? `file:${source.path}` : 'file', source: new FileSource({ path: source.path, logger: log.child('source'), lastGood: join(config.stateDir, 'last-good', String(index)) }) };
       }),
@@ -194,7 +198,7 @@ export class Agent {
       failOpen, inspection: inspectionPorts(config), quarantine: (filter, alone) => this.quarantines.tables(filter, alone), onDue: () => this.loop.markDirty('due'),
     });
     this.loop = new ReconcileLoop({
-      clock, log: log.child('reconcile'), settleMs: SETTLE_MS, idleMs: IDLE_MS,
+      clock, log: log.child('reconcile'), settleMs: SETTLE_MS, leadMs: LEAD_MS, idleMs: IDLE_MS,
       apply: (reason) => this.apply(reason),
       alive: () => environment.notifier.alive(),
     });
@@ -253,6 +257,7 @@ export class Agent {
   async start(): Promise<void> {
     const { log, notifier } = this.environment;
     const { signal } = this.stopping;
+    const wait = new StartWait(notifier, this.environment.clock);
     mkdirSync(join(this.config.stateDir, 'objects'), { recursive: true, mode: 0o750 });
     this.numbers.load();
     this.ruleNumbers.load();
@@ -271,10 +276,10 @@ export class Agent {
     // A source may be away for long: status says so, while everything stays as an earlier run left it. The loop waits: half a state is none.
     await this.api.start();
     await this.metricsServer?.start(signal);
-    await reading;
+    await wait.during(reading, () => this.sources.flatMap(({ name, source: { troubles = [] } }) => troubles.map(({ reason }) => `${name}: ${reason}`))[0] ?? 'desired state is being read');
     for (const { name, source } of this.sources) source.onChange(() => this.loop.markDirty(`source ${name}`));
     this.loop.start(signal);
-    await this.firstApply();
+    await this.firstApply(wait);
     await this.cni?.start();
     this.egress?.start(signal);
     await this.flowTable.start();
@@ -326,13 +331,14 @@ export class Agent {
   }
 
   /** A kernel that refuses for now is retried by the loop: the agent stays up and says so in its status. */
-  private async firstApply(): Promise<void> {
+  private async firstApply(wait: StartWait): Promise<void> {
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LAST_PAUSE_MS)) {
       try {
         await this.loop.flush('start');
         return;
       } catch (error) {
         if (this.stopping.signal.aborted) throw new AgentError('E_CANCELLED', 'stopped before the first apply', { cause: error });
+        wait.again(describeError(error));
         // Asking again at once would end the loop's own pause.
         await new Promise<void>((resolve) => this.environment.clock.after(pause, resolve));
       }

@@ -1,6 +1,7 @@
 /** The Kubernetes source, from its configuration. */
 import { join } from 'node:path';
 import type { Clock } from '../platform/clock.js';
+import type { Heap } from '../platform/heap.js';
 import type { Logger } from '../platform/logger.js';
 import { HttpApiClient } from '../sources/kubernetes/api-client.js';
 import { KubernetesSource } from '../sources/kubernetes/kubernetes-source.js';
@@ -16,6 +17,7 @@ export interface KubernetesWiring {
   readonly node: string;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly heap: Heap;
 }
 
 /** Where the last complete state of the source is kept; of one per configuration, so that another cluster's never comes into force. */
@@ -24,13 +26,13 @@ export function kubernetesStateFile(stateDir: string, { kubeconfig, namespaces =
   return join(stateDir, 'kubernetes', name, 'state.ndjson');
 }
 
-export function wireKubernetes({ source, stateDir, node, clock, log }: KubernetesWiring): Source {
+export function wireKubernetes({ source, stateDir, node, clock, log, heap }: KubernetesWiring): Source {
   const { kubeconfig, namespaces = [] } = source;
   const random = (): number => Math.random();
   const client = new HttpApiClient({ ...(kubeconfig === undefined ? {} : { kubeconfig }), reader: new ThreadCredentials(), clock });
   const writer = new StatusWriter({ client, node, nodes: () => made.nodeNames(), clock, log, random });
   const made = new KubernetesSource({
-    client, namespaces, node, stateFile: kubernetesStateFile(stateDir, source), clock, log, random, lists: new ThreadListReader(), onJudged: (judgement, resource) => writer.judged(judgement, resource), onStop: () => writer.stop(),
+    client, namespaces, node, stateFile: kubernetesStateFile(stateDir, source), clock, log, random, lists: new ThreadListReader({ heap }), onJudged: (judgement, resource) => writer.judged(judgement, resource), onStop: () => writer.stop(),
   });
   return made;
 }

@@ -190,6 +190,7 @@ export class AgentService implements AgentApi {
     });
     const work = (async () => {
       await this.options.sourcesRead;
+      if (deadline.aborted) return;
       await Promise.all(this.options.sources.map(({ source }) => source.sync(deadline)));
       await this.options.loop.flush('sync');
       await this.options.egress?.settled();

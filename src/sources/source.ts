@@ -38,7 +38,7 @@ export interface Source {
   /** Completes objects that others hold: each of its objects is in force in the place of theirs, while they hold it. */
   readonly overlay?: true;
   snapshot(): SourceSnapshot;
-  /** Rereads everything now; resolves when the snapshot reflects it. */
+  /** Rereads everything now; resolves when the snapshot reflects it. Not before start() has resolved. */
   sync(signal: AbortSignal): Promise<void>;
   /** Called after each change of the snapshot (content or errors); returns the unsubscribe function. */
   onChange(listener: () => void): () => void;

@@ -108,6 +108,20 @@ it('ports of ovn-kubernetes are bound when the ids come', async () => {
   expect(await filterOf(world.workload(OVN).interface)).toMatchObject({ workload: { kind: 'Pod', namespace: 'shop', name: 'b' } });
 });
 
+it('of a port whose Pod object is not there what rule tables leave open stays closed', async () => {
+  const everybody = ruleTable('everybody', { rules: [{ id: 301, direction: 'in', protocol: 'tcp', ports: [String(PORTS[GUEST])], action: 'accept' }] });
+  await agent.write('everybody.yaml', [everybody]);
+  await agent.write('all.yaml', manifests().filter(({ kind, metadata }) => kind !== 'Pod' || metadata.name !== 'b'));
+  await agent.sync();
+  expect([await reachable(ANTREA), await reachable(OVN)]).toEqual([[PORTS[ANTREA], PORTS[GUEST]], [PORTS[GUEST]]]);
+  await agent.write('all.yaml', manifests());
+  await agent.sync();
+  expect(await reachable(OVN)).toEqual([PORTS[OVN], PORTS[GUEST]]);
+  await agent.remove('everybody.yaml');
+  await agent.sync();
+  expect(await reachable(OVN)).toEqual([PORTS[OVN]]);
+});
+
 it('a virtual machine\'s port waits for its object, and says so; sync does not fail for it', async () => {
   const { interface: device } = world.workload(GUEST);
   await bind(GUEST);

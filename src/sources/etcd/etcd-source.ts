@@ -57,6 +57,8 @@ export class EtcdSource implements Source {
   #doubt: SourceTrouble | undefined;
   #storeTrouble: SourceTrouble | undefined;
   #turn: Promise<unknown> = Promise.resolve();
+  /** The last change's way to the disk. Never rejects. */
+  #storing: Promise<void> = Promise.resolve();
   #ready: () => void = () => undefined;
   #reported = new Set<string>();
 
@@ -139,6 +141,7 @@ export class EtcdSource implements Source {
     await this.#parser.close();
     await this.#mirror.stopped();
     await this.#turn;
+    await this.#storing;
     await this.options.state.close();
   }
 
@@ -157,6 +160,7 @@ export class EtcdSource implements Source {
       this.#at = at;
       await this.#take(arrivals, true);
       if (first || !continued || asked) this.options.log.info('etcd.loaded', { objects: this.#table.size, errors: this.#table.snapshot.errors.length, revision: at.revision });
+      await this.#storing;
       await this.#store(() => this.options.state.replace(this.#whole()));
     });
   }
@@ -190,7 +194,10 @@ export class EtcdSource implements Source {
       const latest = new Map(events.map((event): [string, Arrival] => [event.key, event]));
       this.#at = { ...this.#at, revision: Math.max(this.#at.revision, events.at(-1)?.modRevision ?? 0) };
       const changes = await this.#take([...latest.values()], false);
-      if (changes.length > 0) await this.#store(() => this.options.state.add(changes, this.#at.revision, () => this.#whole()));
+      // What comes next is read meanwhile: of one transaction, what other ranges got of it.
+      await this.#storing;
+      const { revision } = this.#at;
+      if (changes.length > 0) this.#storing = this.#store(() => this.options.state.add(changes, revision, () => this.#whole()));
     });
   }
 

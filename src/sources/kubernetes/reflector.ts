@@ -224,10 +224,10 @@ export class Reflector {
   private async page(limit: number | undefined, token: string): Promise<{ items: number; resourceVersion: string; continueToken: string }> {
     const { client, sink, resource, lists, firstPages } = this.options;
     const query = this.query({ ...(limit === undefined ? {} : { limit: String(limit) }), ...(token === '' ? {} : { continue: token }) });
-    const { body } = await client.open({ path: `${this.path}${query}`, signal: this.ending.signal, compressed: true });
+    const { body, packed } = await client.open({ path: `${this.path}${query}`, signal: this.ending.signal, compressed: true });
     const reader = token === '' && limit !== undefined ? firstPages : lists;
     const { apiVersion, watched } = resource;
-    const pages = reader.read(body, { apiVersion, written: watched.written, own: watched.own });
+    const pages = reader.read({ bytes: body, packed }, { apiVersion, written: watched.written, own: watched.own });
     const turns = new Turns();
     let items = 0;
     try {
