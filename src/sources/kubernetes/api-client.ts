@@ -8,7 +8,7 @@ import { requestFailure, statusError } from './api-errors.js';
 import type { Credentials, CredentialsReader } from './credentials.js';
 
 export interface ApiRequest {
-  readonly method?: 'GET' | 'POST' | 'PUT' | 'PATCH';
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** Path and query. */
   readonly path: string;
   readonly body?: unknown;

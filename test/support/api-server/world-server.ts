@@ -33,8 +33,8 @@ export class WorldServer implements ManifestStore {
     this.kubeconfig = join(directory, 'kubeconfig');
   }
 
-  /** Ends with the world. */
-  static async create(world: World): Promise<WorldServer> {
+  /** Ends with the world. `hosts`: network namespaces where it is to be had. */
+  static async create(world: Pick<World, 'host' | 'cleanup' | 'exec'>, hosts: readonly string[] = [world.host]): Promise<WorldServer> {
     const directory = await mkdtemp(join(tmpdir(), 'dfwt-api-'));
     world.cleanup.defer('API server directory', () => rm(directory, { recursive: true, force: true }));
     const authority = await Authority.create();
@@ -46,9 +46,7 @@ export class WorldServer implements ManifestStore {
     for (const crd of definitions()) server.put(crd);
     await server.start();
     world.cleanup.defer('API server', () => server.stop());
-    const carrier = spawn('ip', ['netns', 'exec', world.host, 'socat', `TCP-LISTEN:${PORT},bind=127.0.0.1,fork,reuseaddr`, `UNIX-CONNECT:${path}`], { stdio: 'ignore' });
-    world.cleanup.defer('carrier to the API server', () => { carrier.kill('SIGTERM'); });
-    await eventually('the carrier listens', async () => ((await world.exec(world.host, 'ss', ['-ltnH', `sport = :${PORT}`])).stdout.includes('127.0.0.1') ? true : undefined), 5_000, 20);
+    await Promise.all(hosts.map((host) => carry(world, host, path)));
     await writeKubeconfig(made.kubeconfig, server, authority, { token: TOKEN });
     return made;
   }
@@ -126,4 +124,10 @@ function definitions(): StoredObject[] {
     }
   }
   return [...crds.values()];
+}
+
+async function carry(world: Pick<World, 'cleanup' | 'exec'>, host: string, path: string): Promise<void> {
+  const carrier = spawn('ip', ['netns', 'exec', host, 'socat', `TCP-LISTEN:${PORT},bind=127.0.0.1,fork,reuseaddr`, `UNIX-CONNECT:${path}`], { stdio: 'ignore' });
+  world.cleanup.defer('carrier to the API server', () => { carrier.kill('SIGTERM'); });
+  await eventually('the carrier listens', async () => ((await world.exec(host, 'ss', ['-ltnH', `sport = :${PORT}`])).stdout.includes('127.0.0.1') ? true : undefined), 5_000, 20);
 }
