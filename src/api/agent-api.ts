@@ -5,7 +5,7 @@
  */
 import type {
   AddressSetsView, AlertSelection, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FilterView, FlowStream, FlowView,
-  FqdnAddressView, HealthView, IdsStatusView, ObjectView, QuarantineView, RulesView, SignatureChangeView, SignatureFaultView, SignatureFilter, SignaturesView,
+  FqdnAddressView, HealthView, IdsStatusView, LearnedAddressView, ObjectView, QuarantineView, RulesView, SignatureChangeView, SignatureFaultView, SignatureFilter, SignaturesView,
   StatusView, SyncView, TraceRequest, TraceView, TrafficControlView, EgressStateView,
 } from '../model/views.js';
 import type { WorkloadReference } from '../model/objects.js';
@@ -61,6 +61,12 @@ export interface AgentApi {
   /** Resolves when it is enforced. */
   addQuarantine(request: AddQuarantineRequest): Promise<QuarantineView>;
   releaseQuarantine(request: { name: string; by: string }): Promise<QuarantineView>;
+  /** What was learned; of one filter, or all. */
+  listAddresses(filter?: string): Promise<LearnedAddressView[]>;
+  /** An address that waits becomes the workload's. Resolves when it is in force. */
+  approveAddress(request: { filter: string; address: string }): Promise<LearnedAddressView>;
+  /** Forgets an address, or all of the filter's; those that it forgot. Resolves when they are not in force any more. */
+  releaseAddresses(request: { filter: string; address?: string }): Promise<LearnedAddressView[]>;
   /** Tests the directory of signatures, and puts it in force when it passes. */
   reloadIds(): Promise<ReloadIdsResult>;
   idsStatus(): Promise<IdsStatusView>;

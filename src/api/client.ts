@@ -5,7 +5,7 @@ import type { ClientReadableStream } from '@grpc/grpc-js';
 import { AgentError } from '../model/errors.js';
 import type {
   AddressSetsView, AlertSelection, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FqdnAddressView, FilterView, FlowStream, HealthView, IdsStatusView, ObjectView,
-  QuarantineView, RulesView, SignatureChangeView, SignatureFilter, SignaturesView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView, EgressStateView,
+  LearnedAddressView, QuarantineView, RulesView, SignatureChangeView, SignatureFilter, SignaturesView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView, EgressStateView,
 } from '../model/views.js';
 import type { AddQuarantineRequest, AgentApi, AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput, ReloadIdsResult } from './agent-api.js';
 import { methods } from './methods.js';
@@ -138,6 +138,15 @@ export class AgentClient implements RemoteAgentApi {
   }
   addQuarantine(request: AddQuarantineRequest): Promise<QuarantineView> {
     return this.#call(methods.addQuarantine, request);
+  }
+  listAddresses(filter?: string): Promise<LearnedAddressView[]> {
+    return this.#call(methods.listAddresses, filter === undefined ? {} : { filter });
+  }
+  approveAddress(request: { filter: string; address: string }): Promise<LearnedAddressView> {
+    return this.#call(methods.approveAddress, request);
+  }
+  releaseAddresses(request: { filter: string; address?: string }): Promise<LearnedAddressView[]> {
+    return this.#call(methods.releaseAddresses, request);
   }
   releaseQuarantine(request: { name: string; by: string }): Promise<QuarantineView> {
     return this.#call(methods.releaseQuarantine, request);

@@ -4,7 +4,7 @@ import type { WorkloadReference } from '../model/objects.js';
 import type {
   AddressSetsView, AddressSetView, AlertConnectionView, AlertDnsView, AlertHttpView, AlertPeerView, AlertsView, AlertTlsView, AlertView, BundleView, ChangeView,
   ConnCountView, DiffView, EndpointRuleView, EndpointsView, EndpointView, FaultView, FilterStatView, FilterView, FlowCounts, FlowEndpoint, FlowView, FqdnAddressView,
-  HealthView, IdsStatusView, ObjectView, PolicyRuleStatusView, PolicyStatusView, QuarantineView, RuleChangeView, RuleDifferenceView, RulesetView, RuleStatsView,
+  HealthView, IdsStatusView, LearnedAddressView, ObjectView, PolicyRuleStatusView, PolicyStatusView, QuarantineView, RuleChangeView, RuleDifferenceView, RulesetView, RuleStatsView,
   RulesView, RuleView, SetChangeView, SetDifferenceView, SideView, SignatureChangeView, SignatureFaultView, SignaturesView, SignatureView, SourceStatusView,
   StatusView, SyncView,
   TraceStep, TraceView, TrafficControlView, EgressPoolView, EgressStateView, EgressView,
@@ -125,6 +125,9 @@ export const alert = message<AlertView>({
 });
 export const alerts = message<AlertsView>({ alerts: list(alert) });
 
+export const learnedAddress = message<LearnedAddressView>({
+  filter: text, workload, vnic: text, interface: text, mode: text, address: text, by: text, mac: text, state: text, owner: text, since: text, lastSeen: text, expires: optional(text),
+});
 export const quarantine = message<QuarantineView>({
   name: text, workload, filters: list(text), since: text, until: text, by: text, reason: text, alertId: optional(text),
 });

@@ -10,6 +10,7 @@ import { ApiServer } from '../api/server.js';
 import { FlowService } from '../connections/flow-service.js';
 import { NOT_APPLICABLE_ID } from '../compile/label-ids.js';
 import { AuditLog } from '../drivers/audit/audit-log.js';
+import type { LearnedAddresses } from '../discovery/addresses/learned-addresses.js';
 import { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import { PolicyEngine } from '../compile/policy/policy-engine.js';
 import type { RuleNumbers } from '../compile/policy/policy-table.js';
@@ -29,12 +30,13 @@ import { FileSource } from '../sources/file/file-source.js';
 import { LocalStore } from '../sources/file/local-store.js';
 import type { Source } from '../sources/source.js';
 import { CniService } from './cni-service.js';
+import { ADDRESS_SOURCE, wireAddresses } from './address-wiring.js';
 import type { Config } from './config.js';
 import type { EtcdSourceConfig, KubernetesSourceConfig } from './config-schema.js';
 import { Datapath } from './datapath.js';
 import { DesiredState, type NamedSource } from './desired.js';
 import { Differences } from './diff.js';
-import { wireDiscovery, type DiscoveryParts } from './discovery-wiring.js';
+import { some, wireDiscovery, type DiscoveryParts } from './discovery-wiring.js';
 import { DriftWatch } from './drift-watch.js';
 import type { Egress } from './egress.js';
 import { wireEgress } from './egress-wiring.js';
@@ -125,6 +127,7 @@ export class Agent {
   private readonly discovery: DiscoveryParts;
   private readonly cni: CniServer | undefined;
   private readonly egress: Egress | undefined;
+  private readonly addresses: LearnedAddresses;
   private etcd: EtcdParts | undefined;
   private readonly kubernetes: KubernetesParts[] = [];
 
@@ -160,6 +163,9 @@ export class Agent {
     this.kernel = this.ovs === undefined ? this.buildNftables() : undefined;
     const parts = this.ovs ?? this.kernel;
     if (parts === undefined) throw new AgentError('E_INTERNAL', 'no datapath');
+    this.addresses = wireAddresses({ config, sources: [...this.sources], reader: parts.frames, hostAddresses: () => this.hostAddresses.current, clock, log: log.child('addresses') });
+    // Its place does not matter: it completes what others hold.
+    this.sources.push({ name: ADDRESS_SOURCE, source: this.addresses });
     const { enforcement, watch, replies: reader } = parts;
     this.ruleNumbers = new StoredRuleNumbers({
       read: () => readTextFile(join(config.stateDir, 'rules.json')),
@@ -223,14 +229,14 @@ export class Agent {
       node: config.node, version: environment.version, sources: this.sources, datapath: this.datapath, enforcement, policies: this.policies, loop: this.loop, flows: this.flowTable, audit: this.audit, ids, alerting, quarantines: this.quarantines, clock, egress: this.egress,
       datapathState: async () => {
         const state = await parts.state();
-        return { ...state, degraded: [...state.degraded, ...this.discovery.problems()] };
+        return { ...state, degraded: [...state.degraded, ...this.discovery.problems(), ...some(this.addresses.problems)] };
       },
     });
     const objects = new OwnObjects({ store, sources: this.sources, sourcesRead: this.sourcesRead, reread: () => own.sync(this.stopping.signal) });
     const flows = new FlowService(this.flowTable, () => this.datapath.labels, (table, ruleId) => index.references.get(policyKey(table, ruleId)));
     const filters = new FilterQueries({ enforcement, flows: this.flowTable, refreshLinks: () => this.datapath.refreshLinks(), failOpen });
     const service = new AgentService({
-      datapath: this.datapath, loop: this.loop, sources: this.sources, sourcesRead: this.sourcesRead, enforcement, ids, engineDevices: idsDevices(config).map(({ datapath }) => datapath), alerting, quarantines: this.quarantines, names: this.names, status, failOpen, own: objects, flows, filters, egress: this.egress,
+      datapath: this.datapath, loop: this.loop, sources: this.sources, sourcesRead: this.sourcesRead, enforcement, addresses: this.addresses, ids, engineDevices: idsDevices(config).map(({ datapath }) => datapath), alerting, quarantines: this.quarantines, names: this.names, status, failOpen, own: objects, flows, filters, egress: this.egress,
       policies: new PolicyQueries({
         engine: this.policies, realized: () => this.datapath.realized, ruleStats: () => filters.ruleStats(), knownNumber: (key) => this.ruleNumbers.known(key),
       }),
@@ -248,7 +254,7 @@ export class Agent {
       peerCredentials: (fd) => native.peerCredentials(fd), allow: peerAccess(config.api.group),
     });
     this.cni = this.buildCni(enforcement);
-    collectMetrics({ metrics: this.metrics, datapath: this.datapath, enforcement, flows: this.flowTable, sources: this.sources, status, ids, alerting, quarantines: this.quarantines, names: this.names, egress: this.egress, clock });
+    collectMetrics({ metrics: this.metrics, datapath: this.datapath, enforcement, flows: this.flowTable, sources: this.sources, status, ids, alerting, quarantines: this.quarantines, names: this.names, addresses: this.addresses, egress: this.egress, clock });
     this.metricsServer = this.buildMetricsServer(status);
   }
 
@@ -325,8 +331,9 @@ export class Agent {
   /** What is found comes after what is declared: it leaves that alone. */
   private async read(signal: AbortSignal): Promise<void> {
     const found = this.discovery.sources;
-    await Promise.all(this.sources.filter((each) => !found.includes(each)).map(({ source }) => source.start(signal)));
+    await Promise.all(this.sources.filter((each) => !found.includes(each) && each.source !== this.addresses).map(({ source }) => source.start(signal)));
     await Promise.all(found.map(({ source }) => source.start(signal)));
+    await this.addresses.start(signal);
     this.sourcesAreRead();
   }
 
@@ -433,7 +440,7 @@ export class Agent {
     const { config, environment: { native, clock, log } } = this;
     return wireOvs({
       config, native, links: this.links, netdev: new NetdevDriver({ socket: this.nft, log: log.child('netdev') }), clock, log: log.child('ovs'),
-      onDue: (reason) => this.loop.markDirty(reason), inspecting: () => this.inspection.inspecting, onLogged: (packet) => logReported(this.audit, this.datapath, packet),
+      onDue: (reason) => this.loop.markDirty(reason), inspecting: () => this.inspection.inspecting, learns: ({ attachment }) => this.addresses.learns(attachment), onLogged: (packet) => logReported(this.audit, this.datapath, packet),
       onRepaired: () => this.metrics.driftRepairs.inc({}),
     });
   }
@@ -465,7 +472,7 @@ export class Agent {
   private buildNftables(): NftablesParts {
     const { config, environment: { native, clock, log } } = this;
     return wireNftables({
-      config, native, nft: this.nft, linkSocket: this.links, flows: this.flowTable, clock, log, inspecting: () => this.inspection.inspecting, onDue: () => this.loop.markDirty('sweep'),
+      config, native, nft: this.nft, linkSocket: this.links, flows: this.flowTable, clock, log, inspecting: () => this.inspection.inspecting, learns: ({ attachment }) => this.addresses.learns(attachment), onDue: () => this.loop.markDirty('sweep'),
       links: () => this.datapath.links, filters: () => this.datapath.realized?.world.filters ?? [],
     });
   }

@@ -119,6 +119,7 @@ function acrossKeys(config: Config): Omit<ConfigProblem, 'origin'>[] {
   if (Math.log2(egress.markMask / lowest + 1) % 1 !== 0) problems.push({ path: 'egress.markMask', reason: 'must be bits in a row' });
   if ((config.ids.returnedMark & egress.markMask) !== 0) problems.push({ path: 'egress.markMask', reason: 'has bits of ids.returnedMark' });
   if (config.dns.nflogGroup === config.nflogGroup) problems.push({ path: 'dns.nflogGroup', reason: 'must not be the group nflogGroup names' });
+  if ([config.nflogGroup, config.dns.nflogGroup, config.bridge.nflogGroup].includes(config.ipDiscovery.nflogGroup)) problems.push({ path: 'ipDiscovery.nflogGroup', reason: 'must not be the group nflogGroup, dns.nflogGroup or bridge.nflogGroup names' });
   if ([config.nflogGroup, config.dns.nflogGroup].includes(config.bridge.nflogGroup)) problems.push({ path: 'bridge.nflogGroup', reason: 'must not be the group nflogGroup or dns.nflogGroup names' });
   if (config.cni.interfaces.length > 0 && config.datapath !== 'nftables') problems.push({ path: 'cni.interfaces', reason: 'needs datapath nftables' });
   if ((config.ids.returnedMark & config.egress.markMask) !== 0) problems.push({ path: 'ids.returnedMark', reason: 'has bits of egress.markMask: both are of the same packet mark' });

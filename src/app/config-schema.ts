@@ -77,7 +77,21 @@ export interface Config {
   /** '' = none. */
   readonly cni: { readonly socket: string; readonly interfaces: readonly string[] };
   readonly failurePolicy: 'closed' | 'open';
-  readonly spoofGuard: 'off' | 'declared';
+  readonly spoofGuard: 'off' | 'declared' | 'learned';
+  readonly ipDiscovery: {
+    readonly mode: 'off' | 'manual' | 'firstUse' | 'aged';
+    readonly arpSnooping: boolean;
+    readonly arpBindingLimit: number;
+    readonly ndSnooping: boolean;
+    readonly ndBindingLimit: number;
+    readonly dhcpSnooping: boolean;
+    readonly dhcpv6Snooping: boolean;
+    /** Addresses and prefixes; empty = whichever. */
+    readonly dhcpServers: readonly string[];
+    /** Seconds. */
+    readonly bindingTimeout: number;
+    readonly nflogGroup: number;
+  };
   readonly api: { readonly socket: string; readonly group: string };
   /** host:port, or '' for none. */
   readonly metrics: { readonly listen: string };
@@ -316,7 +330,22 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
       description: 'Interfaces that container runtimes make, by name or by how names begin (`cali*`, `veth*`): closed while no filter is on them, from the moment they are there (datapath nftables; docs/cni.md).',
     },
   }),
-  spoofGuard: oneOf(['off', 'declared'], 'off', 'declared: workloads send only from the MAC and IP addresses that are declared for them, and claim no others by ARP and neighbour discovery (docs/spoof-guard.md).'),
+  spoofGuard: oneOf(['off', 'declared', 'learned'], 'off', 'declared: workloads send only from the MAC and IP addresses that are declared for them, and claim no others by ARP and neighbour discovery. learned: those that declare none, only from what ipDiscovery has learned (docs/spoof-guard.md).'),
+  ipDiscovery: object({
+    mode: oneOf(['off', 'manual', 'firstUse', 'aged'], 'off', 'Learn the addresses of workloads that declare none from what they send, and from DHCP (docs/address-learning.md). manual: each waits for `agentctl addresses approve`. firstUse: the first stay until they are released. aged: a new one takes the place of one that was not seen for bindingTimeout. Annotation `dfw.dev/ip-discovery` of an Attachment or VirtualMachine stands before this.'),
+    arpSnooping: { type: 'boolean', default: true, description: 'By ARP.' },
+    arpBindingLimit: integer(1, 256, 1, 'Addresses of one vNIC that are learned by ARP.'),
+    ndSnooping: { type: 'boolean', default: true, description: 'By IPv6 neighbour discovery.' },
+    ndBindingLimit: integer(1, 256, 3, 'Addresses of one vNIC that are learned by neighbour discovery; link-local ones do not count.'),
+    dhcpSnooping: { type: 'boolean', default: true, description: 'By the answers of DHCP servers to what the workload asked; they stand as long as the lease.' },
+    dhcpv6Snooping: { type: 'boolean', default: true, description: 'The same of DHCPv6.' },
+    dhcpServers: {
+      type: 'array', items: { type: 'string', format: 'network' }, default: [],
+      description: 'DHCP servers whose answers count: the server identifier for IPv4, the source address for IPv6 (of a relay, its own). Empty: whichever the rules let through.',
+    },
+    bindingTimeout: integer(10, 86400, 600, 'Seconds after which an address that was not seen may be replaced (mode aged), and one that waits for approval is forgotten.'),
+    nflogGroup: integer(1, 65535, 226, 'NFLOG group of the copies of ARP, neighbour discovery and DHCP; no other program may read it.'),
+  }),
   failurePolicy: oneOf(['closed', 'open'], 'closed', 'What a filter does before its first rule table: drop all, or accept all.'),
   api: object({
     socket: text('absolute-path', 'Unix socket of the API, mode 0660.', '/run/dfw-agent/agent.sock'),

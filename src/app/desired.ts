@@ -18,12 +18,13 @@ export interface NamedSource {
 /** Attachments of ports that were found, not declared. */
 export const DISCOVERY_SOURCE = 'ovs';
 
-/** Earlier sources win where two hold one object; the later one's is reported. */
+/** Earlier sources win where two hold one object; the later one's is reported. Manifests are those of whom an object belongs to, without what others complete. */
 export function mergeSources(sources: readonly NamedSource[]): Desired {
   const objects = new Map<string, DesiredObject>();
   const manifests = new Map<string, { manifest: unknown; source: string }>();
   const problems: Problem[] = [];
   for (const { name, source } of sources) {
+    if (source.overlay === true) continue;
     const snapshot = source.snapshot();
     for (const [key, object] of snapshot.objects) {
       const owner = manifests.get(key);
@@ -35,7 +36,17 @@ export function mergeSources(sources: readonly NamedSource[]): Desired {
       manifests.set(key, { manifest: snapshot.manifests.get(key), source: name });
     }
   }
+  for (const { source } of sources) {
+    if (source.overlay === true) for (const [key, object] of source.snapshot().objects) if (objects.has(key)) objects.set(key, object);
+  }
   return { objects, manifests, problems };
+}
+
+/** What an overlay completes the object of that key to, and what it was; undefined: nothing. */
+export function completion(sources: readonly NamedSource[], key: string): { readonly original: DesiredObject; readonly completed: DesiredObject } | undefined {
+  const of = (overlay: boolean): DesiredObject | undefined => sources.find(({ source }) => (source.overlay === true) === overlay && source.snapshot().objects.has(key))?.source.snapshot().objects.get(key);
+  const [original, completed] = [of(false), of(true)];
+  return original === undefined || completed === undefined ? undefined : { original, completed };
 }
 
 function conflict(key: string, owner: string, other: string): Problem {
@@ -70,6 +81,14 @@ export class DesiredState {
     return { changes, problems: [...this.conflicts.values()] };
   }
 
+  private completed(key: string): DesiredObject | undefined {
+    for (const { source } of this.sources) {
+      const object = source.overlay === true ? this.taken.get(source)?.get(key) : undefined;
+      if (object !== undefined) return object;
+    }
+    return undefined;
+  }
+
   /** May name too many, never too few. */
   private changedKeys(before: ReadonlyMap<string, DesiredObject>, now: ReadonlyMap<string, DesiredObject>): Iterable<string> {
     const known = now instanceof ObjectView ? now.changedSince(before) : undefined;
@@ -82,13 +101,13 @@ export class DesiredState {
   }
 
   private change(key: string): ObjectChange | undefined {
-    const owners = this.sources.filter(({ source }) => this.taken.get(source)?.has(key) === true);
+    const owners = this.sources.filter(({ source }) => source.overlay !== true && this.taken.get(source)?.has(key) === true);
     const [owner, ...others] = owners;
     const other = others.find(({ source }) => source.yields !== true);
     if (owner !== undefined && other !== undefined) this.conflicts.set(key, conflict(key, owner.name, other.name));
     else this.conflicts.delete(key);
     const before = this.objects.get(key);
-    const after = owner === undefined ? undefined : this.taken.get(owner.source)?.get(key);
+    const after = owner === undefined ? undefined : (this.completed(key) ?? this.taken.get(owner.source)?.get(key));
     if (before === after || (before !== undefined && after !== undefined && alike(before, after))) return undefined;
     if (after === undefined) this.objects.delete(key);
     else this.objects.set(key, after);

@@ -17,7 +17,8 @@ import type { Datapath } from './datapath.js';
 import { evaluateObjects, type Evaluation } from './diff-evaluation.js';
 import { flowsCut, type FilterChange } from './diff-flows.js';
 import { compareTables, type FilterTables } from './diff-tables.js';
-import { DISCOVERY_SOURCE, mergeSources, type Desired, type NamedSource } from './desired.js';
+import { completedLike } from '../discovery/addresses/learning-vnics.js';
+import { completion, DISCOVERY_SOURCE, mergeSources, type Desired, type NamedSource } from './desired.js';
 import type { StoredFilterNumbers } from './filter-numbers.js';
 import { changeOf, OWN_SOURCE, type OwnObjects } from './own-objects.js';
 import type { Realized } from './realized.js';
@@ -122,8 +123,18 @@ export class Differences {
     const { objects, manifests } = mergeSources(this.options.sources);
     const draft: Draft = { objects: new Map(objects), keys: new Set(), changes: [], errors: [], manifests };
     for (const input of documents) collect(draft.errors, () => change(draft, input));
+    this.complete(draft);
     giveWay(draft);
     return draft;
+  }
+
+  /** What was learned of a workload stays known when its object changes. */
+  private complete({ objects, keys }: Draft): void {
+    for (const key of keys) {
+      const object = objects.get(key);
+      const known = object === undefined ? undefined : completion(this.options.sources, key);
+      if (object !== undefined && known !== undefined) objects.set(key, completedLike(object, known.original, known.completed));
+    }
   }
 
   /** A document need not be valid to name an object. */

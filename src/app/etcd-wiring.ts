@@ -84,7 +84,9 @@ export class EtcdParts {
     if (this.#publisher === undefined) return;
     const sources = this.wiring.sources();
     const wanted = new Map(publishedWorkloads(filters, this.wiring, (key) => {
-      const holder = sources.find(({ source }) => source.yields !== true && source.snapshot().objects.has(key));
+      // What is completed here, others do not know.
+      const holder = sources.find(({ source }) => source.overlay === true && source.snapshot().objects.has(key))
+        ?? sources.find(({ source }) => source.yields !== true && source.snapshot().objects.has(key));
       const object = holder?.source.snapshot().objects.get(key);
       return holder === undefined || object === undefined ? undefined : { object, shared: holder.source.type === 'etcd' || holder.source.type === 'kubernetes' };
     }).map(({ workload, manifest }): [string, string] => [this.#keys.workload(workload), JSON.stringify(manifest)]));

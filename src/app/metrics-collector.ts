@@ -1,5 +1,6 @@
 /** Brings the Prometheus figures up to date at every scrape. */
 import type { Alerting } from './alerting.js';
+import type { LearnedAddresses } from '../discovery/addresses/learned-addresses.js';
 import type { Quarantines } from './quarantines.js';
 import type { IdsDriver } from '../drivers/ids/ids.js';
 import type { FlowTable } from '../native/binding.js';
@@ -25,6 +26,7 @@ export interface CollectorParts {
   readonly alerting: Alerting;
   readonly quarantines: Quarantines;
   readonly names: NameLearning;
+  readonly addresses: Pick<LearnedAddresses, 'rows' | 'sightings'>;
   readonly egress: Egress | undefined;
   readonly clock: Clock;
 }
@@ -41,6 +43,7 @@ export function collectMetrics(parts: CollectorParts): void {
     parts.alerting.collect(parts.ids?.status());
   });
   metrics.onScrape(() => collectSignatures(parts));
+  metrics.onScrape(() => collectAddresses(parts));
   metrics.onScrape(() => collectEgress(parts));
 }
 
@@ -100,6 +103,12 @@ function collectSignatures({ metrics, ids }: CollectorParts): void {
   metrics.idsSignaturesVersion.reset();
   if (bundle?.version !== undefined) metrics.idsSignaturesVersion.set({ version: bundle.version }, 1);
   for (const [result, total] of fetches) metrics.setTotal(metrics.idsBundleFetches, { result }, total);
+}
+
+function collectAddresses({ metrics, addresses }: CollectorParts): void {
+  const rows = addresses.rows();
+  for (const state of ['bound', 'pending', 'conflict'] as const) metrics.learnedAddresses.set({ state }, rows.filter((row) => row.state === state).length);
+  for (const [by, total] of Object.entries(addresses.sightings)) metrics.setTotal(metrics.addressSightings, { by }, total);
 }
 
 function collectEgress({ metrics, egress }: CollectorParts): void {

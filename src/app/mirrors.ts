@@ -11,6 +11,7 @@ import { objectKey, type PodObject, type TrafficControlObject } from '../model/o
 import { selectorMatches } from '../model/selector.js';
 import type { RefusedCopies, TrafficControlView } from '../model/views.js';
 import type { Link } from '../native/binding.js';
+import { guardOf, type SpoofGuard } from './spoof-guard.js';
 
 export interface ResolvedMirror {
   readonly control: TrafficControlObject;
@@ -82,7 +83,7 @@ function selects({ appliedTo }: TrafficControlObject, filter: Filter, world: Wor
 
 /** What table `netdev dfw` shall do for the interfaces that exist. */
 export function netdevFilters(
-  world: World, tables: (filter: Filter) => readonly EffectiveTable[], mirrors: readonly ResolvedMirror[], links: ReadonlyMap<string, Link>, spoofGuard = false,
+  world: World, tables: (filter: Filter) => readonly EffectiveTable[], mirrors: readonly ResolvedMirror[], links: ReadonlyMap<string, Link>, spoofGuard: SpoofGuard, learnGroup: number,
 ): NetdevFilter[] {
   return world.filters.flatMap((filter): NetdevFilter[] => {
     const link = links.get(filter.interface);
@@ -101,7 +102,7 @@ export function netdevFilters(
     return [{
       number: filter.number, interface: filter.interface, interfaceIndex: link.index, mac: filter.mac, blocked,
       redirects: { in: redirects('in'), out: redirects('out') },
-      mirrors: { in: targets('in'), out: targets('out') }, layer2: layer2Bindings(tables(filter)), ...(spoofGuard ? { guard: filter.addresses } : {}),
+      mirrors: { in: targets('in'), out: targets('out') }, layer2: layer2Bindings(tables(filter)), ...guardOf(spoofGuard, filter), ...(spoofGuard.learns(filter) ? { learnGroup } : {}),
     }];
   });
 }

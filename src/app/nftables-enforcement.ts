@@ -25,6 +25,7 @@ import { netdevFilters, redirectsOf, resolveMirrors, type ResolvedMirror } from 
 import { BRIDGE_REALM, Placement } from './placement.js';
 import { redirectPending } from './redirect-pending.js';
 import type { RefusedFrames } from './refused-frames.js';
+import type { SpoofGuard } from './spoof-guard.js';
 import type { DatapathState } from './status.js';
 
 export interface NftablesEnforcementOptions {
@@ -43,8 +44,9 @@ export interface NftablesEnforcementOptions {
   readonly returnedMark: number;
   /** Interfaces whose frames only the IDS engine reads. */
   readonly sensors: readonly string[];
-  /** Workloads send from declared addresses only. */
-  readonly spoofGuard: boolean;
+  readonly spoofGuard: SpoofGuard;
+  /** NFLOG group of frames that tell addresses. */
+  readonly learnGroup: number;
   /** The IDS engine runs and answers. */
   readonly inspecting: () => boolean;
   /** Called when another apply is due: after a sweep, or to try again what an interface that vanished prevented. */
@@ -173,7 +175,7 @@ export class NftablesEnforcement implements Enforcement {
 
   /** What SpoofGuard dropped reached no rule. */
   private async spoofed({ number }: Filter): Promise<readonly TrafficCounter[]> {
-    return this.options.spoofGuard ? ((await this.options.netdev.counters()).get(`spoof_${number}`) ?? []) : [];
+    return this.options.spoofGuard.mode !== 'off' ? ((await this.options.netdev.counters()).get(`spoof_${number}`) ?? []) : [];
   }
 
   async layer2(filter: Filter): Promise<(table: string, ruleId: number) => Record<Side, TrafficCounter>> {
@@ -266,7 +268,7 @@ export class NftablesEnforcement implements Enforcement {
     if (options.returns.refusal !== undefined) mirrors = resolve();
     if (options.returns.leaving) options.clock.after(RETURN_MS, options.onDue);
     const tables = (filter: Filter): readonly EffectiveTable[] => compilation.sources.get(compilation.filterTables.get(filter.name) ?? '') ?? [];
-    const filters = netdevFilters(world, tables, mirrors, links, options.spoofGuard);
+    const filters = netdevFilters(world, tables, mirrors, links, options.spoofGuard, options.learnGroup);
     const sensors = options.sensors.flatMap((name) => links.get(name) ?? []).map(({ name, index }) => ({ interface: name, interfaceIndex: index }));
     const wanted = withChains(netdevImage(filters, sensors, options.logGroup, options.returnedMark), tunnelChains(tunnels.paths));
     const text = JSON.stringify([...wanted.chains.values()].map((chain) => [chain.name, chain.hook, chain.rules.map(({ comment }) => comment)]));

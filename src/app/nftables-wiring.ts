@@ -1,10 +1,12 @@
 /** Puts together what a host without a switch needs: the kernel's tables, who answers what bridges refuse, and the copies of DNS replies. */
 import { writeFile } from 'node:fs/promises';
+import type { FrameReader } from '../discovery/addresses/learned-addresses.js';
 import { BridgeDriver } from '../drivers/nftables/bridge-driver.js';
 import { REFUSED_SNAP_LENGTH } from '../drivers/nftables/bridge-layout.js';
 import { DnsDriver } from '../drivers/nftables/dns-driver.js';
 import { NftablesDriver } from '../drivers/nftables/driver.js';
 import { INET } from '../drivers/nftables/inet-layout.js';
+import { LEARN_SNAP_LENGTH } from '../drivers/nftables/learn-layout.js';
 import { NetdevDriver } from '../drivers/nftables/netdev-driver.js';
 import { ReturnPathDriver } from '../drivers/nftables/return-paths.js';
 import { closeUnknown } from '../drivers/nftables/unknown-interfaces.js';
@@ -15,6 +17,7 @@ import type { Logger } from '../platform/logger.js';
 import { readTextFile } from '../platform/read-file.js';
 import type { Config } from './config.js';
 import { idsDevices } from './ids-devices.js';
+import { KernelFrames } from './kernel-frames.js';
 import { KernelReplies } from './kernel-replies.js';
 import { MirrorTunnels } from './mirror-tunnels.js';
 import { NftablesEnforcement } from './nftables-enforcement.js';
@@ -26,6 +29,8 @@ export interface NftablesParts {
   readonly enforcement: NftablesEnforcement;
   readonly watch: ReplyWatch;
   readonly replies: ReplyReader;
+  /** Frames that tell addresses. */
+  readonly frames: FrameReader;
   readonly state: () => Promise<DatapathState>;
   /** Ends what was started; everything stays enforced. */
   readonly stop: () => void;
@@ -41,6 +46,8 @@ export interface NftablesWiring {
   readonly log: Logger;
   /** The IDS engine runs and answers. */
   readonly inspecting: () => boolean;
+  /** Are addresses of the filter's vNIC learned? */
+  readonly learns: (filter: Pick<Filter, 'attachment'>) => boolean;
   /** Called when another apply is due. */
   readonly onDue: () => void;
   /** Interfaces of the host, by name. */
@@ -67,12 +74,13 @@ export function wireNftables(wiring: NftablesWiring): NftablesParts {
     tunnels: new MirrorTunnels({ links: wiring.linkSocket, log: log.child('tunnels'), clock, writeSysctl: (path, value) => writeFile(path, value), onDue: wiring.onDue }),
     answers, flows, clock, log: log.child('datapath'), logGroup, sensors: idsDevices(config).map(({ engine }) => engine),
     returns: new ReturnPathDriver({ kernel: returnPaths, mark: config.ids.returnedMark, log: log.child('netdev') }), returnedMark: config.ids.returnedMark,
-    spoofGuard: config.spoofGuard === 'declared', inspecting: wiring.inspecting, onDue: wiring.onDue,
+    spoofGuard: { mode: config.spoofGuard, learns: wiring.learns }, learnGroup: config.ipDiscovery.nflogGroup, inspecting: wiring.inspecting, onDue: wiring.onDue,
   });
   return {
     enforcement,
     watch: new DnsDriver({ socket, log: log.child('dns'), logGroup: config.dns.nflogGroup, onCommit }),
     replies: new KernelReplies(new native.NflogReader({ group: config.dns.nflogGroup, copyRange: 65_535 }), new native.PacketSender()),
+    frames: new KernelFrames(new native.NflogReader({ group: config.ipDiscovery.nflogGroup, copyRange: LEARN_SNAP_LENGTH, atOnce: true }), wiring.links),
     state: () => Promise.resolve(enforcement.state(readTextFile(BRIDGE_NETFILTER) !== undefined)),
     stop: () => {
       answers.stop();

@@ -19,6 +19,7 @@ import type { TrafficControlObject } from '../model/objects.js';
 import { isTunnel, tunnelEnds } from '../model/tunnel.js';
 import { NO_TRAFFIC, type CopyCounter, type Enforced, type Enforcement, type TrafficCounter, type Wanted } from './enforcement.js';
 import type { HostStack } from './host-stack.js';
+import { guardOf, type SpoofGuard } from './spoof-guard.js';
 import { copiesOf, matchOf, redirectsOf, resolveMirrors, type ResolvedMirror } from './mirrors.js';
 
 export interface OvsEnforcementOptions {
@@ -34,8 +35,7 @@ export interface OvsEnforcementOptions {
   readonly taps: readonly string[];
   /** The IDS engine runs and answers. */
   readonly inspecting: () => boolean;
-  /** Workloads send from their declared addresses only. */
-  readonly spoofGuard: boolean;
+  readonly spoofGuard: SpoofGuard;
   /** Others forward on the bridge. */
   readonly beside: boolean;
   readonly bringUp: (interfaceName: string) => Promise<void>;
@@ -81,7 +81,7 @@ export class OvsEnforcement implements Enforcement {
     const wanted: OvsTarget = {
       ...target,
       frames: new Map(world.filters.map((filter): [string, FrameFilter] => [filter.interface, {
-        mac: filter.mac, addresses: this.options.beside ? filter.addresses : [], guard: this.options.spoofGuard ? filter.addresses : undefined, layer2: layer2Bindings(tables(filter)), mirrors: targetsOf(active, filter), redirects: diversionsOf(this.mirrors, filter),
+        mac: filter.mac, addresses: this.options.beside ? filter.addresses : [], guard: undefined, ...guardOf(this.options.spoofGuard, filter), ...(this.options.spoofGuard.learns(filter) ? { learns: true as const } : {}), layer2: layer2Bindings(tables(filter)), mirrors: targetsOf(active, filter), redirects: diversionsOf(this.mirrors, filter),
       }])),
       taps: new Set([...this.options.taps, ...world.trafficControls.flatMap(({ target: to, returnPort }) => [to.name, ...(returnPort === undefined ? [] : [returnPort.name])])]),
       tunnels: [...new Map(active.flatMap(({ control: { target: to } }) => (isTunnel(to) ? [[to.name, tunnelEnds(to)] as const] : []))).values()],

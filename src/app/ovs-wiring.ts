@@ -10,6 +10,7 @@ import { RestoreWait } from '../drivers/ovs/restore-wait.js';
 import { Reports, type LoggedPacket } from '../drivers/ovs/reports.js';
 import { BridgeConnection } from '../drivers/ovs/session.js';
 import { SwitchDatabase } from '../drivers/ovs/switch-database.js';
+import { SwitchFrames } from '../drivers/ovs/switch-frames.js';
 import { SwitchReplies } from '../drivers/ovs/switch-replies.js';
 import { ConnectionTracker } from '../drivers/ovs/tracker/tracker.js';
 import { TrackerFlowTable } from '../drivers/ovs/tracker/tracker-flow-table.js';
@@ -19,6 +20,8 @@ import { OwnPorts } from '../drivers/ovs/own-ports.js';
 import type { FlowTable, LinkSocket, NativeBinding } from '../native/binding.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
+import type { FrameReader } from '../discovery/addresses/learned-addresses.js';
+import type { Filter } from '../model/filter.js';
 import type { PortFeed } from '../discovery/ovs-ports.js';
 import type { WorkloadPort } from '../discovery/port-attachments.js';
 import { BridgeFlowTable } from './bridge-flow-table.js';
@@ -37,6 +40,8 @@ export interface OvsParts {
   /** DNS replies to workloads. */
   readonly replies: ReplyReader;
   readonly watch: ReplyWatch;
+  /** Frames that tell addresses. */
+  readonly frames: FrameReader;
   /** Connects to the bridge and to the database, in the background. */
   start(signal: AbortSignal): void;
   stop(): Promise<void>;
@@ -54,6 +59,8 @@ export interface OvsWiring {
   readonly onDue: (reason: string) => void;
   /** The IDS engine runs and answers. */
   readonly inspecting: () => boolean;
+  /** Are addresses of the filter's vNIC learned? */
+  readonly learns: (filter: Pick<Filter, 'attachment'>) => boolean;
   readonly onLogged: (packet: LoggedPacket) => void;
   /** What somebody else had done to our flows is put right. */
   readonly onRepaired: () => void;
@@ -66,7 +73,7 @@ const ROUND_MS = 60_000;
 /** Where the switch's sockets are when the database is not on this host's file system. */
 const RUN_DIRECTORY = '/run/openvswitch';
 
-export function wireOvs({ config, native, links, netdev, clock, log, onDue, inspecting, onLogged, onRepaired }: OvsWiring): OvsParts {
+export function wireOvs({ config, native, links, netdev, clock, log, onDue, inspecting, learns, onLogged, onRepaired }: OvsWiring): OvsParts {
   const { bridge: bridgeName, database: endpoint } = config.ovs;
   const place: Placement = config.ovs.nextTable === 0 ? ALONE : { first: config.ovs.firstTable, next: config.ovs.nextTable };
   const bridge: BridgeConnection = new BridgeConnection({
@@ -83,8 +90,9 @@ export function wireOvs({ config, native, links, netdev, clock, log, onDue, insp
     onPacket: (packet) => reports.take(packet),
   });
   const replies = new SwitchReplies(() => bridge);
+  const frames = new SwitchFrames((port) => bridge.nameOf(port));
   const watch = new DnsWatch({ session: () => bridge.session(), bridge: bridgeName, controller: CONTROLLER });
-  const reports = new Reports({ bridge: () => bridge, log, onLogged, replies });
+  const reports = new Reports({ bridge: () => bridge, log, onLogged, replies, frames });
   const control = new UnixctlClient({ directory: runDirectory(config.ovs), program: 'ovs-vswitchd', clock });
   const driver: OvsDriver = new OvsDriver({ session: () => bridge.session(), clock, log, bridge: bridgeName, controller: CONTROLLER,
     tracksSctp: () => (datapathType() ?? 'netdev') !== 'netdev',
@@ -107,7 +115,7 @@ export function wireOvs({ config, native, links, netdev, clock, log, onDue, insp
   const restoreWait = new RestoreWait({ database, log, ends: config.ovs.endRestoreWait });
   const hostStack = new HostStack({ netdev, sensors: idsDevices(config).map(({ engine }) => engine), links, logGroup: config.nflogGroup });
   const enforcement: OvsEnforcement = new OvsEnforcement({
-    driver, bridge, bridgeName, ports, hostStack, restoreWait, beside: place.next !== undefined, spoofGuard: config.spoofGuard === 'declared', taps: idsDevices(config).map(({ datapath }) => datapath), inspecting, datapathType,
+    driver, bridge, bridgeName, ports, hostStack, restoreWait, beside: place.next !== undefined, spoofGuard: { mode: config.spoofGuard, learns }, taps: idsDevices(config).map(({ datapath }) => datapath), inspecting, datapathType,
     bringUp: (name) => links.set(name, { up: true }),
     onRepaired: (flows) => {
       log.warn('drift.repaired', { bridge: bridgeName, flows });
@@ -122,7 +130,7 @@ export function wireOvs({ config, native, links, netdev, clock, log, onDue, insp
     unknown: () => (database.reason === '' ? `the switch has no bridge ${bridgeName}` : `the switch's database: ${database.reason}`),
   });
   return {
-    enforcement, flows, replies, watch,
+    enforcement, flows, replies, watch, frames,
     ports: {
       workloadPorts: () => workloadPorts(database),
       onChange: (listener) => {

@@ -1,7 +1,9 @@
 /** The agent's answers to the API: every verb of agentctl. Reads what is in force; writes only desired state. */
 import type { AddQuarantineRequest, AgentApi, AttachRequest, DiffRequest, EndpointRequest, FlowsRequest, ManifestInput, ReloadIdsResult } from '../api/agent-api.js';
 import type { FlowService } from '../connections/flow-service.js';
+import type { LearnedAddresses } from '../discovery/addresses/learned-addresses.js';
 import type { IdsDriver } from '../drivers/ids/ids.js';
+import { canonicalHost } from '../model/address.js';
 import { AgentError } from '../model/errors.js';
 import { kindsAskedFor } from '../model/kinds.js';
 import { nearest } from '../model/nearest.js';
@@ -10,7 +12,7 @@ import { policyName } from '../model/policy-name.js';
 import { POLICY_KINDS, type PolicyObject } from '../model/policy-objects.js';
 import type {
   AddressSetsView, AlertSelection, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FilterView, FlowStream, FlowView,
-  FqdnAddressView, HealthView, IdsStatusView, ObjectView, QuarantineView, RulesView, SignatureChangeView, SignatureFilter, SignaturesView, StatusView, SyncView,
+  FqdnAddressView, HealthView, IdsStatusView, LearnedAddressView, ObjectView, QuarantineView, RulesView, SignatureChangeView, SignatureFilter, SignaturesView, StatusView, SyncView,
   TraceRequest, TraceView, TrafficControlView, EgressStateView,
 } from '../model/views.js';
 import type { ReconcileLoop } from '../reconcile/loop.js';
@@ -29,6 +31,7 @@ import { idsStatus } from './ids-status.js';
 import { refusedCopies } from './mirrors.js';
 import { findFilter, type Realized } from './realized.js';
 import { lostCopies } from './mirror-tunnels.js';
+import { learnedView, learnedViews } from './learned-views.js';
 import type { NameLearning } from './name-learning.js';
 import type { Quarantines } from './quarantines.js';
 import type { StatusReporter } from './status.js';
@@ -51,6 +54,7 @@ export interface AgentServiceOptions {
   readonly engineDevices: readonly string[];
   readonly alerting: Alerting;
   readonly quarantines: Quarantines;
+  readonly addresses: Pick<LearnedAddresses, 'rows' | 'approve' | 'release'>;
   readonly names: NameLearning;
   readonly egress: Egress | undefined;
   readonly status: StatusReporter;
@@ -255,6 +259,25 @@ export class AgentService implements AgentApi {
     const view = await this.options.quarantines.release(name, by);
     await this.options.loop.flush('quarantine');
     return view;
+  }
+
+  async listAddresses(name?: string): Promise<LearnedAddressView[]> {
+    const { filters } = this.realized.world;
+    return learnedViews(this.options.addresses.rows(name === undefined ? undefined : findFilter(filters, name).attachment), filters);
+  }
+
+  async approveAddress({ filter, address }: { filter: string; address: string }): Promise<LearnedAddressView> {
+    const { filters } = this.realized.world;
+    const row = await this.options.addresses.approve(findFilter(filters, filter).attachment, canonicalHost(address));
+    await this.options.loop.flush('addresses');
+    return learnedView(row, filters);
+  }
+
+  async releaseAddresses({ filter, address }: { filter: string; address?: string }): Promise<LearnedAddressView[]> {
+    const { filters } = this.realized.world;
+    const rows = await this.options.addresses.release(findFilter(filters, filter).attachment, address === undefined ? undefined : canonicalHost(address));
+    await this.options.loop.flush('addresses');
+    return learnedViews(rows, filters);
   }
 
   async reloadIds(): Promise<ReloadIdsResult> {

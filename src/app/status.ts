@@ -86,7 +86,7 @@ export class StatusReporter {
   /** What a source holds that is not in force: refused documents, and objects that are held or in conflict. */
   sourceErrors({ name, source }: NamedSource): ObjectError[] {
     // Earlier sources win, as in mergeSources().
-    const owner = (object: string): string | undefined => this.options.sources.find((each) => each.source.snapshot().objects.has(object))?.name;
+    const owner = (object: string): string | undefined => this.options.sources.find((each) => each.source.overlay !== true && each.source.snapshot().objects.has(object))?.name;
     const held = (this.options.datapath.realized?.problems ?? []).filter(({ object }) => owner(object) === name);
     return [...source.snapshot().errors, ...held].map(({ object, path, message }) => ({ object, path, message }));
   }

@@ -43,7 +43,7 @@ export function completionScript(shell: 'bash' | 'zsh'): string {
 }
 
 /** What may stand at the cursor besides verbs and options. */
-export type DynamicWord = 'filter' | 'kind' | 'name' | 'pod' | 'namespace' | 'format' | 'category' | 'severity' | 'none';
+export type DynamicWord = 'filter' | 'kind' | 'name' | 'pod' | 'namespace' | 'format' | 'category' | 'severity' | 'address' | 'none';
 
 const TAKES_FILTER: ReadonlySet<string> = new Set(['getrules', 'getaddrsets', 'getflows', 'getconfig', 'getfilterstat', 'getconncount', 'capture']);
 const TAKES_KIND: ReadonlySet<string> = new Set(['get', 'delete']);
@@ -55,6 +55,8 @@ export function dynamicWord(words: readonly string[]): DynamicWord {
   if (previous === '-o' || previous === '--output') return 'format';
   if ((previous === '-f' || previous === '--filter') && TAKES_FILTER.has(verb)) return 'filter';
   if (verb === 'detach' && words.length === 2) return 'filter';
+  if (verb === 'addresses' && words.length === 3) return 'filter';
+  if (verb === 'addresses' && words.length === 4) return 'address';
   if (previous === '-n' || previous === '--namespace') return 'namespace';
   if (verb === 'query' && (previous === '-p' || previous === '--pod' || (previous === 'endpoint' && words.length === 3))) return 'pod';
   if (verb === 'ids' && previous === '--category') return 'category';
@@ -80,11 +82,19 @@ export async function dynamicCandidates(words: readonly string[], agent: () => P
       return (await (await agent()).get('Pod')).map((object) => (words.at(-2) === 'endpoint' ? `${object.namespace ?? 'default'}/${object.name}` : object.name));
     case 'category':
       return (await (await agent()).getSignatures({})).signatures.map((signature) => signature.category).filter((category) => category !== '');
+    case 'address':
+      return learnedAddresses(words, await agent());
     case 'severity':
       return ['1', '2', '3', '4'];
     case 'none':
       return [];
   }
+}
+
+/** Those that can be approved, or released. */
+async function learnedAddresses([, action, filter = '']: readonly string[], agent: RemoteAgentApi): Promise<string[]> {
+  const states = action === 'approve' ? ['pending'] : ['bound', 'pending'];
+  return (await agent.listAddresses(filter)).filter(({ state }) => states.includes(state)).map(({ address }) => address);
 }
 
 /** What is asked for by a name may be of more kinds than what goes by it. */

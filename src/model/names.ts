@@ -19,6 +19,9 @@ const PORT_NAME = /^(?=.*[a-z])[a-z0-9]+(?:-[a-z0-9]+)*$/;
 const DOMAIN = /^(?:\*\.)?(?:[a-z0-9](?:[-a-z0-9_]*[a-z0-9])?\.)+[a-z0-9](?:[-a-z0-9_]*[a-z0-9])?$/;
 const DOMAIN_PATTERN = /^[-0-9a-z_.*]+$/;
 
+/** Of Attachments and VirtualMachines: how their addresses are learned, whatever ipDiscovery.mode says. */
+export const LEARNING_ANNOTATION = 'dfw.dev/ip-discovery';
+
 export const TAG_LENGTH = 64;
 /** IFNAMSIZ - 1 (linux/if.h). */
 const INTERFACE_LENGTH = 15;

@@ -272,6 +272,29 @@ export interface QuarantineView {
   alertId?: string;
 }
 
+/** An address that a workload was seen to have. */
+export interface LearnedAddressView {
+  filter: string;
+  workload: WorkloadReference;
+  vnic: string;
+  interface: string;
+  /** How addresses of the vNIC are learned: manual, firstUse, aged. */
+  mode: string;
+  address: string;
+  /** arp, nd, dhcp, dhcpv6 */
+  by: string;
+  /** '' = not known. */
+  mac: string;
+  /** bound: it is the workload's; pending: waits for approval; conflict: somebody else has it. */
+  state: string;
+  /** Who has it; '' but for conflicts. */
+  owner: string;
+  since: string;
+  lastSeen: string;
+  /** End of the lease. */
+  expires?: string;
+}
+
 /** A signature that the engine refused. `line` is 0 where the engine did not say it. */
 export interface SignatureFaultView { file: string; line: number; sid?: number; reason: string }
 /**

@@ -44,6 +44,8 @@ export class Metrics {
   readonly idsSignatures = this.#gauge('dfw_ids_signatures', 'Signatures of the managed IDS engine: in force (loaded), refused (failed), for another version of the engine (skipped).', ['state']);
   readonly idsSignaturesVersion = this.#gauge('dfw_ids_signatures_version', '1 for the version of the bundle of signatures that is in force.', ['version']);
   readonly idsBundleFetches = this.#counter('dfw_ids_bundle_fetch_total', 'Fetches of the bundle of signatures.', ['result']); // updated | unchanged | refused | failed
+  readonly learnedAddresses = this.#gauge('dfw_learned_addresses', 'Addresses that workloads were seen to have: theirs (bound), waiting for approval (pending), somebody else\'s (conflict).', ['state']);
+  readonly addressSightings = this.#counter('dfw_address_sightings_total', 'Frames that said which address a workload has, by what said it.', ['by']);
   readonly egressAddresses = this.#gauge('dfw_egress_addresses', 'Addresses of Egress objects: those that this node has (held), and all (known).', ['state']);
   readonly egressWorkloads = this.#gauge('dfw_egress_workloads', 'Pods, of all nodes, that leave with an address of an Egress.', []);
   readonly egressTaken = this.#counter('dfw_egress_taken_total', 'Addresses that this node has taken.', []);

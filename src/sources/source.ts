@@ -25,7 +25,7 @@ export interface SourceTrouble {
 }
 
 export interface Source {
-  readonly type: 'file' | 'kubernetes' | 'etcd' | 'ovs' | 'routes' | 'cni' | 'libvirt' | 'node';
+  readonly type: 'file' | 'kubernetes' | 'etcd' | 'ovs' | 'routes' | 'cni' | 'libvirt' | 'node' | 'addresses';
   /** Reads everything once, then watches until stop() or the signal; resolves after the first complete read. Rejects (E_IO) when the source cannot be read at all. */
   start(signal: AbortSignal): Promise<void>;
   stop(): Promise<void>;
@@ -35,6 +35,8 @@ export interface Source {
   readonly troubles?: readonly SourceTrouble[];
   /** Stands behind all others: what they hold too is nobody's conflict. */
   readonly yields?: true;
+  /** Completes objects that others hold: each of its objects is in force in the place of theirs, while they hold it. */
+  readonly overlay?: true;
   snapshot(): SourceSnapshot;
   /** Rereads everything now; resolves when the snapshot reflects it. Not before start() has resolved. */
   sync(signal: AbortSignal): Promise<void>;

@@ -7,6 +7,7 @@ import { Cleanup } from '../support/cleanup.js';
 import { eventually, mustRun } from '../support/command.js';
 import { accept } from '../support/decode.js';
 import { EtcdServer } from '../support/etcd.js';
+import { dashed, sendFrames } from '../support/frames.js';
 import { attachment, ruleTable, virtualMachine } from '../support/manifests.js';
 import { createWorld, type World } from '../support/netns.js';
 import { startTraffic, type Traffic } from '../support/probe/traffic.js';
@@ -167,6 +168,25 @@ describe('two hosts', () => {
     await traffic.listen(a.workload('db').netns, 7001);
     const from = async (name: string): Promise<string> => traffic.tries({ netns: b.workload(name).netns, destination: a.workload('db').ipv4, port: 7001, timeoutMs: 2_000 });
     expect([await from('web'), await from('other')]).toEqual(['open', 'refused']);
+  });
+
+  it('know what the other one learned of a machine that everybody has declared without addresses', async () => {
+    const [, b] = worlds;
+    if (b === undefined) throw new Error('no world');
+    const late = await b.addWorkload({ name: 'late', ipv4: '10.30.0.4', ipv6: 'fd30::c' });
+    await put(server.client(suite), { key: `${K}/objects/VirtualMachine/late`, value: json({ apiVersion: 'dfw.dev/v1', kind: 'VirtualMachine', metadata: { name: 'late', labels: { app: 'web' } }, spec: { nics: [{ name: 'eth0', mac: late.mac }] } }) });
+    const { metadata, ...rest } = attachment(late);
+    const learning = { ...rest, metadata: { ...metadata, annotations: { 'dfw.dev/ip-discovery': 'firstUse' } } };
+    const applied = await agentOf(1).agentctl('apply', '-f', await written(b, [learning]));
+    if (applied.code !== 0) throw new Error(applied.stderr);
+    const mine = dashed(late.mac);
+    await eventually('the address that was learned there', async () => {
+      // The filter comes a moment after the Attachment.
+      await sendFrames(late.netns, [`arp|${mine}|${mine}/${late.ipv4}|169.254.1.1`]);
+      return (await members()).join() === '10.30.0.2,10.30.0.4,fd30::a' ? true : undefined;
+    }, 15_000, 200);
+    expect((await agentOf(1).agentctl('addresses', 'release', 'late')).code).toBe(0);
+    await eventually('it to go', async () => ((await members()).join() === '10.30.0.2,fd30::a' ? true : undefined), 10_000);
   });
 
   it('keep them over a restart of the agent, and lose them after the grace time when the host is dead', async () => {

@@ -11,6 +11,8 @@ spoofGuardTests('bridge', { failurePolicy: 'open' }, (world) => tableOf('nft', w
     for (const nft of ['nft', fileURLToPath(new URL('../../.cache/nft-1.1.3/nft', import.meta.url))]) {
       const listing = await tableOf(nft, world().host);
       expect(listing).toMatch(/arp saddr ip|@nh/);
+      // With what copies frames that tell addresses.
+      expect(listing.match(/chain learn_\d+_(in|out)/g)).toHaveLength(2);
       await mustRun('ip', ['netns', 'exec', world().host, nft, '-c', '-f', '-'], { input: `delete table netdev dfw\n${listing}` });
       // Loaded in earnest, it lists as before.
       await mustRun('ip', ['netns', 'exec', world().host, nft, '-f', '-'], { input: `delete table netdev dfw\n${listing}` });

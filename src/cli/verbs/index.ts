@@ -1,5 +1,6 @@
 /** The verbs in the order of the help. */
 import type { Verb } from '../verb.js';
+import { addresses } from './addresses.js';
 import { apply } from './apply.js';
 import { attach } from './attach.js';
 import { capture } from './capture.js';
@@ -33,6 +34,6 @@ import { version } from './version.js';
 export const VERBS: readonly Verb[] = [
   getfilters, summarizeDvfilter, getrules, getaddrsets, getflows, getconfig, getfilterstat, getconncount, trace,
   get, query, diff, apply, deleteVerb, attach, detach, sync,
-  getfqdncache, gettrafficcontrol, getegress, getalerts, ids, capture,
+  getfqdncache, addresses, gettrafficcontrol, getegress, getalerts, ids, capture,
   status, health, version, loglevel, cleanup, completion,
 ];

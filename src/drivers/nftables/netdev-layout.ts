@@ -8,6 +8,7 @@ import type { Layer2Rule } from '../../model/rule.js';
 import { copyRules, limitImages, type MirrorTarget } from './copy-rules.js';
 import { accept, counter, drop, equal, limit, log, meta, notEqual, payload, type Expression } from './expressions.js';
 import { rule, shortName, type ChainImage, type HookImage, type LimitImage, type RuleImage } from './image.js';
+import { learnChains } from './learn-layout.js';
 import { spoofChain } from './spoof-layout.js';
 import { trafficMatches } from './traffic-match.js';
 import { FAMILY, HOOK, META, PAYLOAD } from './kernel.js';
@@ -31,6 +32,10 @@ export interface NetdevFilter {
   readonly layer2: readonly Layer2Binding[];
   /** Addresses that it may send from, besides `mac` (SpoofGuard); absent: nothing is checked. */
   readonly guard?: readonly string[];
+  /** Only these, be there none. */
+  readonly strict?: true;
+  /** NFLOG group that gets copies of frames which tell its addresses; absent: none. */
+  readonly learnGroup?: number;
 }
 
 export interface NetdevImage {
@@ -52,6 +57,7 @@ export function netdevImage(filters: readonly NetdevFilter[], sensors: readonly 
   for (const filter of filters) {
     const guard = filter.guard === undefined ? undefined : spoofChain({ ...filter, addresses: filter.guard });
     if (guard !== undefined) chains.set(guard.name, guard);
+    for (const chain of filter.learnGroup === undefined ? [] : learnChains(filter, filter.learnGroup)) chains.set(chain.name, chain);
     for (const side of ['in', 'out'] as const) {
       const hook = (priority: number): HookImage => ({ hook: side === 'out' ? HOOK.netdevIngress : HOOK.netdevEgress, priority, device: filter.interface });
       // What was sent, and comes back, comes in by the same interface again.

@@ -1,6 +1,6 @@
 /**
  * SpoofGuard: a vNIC sends from the MAC and IP addresses that are declared for it, and claims no others by ARP and neighbour discovery. What is not
- * declared is not checked. The same answers as those of drivers/ovs/pipeline/spoof-flows.ts, as rules at the ingress of its interface, before all else.
+ * declared is not checked, unless addresses are learned: then nothing else passes. The same answers as those of drivers/ovs/pipeline/spoof-flows.ts, as rules at the ingress of its interface, before all else.
  */
 import { v4FromText, v6FromText } from '../../model/address.js';
 import { accept, big32, byte, counter, drop, equal, mask, meta, notEqual, payload, type Expression } from './expressions.js';
@@ -16,6 +16,8 @@ export interface Guarded {
   readonly mac: string;
   /** Canonical hosts; empty = not declared. */
   readonly addresses: readonly string[];
+  /** Only these, be there none yet. */
+  readonly strict?: true;
 }
 
 /** Before copies: what somebody pretends to be is nobody's traffic. */
@@ -41,14 +43,15 @@ const source6 = payload(PAYLOAD.network, 8, 16, 0);
 const target6 = payload(PAYLOAD.transport, 8, 16, 0);
 
 /** Undefined when nothing is declared. */
-export function spoofChain({ number, interface: device, interfaceIndex, mac, addresses }: Guarded): ChainImage | undefined {
-  if (mac === '' && addresses.length === 0) return undefined;
+export function spoofChain({ number, interface: device, interfaceIndex, mac, addresses, strict }: Guarded): ChainImage | undefined {
+  const checked = addresses.length > 0 || strict === true;
+  if (mac === '' && !checked) return undefined;
   const of = `of ${device} (${interfaceIndex})`;
   const pass = (what: string, ...match: readonly Expression[]): RuleImage => rule(`${what}, ${of}`, ...match, accept);
   const refuse = (what: string, ...match: readonly Expression[]): RuleImage => rule(`not declared: ${what} ${of}`, ...match, counter, drop);
   const own = Uint8Array.from(mac === '' ? [] : mac.split(':'), (part) => Number.parseInt(part, 16));
   const rules = mac === '' ? [] : [refuse('MAC address', payload(PAYLOAD.link, 6, 6, 0), notEqual(0, own))];
-  if (addresses.length > 0) {
+  if (checked) {
     const four = addresses.flatMap((address) => v4FromText(address) ?? []).map(big32);
     const six = addresses.flatMap((address) => {
       const parts = v6FromText(address);

@@ -20,6 +20,7 @@ import { buildPortStatsRequest, readPortStats } from './openflow/ports.js';
 import type { OpenFlowVersion } from './openflow/constants.js';
 import { keepsConnections } from './pipeline/label-flows.js';
 import { diversionObject } from './pipeline/copy-flows.js';
+import { ANSWER_METER } from './pipeline/learn-flows.js';
 import { OTHER_METER, UNKNOWN_PORT } from './pipeline/port-flows.js';
 import { wireTable, type Placement } from './pipeline/placement.js';
 import { CATEGORY, cookie, COOKIE_MAGIC, COOKIE_MASK, TABLE } from './pipeline/stages.js';
@@ -339,7 +340,7 @@ export class OvsDriver {
 
   /** A meter for each port, before a flow names it. */
   private async makeMeters(session: SwitchSession): Promise<void> {
-    const missing = [OTHER_METER, ...[...session.ports.values()].map(({ number }) => number)].filter((id) => !this.meters.has(id));
+    const missing = [OTHER_METER, ANSWER_METER, ...[...session.ports.values()].map(({ number }) => number)].filter((id) => !this.meters.has(id));
     if (missing.length === 0) return;
     const message = (command: 'add' | 'modify', id: number): Uint8Array =>
       encodeMeterMod(command, { id, unit: 'packets', burst: true, stats: true, bands: [{ rate: REPORT_RATE, burst: REPORT_BURST }] }, session.version);

@@ -160,7 +160,7 @@ export function flowImage(target: OvsTarget, ports: BridgePorts, numbers: Readon
     const flows = filterFlows({
       number: filter.number, port: port.number, mac: frames?.mac ?? '', rules: filter.table === undefined ? 0 : (numbers.get(filter.table) ?? 0), failOpen: filter.failOpen,
       mirrors: { in: mirrorsOf(frames?.mirrors.in), out: mirrorsOf(frames?.mirrors.out) },
-      addresses: frames?.addresses ?? [], guard: frames?.guard, beside,
+      addresses: frames?.addresses ?? [], guard: frames?.guard, ...(frames?.strict === true ? { strict: true as const } : {}), ...(frames?.learns === true ? { learnedBy: options.controller } : {}), beside,
       redirects: { in: redirectsOf(frames?.redirects.in), out: redirectsOf(frames?.redirects.out) },
     });
     for (const flow of flows) put(flow);

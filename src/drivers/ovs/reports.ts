@@ -1,4 +1,4 @@
-/** Packets that the switch reports to the agent: for the log, and to be answered. */
+/** Packets that the switch reports to the agent: for the log, to be answered, and to learn from. */
 import type { Logger } from '../../platform/logger.js';
 import { describeError } from '../../model/errors.js';
 import { answerTo } from './answers.js';
@@ -6,6 +6,7 @@ import { PORT } from './openflow/constants.js';
 import type { FieldName } from './openflow/fields.js';
 import { encodePacketOut, type PacketIn } from './openflow/packets.js';
 import type { BridgeConnection } from './session.js';
+import type { SwitchFrames } from './switch-frames.js';
 import type { SwitchReplies } from './switch-replies.js';
 import { FLAG, REGISTER } from './pipeline/stages.js';
 import { register } from './pipeline/flow.js';
@@ -27,12 +28,13 @@ export class Reports {
     readonly log: Logger;
     readonly onLogged: (packet: LoggedPacket) => void;
     readonly replies: Pick<SwitchReplies, 'take'>;
+    readonly frames: Pick<SwitchFrames, 'take'>;
   }) {}
 
   /** One packet-in of ours. Never throws. */
   take(report: PacketIn): void {
     try {
-      if (this.deps.replies.take(report)) return;
+      if (this.deps.replies.take(report) || this.deps.frames.take(report)) return;
       const value = (field: FieldName): number => Number(report.metadata.fields.find((entry) => entry.field === field)?.value ?? 0);
       const flags = value(register(REGISTER.flags));
       const inPort = value('in_port');

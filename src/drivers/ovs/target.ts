@@ -14,6 +14,10 @@ export interface FrameFilter {
   readonly addresses: readonly string[];
   /** Canonical hosts that it may send from (SpoofGuard; empty: any); undefined: nothing is checked. */
   readonly guard: readonly string[] | undefined;
+  /** Only these, be there none. */
+  readonly strict?: true;
+  /** Frames that tell its addresses are shown to the agent. */
+  readonly learns?: true;
   readonly layer2: readonly Layer2Binding[];
   /** Copies of what the workload sends (out), and of what is for it (in). */
   readonly mirrors: Readonly<Record<'in' | 'out', readonly CopyTarget[]>>;

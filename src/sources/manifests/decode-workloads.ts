@@ -1,18 +1,28 @@
 /** VirtualMachine and Attachment manifests → objects. */
-import type { AttachmentObject, VirtualMachineObject } from '../../model/objects.js';
-import type { AttachmentManifest, VirtualMachineManifest } from './own-manifests.js';
-import { interfaceProblem, nsxNameProblem, subdomainProblem } from '../../model/names.js';
+import type { AttachmentObject, ObjectMeta, VirtualMachineObject } from '../../model/objects.js';
+import type { AttachmentManifest, ManifestMeta, VirtualMachineManifest } from './own-manifests.js';
+import { interfaceProblem, LEARNING_ANNOTATION, nsxNameProblem, subdomainProblem } from '../../model/names.js';
 import { quote } from '../../model/quote.js';
 import { decodeHosts, decodeMac } from './addresses.js';
 import { refuse, refuseIf } from './checks.js';
 import { decodeMeta, decodeWorkload } from './metadata.js';
+
+const LEARNING = ['off', 'manual', 'firstUse', 'aged'];
+
+function decodeOwnMeta(metadata: ManifestMeta): ObjectMeta {
+  const meta = decodeMeta(metadata, nsxNameProblem);
+  const learning = metadata.annotations?.[LEARNING_ANNOTATION];
+  if (learning === undefined) return meta;
+  if (!LEARNING.includes(learning)) throw refuse(`metadata.annotations[${LEARNING_ANNOTATION}]`, `${quote(String(learning))} is none of ${LEARNING.join(', ')}`);
+  return { ...meta, annotations: { ...meta.annotations, [LEARNING_ANNOTATION]: learning } };
+}
 
 export function decodeVirtualMachine(manifest: VirtualMachineManifest): VirtualMachineObject {
   const { uuid, segment, nics = [] } = manifest.spec ?? {};
   const seen = new Set<string>();
   return {
     kind: 'VirtualMachine',
-    metadata: decodeMeta(manifest.metadata, nsxNameProblem),
+    metadata: decodeOwnMeta(manifest.metadata),
     ...(uuid === undefined ? {} : { uuid }),
     ...(segment === undefined ? {} : { segment }),
     nics: nics.map(({ name, mac, addresses }, index) => {
@@ -39,7 +49,7 @@ export function decodeAttachment(manifest: AttachmentManifest): AttachmentObject
   if (spec.node !== undefined) refuseIf(subdomainProblem(spec.node), 'spec.node');
   return {
     kind: 'Attachment',
-    metadata: decodeMeta(manifest.metadata, nsxNameProblem),
+    metadata: decodeOwnMeta(manifest.metadata),
     ...(spec.node === undefined ? {} : { node: spec.node }),
     workload: decodeWorkload(spec.workload, 'spec.workload'),
     vnic,

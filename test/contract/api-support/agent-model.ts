@@ -3,7 +3,7 @@ import type { AddQuarantineRequest, AgentApi, AttachRequest, DiffRequest, Endpoi
 import { AgentError } from '../../../src/model/errors.js';
 import type {
   AddressSetsView, AlertsView, AlertView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FqdnAddressView, FilterView, FlowStream, FlowView, HealthView,
-  IdsStatusView, ObjectView, QuarantineView, RulesView, SignatureChangeView, SignatureFaultView, SignatureFilter, SignaturesView, SignatureView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView, EgressStateView,
+  IdsStatusView, LearnedAddressView, ObjectView, QuarantineView, RulesView, SignatureChangeView, SignatureFaultView, SignatureFilter, SignaturesView, SignatureView, StatusView, SyncView, TraceRequest, TraceView, TrafficControlView, EgressStateView,
 } from '../../../src/model/views.js';
 
 export const FILTER = 'nic-145244-eth0-dfw.2';
@@ -50,6 +50,10 @@ export const flowView: FlowView = {
 export const FLOW_LINE = '558a796d00000000 Active tcp 0800 1 1006 0 0  172.16.10.12:Unknown(44194) 172.16.10.11:ssh(22) 2413 EST 3017 2957 19 18\n';
 
 export const PACKETS = Uint8Array.of(10, 13, 13, 10, 1, 2, 3);
+export const learnedAddressView: LearnedAddressView = {
+  filter: 'nic-2-eth0-dfw.2', workload: { kind: 'VirtualMachine', name: 'web' }, vnic: 'eth0', interface: 'tap1', mode: 'manual', address: '10.0.0.5', by: 'arp', mac: '52:54:00:00:00:01',
+  state: 'pending', owner: '', since: '2026-11-22T00:00:00.000Z', lastSeen: '2026-11-22T00:00:01.000Z',
+};
 export const quarantineView: QuarantineView = {
   name: 'default/web', workload: { kind: 'Pod', namespace: 'default', name: 'web' }, filters: [FILTER], since: '2026-01-02T03:04:05.678Z',
   until: '2026-01-02T03:14:05.678Z', by: 'response', reason: 'alert 2100498', alertId: 'a1',
@@ -198,6 +202,15 @@ export class AgentModel implements AgentApi {
     if (id !== alertView.id) throw new AgentError('E_NOT_FOUND', `there is no alert "${id}"`, { object: id });
     yield PACKETS.subarray(0, 4);
     yield PACKETS.subarray(4);
+  }
+  async listAddresses(): Promise<LearnedAddressView[]> {
+    return [learnedAddressView];
+  }
+  async approveAddress({ address }: { filter: string; address: string }): Promise<LearnedAddressView> {
+    return { ...learnedAddressView, address, state: 'bound' };
+  }
+  async releaseAddresses(): Promise<LearnedAddressView[]> {
+    return [learnedAddressView];
   }
   async listQuarantines(): Promise<QuarantineView[]> {
     return [quarantineView];

@@ -7,7 +7,7 @@ import type { WorkloadReference } from '../../../src/model/objects.js';
 import type { PolicyReference } from '../../../src/model/rule.js';
 import type {
   AddressSetsView, AlertView, BundleView, ChangeView, ConnCountView, DiffView, EndpointsView, FilterStatView, FilterView, FlowView, HealthView, IdsStatusView,
-  ObjectView, PolicyStatusView, QuarantineView, RulesView, RuleView, SideView, SignatureChangeView, SignatureFaultView, SignatureView, StatusView, SyncView,
+  LearnedAddressView, ObjectView, PolicyStatusView, QuarantineView, RulesView, RuleView, SideView, SignatureChangeView, SignatureFaultView, SignatureView, StatusView, SyncView,
   TraceRequest, TraceView, TrafficControlView, EgressStateView,
 } from '../../../src/model/views.js';
 
@@ -97,6 +97,9 @@ const textMap = fc.dictionary(text, text, { noNullPrototype: true });
 const quarantine: Arbitrary<QuarantineView> = fc.record({
   name: text, workload, filters: texts, since: text, until: text, by: text, reason: text, alertId: text,
 }, { requiredKeys: ['name', 'workload', 'filters', 'since', 'until', 'by', 'reason'] });
+const learnedAddress: Arbitrary<LearnedAddressView> = fc.record({
+  filter: text, workload, vnic: text, interface: text, mode: text, address: text, by: text, mac: text, state: text, owner: text, since: text, lastSeen: text, expires: text,
+}, { requiredKeys: ['filter', 'workload', 'vnic', 'interface', 'mode', 'address', 'by', 'mac', 'state', 'owner', 'since', 'lastSeen'] });
 const alert: Arbitrary<AlertView> = fc.record({
   id: text, timestamp: text, signatureId: count, signature: text, category: text, severity: small, action: text, protocol: text, source: endpoint,
   destination: endpoint, workload, filter: text, ruleId: count, flowId: text, count, last: text, direction: fc.constantFrom('in', 'out'),
@@ -179,6 +182,9 @@ export const samples: { readonly [K in keyof Methods]: Sample<Methods[K]> } = {
   listQuarantines: { request: empty, response: list(quarantine) },
   addQuarantine: { request: fc.record({ workload, durationMs: count, reason: text, by: text }), response: quarantine },
   releaseQuarantine: { request: fc.record({ name: text, by: text }), response: quarantine },
+  listAddresses: { request: fc.record({ filter: text }, { requiredKeys: [] }), response: list(learnedAddress) },
+  approveAddress: { request: fc.record({ filter: text, address: text }), response: learnedAddress },
+  releaseAddresses: { request: fc.record({ filter: text, address: text }, { requiredKeys: ['filter'] }), response: list(learnedAddress) },
   reloadIds: { request: empty, response: fc.record({ reloaded: flag, detail: text, faults: list(signatureFault) }) },
   idsStatus: { request: empty, response: idsStatus },
   getSignatures: { request: fc.record({ sid: count, severity: small, category: text, enabled: flag }, { requiredKeys: [] }), response: fc.record({ signatures: list(signature) }) },

@@ -74,6 +74,9 @@ describe('the wire gives back what it was given', () => {
   cases(methods.listQuarantines, samples.listQuarantines);
   cases(methods.addQuarantine, samples.addQuarantine);
   cases(methods.releaseQuarantine, samples.releaseQuarantine);
+  cases(methods.listAddresses, samples.listAddresses);
+  cases(methods.approveAddress, samples.approveAddress);
+  cases(methods.releaseAddresses, samples.releaseAddresses);
   cases(methods.idsStatus, samples.idsStatus);
   cases(methods.getSignatures, samples.getSignatures);
   cases(methods.updateSignatures, samples.updateSignatures);

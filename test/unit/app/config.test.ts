@@ -58,13 +58,15 @@ describe('loadConfig', () => {
   it('sets every key through its option, its variable and the file alike', () => {
     const samples: Record<string, unknown> = {
       node: 'n-2', cluster: 'demo', datapath: 'ovs', 'ovs.bridge': 'br-x', 'ovs.database': 'tcp:127.0.0.1:6640', 'ovs.discoverPorts': false, 'ovs.endRestoreWait': true, 'ovs.firstTable': 100, 'ovs.nextTable': 200, sources: [{ type: 'file', path: '/a' }, { type: 'file', path: '/b' }],
-      'discovery.pods': false, 'discovery.libvirt': '/run/other', 'discovery.node.enabled': true, 'discovery.node.labels': { zone: 'a' }, 'discovery.node.addresses': ['192.0.2.9'], 'cni.socket': '/cni.sock', 'cni.interfaces': ['veth*', 'eth7'], failurePolicy: 'open', spoofGuard: 'declared', 'api.socket': '/s', 'api.group': 'ops', 'metrics.listen': '[::1]:1', 'audit.path': '/a', 'audit.format': 'json', 'ids.enabled': true,
+      'discovery.pods': false, 'discovery.libvirt': '/run/other', 'discovery.node.enabled': true, 'discovery.node.labels': { zone: 'a' }, 'discovery.node.addresses': ['192.0.2.9'], 'cni.socket': '/cni.sock', 'cni.interfaces': ['veth*', 'eth7'], failurePolicy: 'open', spoofGuard: 'learned', 'api.socket': '/s', 'api.group': 'ops', 'metrics.listen': '[::1]:1', 'audit.path': '/a', 'audit.format': 'json', 'ids.enabled': true,
       'ids.tap': 'tap1', 'ids.sensor': 'tap2', 'ids.engine': 'external', 'ids.program': '/opt/suricata', 'ids.mode': 'ids', 'ids.inlineTap': 'i0', 'ids.inlineSensor': 'i1', 'ids.returnTap': 'i2', 'ids.returnSensor': 'i3', 'ids.returnedMark': 128, 'ids.signatures': '/sig',
       'ids.eveFile': '/log/eve.json', 'ids.homeNetworks': ['10.0.0.0/8', 'fd00::1'], 'ids.commandSocket': '/run/s.sock', 'ids.engineDirectory': '/var/lib/engine', 'ids.endsWithAgent': true, 'ids.memoryLimit': 1, 'ids.processorLimit': 2,
       'ids.bundle': 'https://rules.example/a.tar.gz', 'ids.bundleChecksum': '', 'ids.bundleInterval': 3600, 'ids.bundleCa': '/ca.pem', 'ids.allowFailedSignatures': 3,
       'ids.alertWindow': 0, 'ids.sinks': [{ type: 'file', path: '/alerts' }], 'ids.pcap.enabled': true, 'ids.pcap.bytes': 1048576,
       'ids.response': [{ action: 'quarantine', duration: 60, severities: [1] }], 'ids.quarantine.allow': [{ addresses: ['10.0.0.1'] }], stateDir: '/state',
       'log.level': 'debug', nflogGroup: 7, 'dns.minTTL': 60, 'dns.holdReplies': false, 'dns.servers': ['10.96.0.10', 'fd00:96::/64'], 'dns.nflogGroup': 8, 'bridge.nflogGroup': 9,
+      'ipDiscovery.mode': 'aged', 'ipDiscovery.arpSnooping': false, 'ipDiscovery.arpBindingLimit': 4, 'ipDiscovery.ndSnooping': false, 'ipDiscovery.ndBindingLimit': 5, 'ipDiscovery.dhcpSnooping': false, 'ipDiscovery.dhcpv6Snooping': false,
+      'ipDiscovery.dhcpServers': ['10.0.0.1', 'fd00::/64'], 'ipDiscovery.bindingTimeout': 30, 'ipDiscovery.nflogGroup': 10,
       'egress.leases': 'file', 'egress.directory': '/leases', 'egress.namespace': 'leases', 'egress.leaseMs': 5000, 'egress.exceptCidrs': ['10.0.0.0/8'], 'egress.interface': 'eth1', 'egress.device': 'tun-e', 'egress.tunnelAddress': '192.0.2.1', 'egress.tunnelPort': 4791,
       'egress.markMask': 0xf000, 'egress.routeTable': 100, 'egress.rulePriority': 99, 'conntrack.receiveBuffer': 1048576, resyncSeconds: 0,
     };

@@ -8,7 +8,7 @@ import { Metrics } from '../../../src/platform/metrics.js';
 
 const NAMES = [
   'dfw_apply_duration_seconds', 'dfw_filters', 'dfw_rules', 'dfw_addresses', 'dfw_flows', 'dfw_flow_events_lost_total', 'dfw_rule_hits_total', 'dfw_source_errors',
-  'dfw_source_synced', 'dfw_drift_repairs_total', 'dfw_mirror_packets_total', 'dfw_mirror_bytes_total', 'dfw_mirror_capped_total', 'dfw_mirror_dropped_total', 'dfw_ids_alerts_total', 'dfw_audit_suppressed_total', 'dfw_dns_names',
+  'dfw_source_synced', 'dfw_drift_repairs_total', 'dfw_mirror_packets_total', 'dfw_mirror_bytes_total', 'dfw_mirror_capped_total', 'dfw_mirror_dropped_total', 'dfw_ids_alerts_total', 'dfw_audit_suppressed_total', 'dfw_dns_names', 'dfw_learned_addresses', 'dfw_address_sightings_total',
   'dfw_egress_addresses', 'dfw_egress_workloads', 'dfw_egress_taken_total', 'dfw_egress_pool_addresses',
   'dfw_ids_signatures', 'dfw_ids_signatures_version', 'dfw_ids_bundle_fetch_total',
   'dfw_ids_alerts_dropped_total', 'dfw_ids_alert_windows_forgotten_total', 'dfw_ids_pcap_bytes', 'dfw_ids_pcap_missed_total', 'dfw_quarantines',

@@ -274,6 +274,7 @@ describe('refusals', () => {
     [{ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'p', namespace: 'a.b' } }, 'metadata.namespace', 'is not a DNS label'],
     [{ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'p' }, status: { podIPs: [{ ip: 'x' }] } }, 'status.podIPs[0]', 'is not an IP address'],
     [{ kind: 'VirtualMachine', metadata: { name: 'v' }, spec: { nics: [{ name: 'eth0' }, { name: 'eth0' }] } }, 'spec.nics[1].name', 'two vNICs'],
+    [{ kind: 'VirtualMachine', metadata: { name: 'v', annotations: { 'dfw.dev/ip-discovery': 'on' } } }, 'metadata.annotations[dfw.dev/ip-discovery]', 'is none of off, manual'],
   ])('refuse %j', (document, path, message) => {
     const problem = refuse(document);
     expect(problem.path).toBe(path);

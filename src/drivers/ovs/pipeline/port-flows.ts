@@ -9,6 +9,7 @@ import { flags, goTo, raise, register, resubmit, set, type Flow, type MatchValue
 import { macNumber } from './layer2-flows.js';
 import type { TrafficMatch } from '../../../model/objects.js';
 import { matchVariants } from './traffic-match.js';
+import { learnFlows } from './learn-flows.js';
 import { spoofFlows } from './spoof-flows.js';
 import { CATEGORY, cookie, FLAG, REGISTER, SIDE, TABLE } from './stages.js';
 
@@ -33,6 +34,10 @@ export interface PortFilter {
   readonly addresses: readonly string[];
   /** Addresses that it may send from: SpoofGuard; undefined: off. */
   readonly guard: readonly string[] | undefined;
+  /** Only from these, be there none. */
+  readonly strict?: true;
+  /** Who is shown what tells addresses of its workload; absent: nobody. */
+  readonly learnedBy?: number;
   /** See baseFlows. */
   readonly beside: boolean;
   /** Number of its rule table; 0: none in force. */
@@ -69,8 +74,10 @@ export function filterFlows(filter: PortFilter): Flow[] {
     const judge = rules !== 0 ? [set(side === 'out' ? REGISTER.fromRules : REGISTER.toRules, rules), goTo(stage.local)] : filter.failOpen ? [set(side === 'out' ? REGISTER.labelOut : REGISTER.labelIn, 0), goTo(stage.accepted)] : [];
     return [flow(stage.filter, 100, match, ...judge), flow(stage.accepted, 100, match, goTo(stage.after))];
   };
+  const onward = [...copySteps(filter.mirrors.out, port, 'before'), set(REGISTER.from, number), goTo(TABLE.SPOOF)];
   return [
-    flow(TABLE.CLASSIFY, 100, { in_port: port }, ...copySteps(filter.mirrors.out, port, 'before'), set(REGISTER.from, number), goTo(TABLE.SPOOF)),
+    flow(TABLE.CLASSIFY, 100, { in_port: port }, ...onward),
+    ...(filter.learnedBy === undefined ? [] : learnFlows({ number, port, controller: filter.learnedBy, onward })),
     ...arrivals(filter, flow),
     ...binding('out'), ...binding('in'),
     ...copiesBehindRules(filter, flow),
@@ -78,7 +85,7 @@ export function filterFlows(filter: PortFilter): Flow[] {
     ...copyFlows(filter.mirrors.out, port), ...copyFlows(filter.mirrors.in, port),
     // An address that is declared is nobody else's, and need not be learned.
     ...(filter.guard === undefined ? (mac === '' ? [] : [flow(TABLE.SPOOF, 100, { in_port: port }, goTo(TABLE.OUT_L2_SOURCE))])
-      : spoofFlows({ number, port, mac, addresses: filter.guard, passed: mac === '' && !filter.beside ? [learn(port)] : [] })),
+      : spoofFlows({ number, port, mac, addresses: filter.guard, strict: filter.strict === true, passed: mac === '' && !filter.beside ? [learn(port)] : [] })),
     ...(mac === '' ? [] : [
       flow(TABLE.MACS, 100, { eth_dst: macNumber(mac) }, set(REGISTER.port, port)),
     ]),

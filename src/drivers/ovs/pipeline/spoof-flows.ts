@@ -1,6 +1,6 @@
 /**
  * SpoofGuard: a port with a filter sends from the MAC and IP addresses that are declared for it, and claims no others by ARP and neighbour
- * discovery. What is not declared is not checked.
+ * discovery. What is not declared is not checked, unless addresses are learned: then nothing else passes.
  */
 import { v4FromText, v6FromText } from '../../../model/address.js';
 import { goTo, type Flow, type MatchValues, type Step } from './flow.js';
@@ -15,6 +15,8 @@ export interface GuardedPort {
   readonly mac: string;
   /** Canonical hosts; empty = not declared. */
   readonly addresses: readonly string[];
+  /** Only these, be there none yet. */
+  readonly strict: boolean;
   /** Done with what passes, before it goes on. */
   readonly passed: readonly Step[];
 }
@@ -26,7 +28,7 @@ const IPV6 = 0x86dd;
 const LINK_LOCAL = { value: 0xfe80n << 112n, mask: 0xffc0n << 112n };
 const UNSPECIFIED = 0;
 
-export function spoofFlows({ number, port, mac, addresses, passed }: GuardedPort): Flow[] {
+export function spoofFlows({ number, port, mac, addresses, strict, passed }: GuardedPort): Flow[] {
   const own: MatchValues = { in_port: port, ...(mac === '' ? {} : { eth_src: macNumber(mac) }) };
   const flow = (priority: number, match: MatchValues, pass: boolean): Flow => ({
     table: TABLE.SPOOF, priority, cookie: cookie(CATEGORY.filter, number), match, actions: pass ? [...passed, goTo(TABLE.OUT_L2_SOURCE)] : [],
@@ -34,7 +36,7 @@ export function spoofFlows({ number, port, mac, addresses, passed }: GuardedPort
   const pass = (match: MatchValues, priority = 140): Flow => flow(priority, { ...own, ...match }, true);
   const refuse = (match: MatchValues, priority = 120): Flow => flow(priority, { ...own, ...match }, false);
   const any = [pass({}, 110), ...(mac === '' ? [] : [flow(100, { in_port: port }, false)])];
-  if (addresses.length === 0) return any;
+  if (addresses.length === 0 && !strict) return any;
 
   const four = addresses.flatMap((address) => v4FromText(address) ?? []);
   const six = [LINK_LOCAL, ...addresses.flatMap((address) => {

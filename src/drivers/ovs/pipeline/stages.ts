@@ -2,7 +2,8 @@
  * The pipeline: tables, registers, and what they mean. A packet goes from lower to higher tables; MACS, REPLIES, SCTP, COPY and the two Refuse
  * tables are asked by resubmit.
  *
- *   CLASSIFY   in_port -> the source's filter (FROM); copies (COPY) of what a mirrored workload sends; dropped: ports not known yet
+ *   CLASSIFY   in_port -> the source's filter (FROM); copies (COPY) of what a mirrored workload sends, and of what tells its addresses (learn-flows.ts);
+ *              dropped: ports not known yet
  *   SPOOF      SpoofGuard, where it is on (spoof-flows.ts); learns where addresses are
  *   OUT_L2_*   layer 2 rules of the source's filter: classes of both MAC addresses, then the verdict
  *   FORWARD    the port to send to (MACS), or every port: such packets are judged by their own headers, first by the source's filter,
@@ -111,6 +112,8 @@ export const FLAG = {
   /** Copies that are made behind the rules are made: of what the sender's filter has them for, and of what the receiver's has. */
   copiedOut: 32768,
   copiedIn: 65536,
+  /** A DHCP answer that the agent has been shown (learn-flows.ts). */
+  addressSeen: 131072,
 } as const;
 
 /**
