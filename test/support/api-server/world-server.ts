@@ -17,7 +17,8 @@ import { writeKubeconfig } from './kubeconfig.js';
 import { ApiServer } from './server.js';
 import type { StoredObject } from './storage.js';
 
-const PORT = 16_443;
+/** Where the world's host reaches it. */
+export const PORT = 16_443;
 /** Antrea before 1.0 keeps its objects in both groups. */
 const LEGACY = 'security.antrea.tanzu.vmware.com/v1alpha1';
 
@@ -42,9 +43,7 @@ export class WorldServer {
     for (const crd of definitions()) server.put(crd);
     await server.start();
     world.cleanup.defer('API server', () => server.stop());
-    const carrier = spawn('ip', ['netns', 'exec', world.host, 'socat', `TCP-LISTEN:${PORT},bind=127.0.0.1,fork,reuseaddr`, `UNIX-CONNECT:${path}`], { stdio: 'ignore' });
-    world.cleanup.defer('carrier to the API server', () => { carrier.kill('SIGTERM'); });
-    await eventually('the carrier listens', async () => ((await world.exec(world.host, 'ss', ['-ltnH', `sport = :${PORT}`])).stdout.includes('127.0.0.1') ? true : undefined), 5_000, 20);
+    await carry(world, path);
     await writeKubeconfig(made.kubeconfig, server, authority, { token: TOKEN });
     return made;
   }
@@ -72,6 +71,13 @@ export class WorldServer {
   }
 }
 
+/** Connections of the world's host to PORT are carried to the Unix socket, until the world ends. */
+export async function carry(world: World, path: string): Promise<void> {
+  const carrier = spawn('ip', ['netns', 'exec', world.host, 'socat', `TCP-LISTEN:${PORT},bind=127.0.0.1,fork,reuseaddr`, `UNIX-CONNECT:${path}`], { stdio: 'ignore' });
+  world.cleanup.defer('carrier to the API server', () => { carrier.kill('SIGTERM'); });
+  await eventually('the carrier listens', async () => ((await world.exec(world.host, 'ss', ['-ltnH', `sport = :${PORT}`])).stdout.includes('127.0.0.1') ? true : undefined), 5_000, 20);
+}
+
 /** A conversion webhook: of a kind with several versions, one is stored. */
 function current(object: StoredObject): StoredObject {
   const apiVersion = (object.apiVersion as string | undefined) ?? 'dfw.dev/v1';
@@ -84,7 +90,7 @@ function keyOf({ apiVersion, kind, metadata: { namespace, name } }: StoredObject
 }
 
 /** Of all kinds that are not built in, every version. */
-function definitions(): StoredObject[] {
+export function definitions(): StoredObject[] {
   const crds = new Map<string, StoredObject>();
   for (const { kind, apiVersions } of KIND_DECODERS) {
     for (const apiVersion of apiVersions) {
