@@ -31,6 +31,9 @@ export interface KubernetesTimes extends ReflectorTimes {
 
 export const KUBERNETES_TIMES: KubernetesTimes = { ...DEFAULT_TIMES, discoveryMs: 30_000, absentMs: 30_000, startMs: 10_000 };
 
+/** So often a publication waits for what came while the rest was recorded. */
+const MOST_TURNS = 5;
+
 export interface KubernetesSourceOptions {
   readonly client: ApiClient & { warnings(): string[]; close(): Promise<void> };
   /** Of namespaced kinds, only objects in these. Empty: all. */
@@ -82,6 +85,8 @@ export class KubernetesSource implements Source {
   private running: Promise<void> | undefined;
   private wake: (() => void) | undefined;
   private cancelPublish: (() => void) | undefined;
+  /** How often what was to be published has waited for more to be recorded. */
+  private turns = 0;
   private onPublished: (() => void) | undefined;
   private detach = (): void => undefined;
   private starting: Promise<unknown> = Promise.resolve();
@@ -183,6 +188,7 @@ export class KubernetesSource implements Source {
     const work = async (): Promise<void> => {
       await this.look();
       await Promise.all([...this.followed.values()].flatMap(({ reflectors }) => reflectors.map(async (reflector) => reflector.relist())));
+      await this.journal?.record();
       this.publish(false);
     };
     const aborted = new Promise<never>((_resolve, reject) => {
@@ -315,8 +321,24 @@ export class KubernetesSource implements Source {
   private progress(): void {
     if (this.ending.signal.aborted) return;
     this.cancelPublish ??= this.options.clock.after(0, () => {
-      this.cancelPublish = undefined;
-      this.publish(false);
+      const recording = this.journal?.record();
+      if (recording === undefined) {
+        this.cancelPublish = undefined;
+        this.publish(false);
+        return;
+      }
+      // Before anybody enforces it: who dies here must not come back with what was before, should the API server be away then.
+      void recording.then(() => {
+        this.cancelPublish = undefined;
+        // More may have come meanwhile, and would be published with it; but what never ends must not hold back the rest.
+        if (this.journal?.pending === true && this.turns < MOST_TURNS) {
+          this.turns += 1;
+          this.progress();
+          return;
+        }
+        this.turns = 0;
+        this.publish(false);
+      });
     });
   }
 
