@@ -19,6 +19,7 @@ import { ChaosRun } from '../support/chaos/run.js';
 import { EtcdStore, KubernetesStore, type ChaosStore } from '../support/chaos/stores.js';
 import { eventually } from '../support/command.js';
 import { createWorld, type World, type WorldWorkload } from '../support/netns.js';
+import { PATIENCE } from '../support/patience.js';
 import type { Manifest } from '../support/policies.js';
 import { startReach } from '../support/probe/reach.js';
 import { startTraffic } from '../support/probe/traffic.js';
@@ -75,6 +76,7 @@ async function chaos(makeStore: (world: World) => Promise<ChaosStore>): Promise<
     });
     const wrong = [...run.wrong, ...probes.wrong];
     expect(wrong.length === 0 ? '' : `${wrong.join('\n')}\n${await told()}`).toBe('');
+    if (process.env['DFW_CHAOS_DIARY'] !== undefined) console.log(run.diary.join('\n'));
     console.log(JSON.stringify({ changes: CHANGES / 2, judged: probes.judged, unjudged: probes.unjudged, ...Object.fromEntries(run.counts) }));
     // Something did happen, and was looked at.
     for (const name of ['the agent is killed', ...(store.backup === undefined ? [] : ['a backup is restored'])]) expect(run.counts.get(name), name).toBeGreaterThan(0);
@@ -132,7 +134,7 @@ function mapped<T>(record: Readonly<Record<string, T>>, map: (value: T) => unkno
   return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, map(value)]));
 }
 
-describe('what is enforced is what the store holds', { timeout: Math.max(180_000, CHANGES * 300) }, () => {
+describe('what is enforced is what the store holds', { timeout: Math.max(180_000, CHANGES * 300) * PATIENCE }, () => {
   it(`after ${CHANGES / 2} changes in etcd, of three members`, () => chaos((world) => EtcdStore.create(world, fileURLToPath(new URL('../../bin/agentctl', import.meta.url)))));
   it(`after ${CHANGES / 2} changes in the Kubernetes API`, () => chaos((world) => KubernetesStore.create(world)));
 });

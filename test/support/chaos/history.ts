@@ -60,6 +60,11 @@ export class History {
     return this.confirmed;
   }
 
+  /** Too much is under way for verdicts to be told. */
+  get unclear(): boolean {
+    return this.combinations(this.oldest, this.newest) === undefined;
+  }
+
   confirm(place: Place): void {
     this.confirmed = place;
     this.judges.clear();

@@ -133,7 +133,7 @@ export class ChaosRun {
         });
         this.note('a backup is restored');
         if (random.chance(0.5)) await this.catchUp();
-      } else if (random.chance(0.35)) await this.catchUp();
+      } else if (random.chance(history.unclear ? 0.7 : 0.3)) await this.catchUp();
     }
   }
 
