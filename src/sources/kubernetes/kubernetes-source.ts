@@ -4,6 +4,7 @@
  * Nothing is published before every kind is completely read (or certainly not installed). Where the API server is away at start, the last
  * complete state that was stored is; and while it is away later, all stays as it was read. `troubles` says what is wrong and since when.
  */
+import { setMaxListeners } from 'node:events';
 import { AgentError, describeError } from '../../model/errors.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
@@ -154,6 +155,8 @@ export class KubernetesSource implements Source {
     signal.addEventListener('abort', abort, { once: true });
     this.detach = () => signal.removeEventListener('abort', abort);
     this.startedAt = clock.now();
+    // Each request under way listens, and discovery asks for all groups at once: that is no leak to be warned of.
+    setMaxListeners(0, this.ending.signal);
     const ready = new Promise<void>((resolve) => {
       this.onPublished = resolve;
     });

@@ -31,6 +31,8 @@ export class Probes {
   judged = 0;
   /** What could not be told: too much was under way. */
   unjudged = 0;
+  /** How often nothing was tried for that reason. */
+  unclear = 0;
 
   constructor(private readonly options: ProbeOptions) {}
 
@@ -44,7 +46,9 @@ export class Probes {
   async run(signal: AbortSignal): Promise<void> {
     const everything = this.all();
     while (!signal.aborted && this.wrong.length === 0) {
-      await this.look(Array.from({ length: AT_ONCE }, () => this.options.random.pick(everything)), () => this.options.history.newest);
+      // Of that nothing could be said.
+      if (this.options.history.unclear) this.unclear += 1;
+      else await this.look(Array.from({ length: AT_ONCE }, () => this.options.random.pick(everything)), () => this.options.history.newest);
       await sleep(PAUSE_MS);
     }
   }

@@ -64,7 +64,7 @@ export class ChaosRun {
     await probes.look(probes.all(), () => history.newest);
   }
 
-  /** Everything so far is in force when it returns, and known to be. Meanwhile the agent is not killed. */
+  /** Everything so far is in force when it returns, and known to be. Meanwhile nothing more happens, or on a slow machine it never would. */
   private async catchUp(): Promise<void> {
     let done = (): void => undefined;
     this.calm = new Promise((resolve) => {
@@ -150,7 +150,8 @@ export class ChaosRun {
     const { random, store } = this.options;
     const harms = Object.entries(store.harms);
     while (!signal.aborted) {
-      await sleep(random.int(200, 1_200));
+      await this.calm;
+      await sleep(random.int(200, 1_500));
       if (signal.aborted) return;
       const [name, harm] = random.pick(harms);
       await this.turnstile.alone(async () => {
@@ -169,8 +170,8 @@ export class ChaosRun {
         await eventually('the agent answers', async () => (signal.aborted || (await asked(agent, async (client) => client.getFilters())).length > 0 ? true : undefined), CATCH_UP_MS, 50);
         await sleep(random.int(0, 3_000));
       }
-      // Else, on a slow machine, it would never be told to have come so far.
       await this.calm;
+      if (random.chance(0.8)) await sleep(random.int(0, 1_000));
       if (signal.aborted) return;
       if (!agent.running) this.wrong.push('the agent ended by itself');
       await agent.kill();
