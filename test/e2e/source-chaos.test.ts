@@ -28,6 +28,8 @@ import { startTraffic } from '../support/probe/traffic.js';
 const CHANGES = Number(process.env['DFW_CHAOS_CHANGES'] ?? 1_000);
 const SEED = Number(process.env['DFW_CHAOS_SEED'] ?? 1);
 const NODE = 'host-1';
+/** Tables that are made because there are none: two of nf_tables, none in a switch. */
+const FIRST_REBUILDS = { host: 2, switch: 0 } as const;
 /** Changed as they are, before the agent knows of any. */
 const FIRST_CHANGES = 40;
 
@@ -81,6 +83,9 @@ async function chaos(makeStore: (world: World) => Promise<ChaosStore>): Promise<
     // Something did happen, and was looked at.
     for (const name of ['the agent is killed', ...(store.backup === undefined ? [] : ['a backup is restored'])]) expect(run.counts.get(name), name).toBeGreaterThan(0);
     expect(probes.judged).toBeGreaterThan(CHANGES / 2);
+    // Whatever the kernel was left with, each start found its way from there.
+    expect((await agent.log()).filter(({ event }) => event === 'nftables.not-mended' || event === 'nftables.rebuild').map(({ table, difference, error }) => [table, difference ?? error])
+      .slice(FIRST_REBUILDS[world.plan.refusedBy ?? 'host'])).toEqual([]);
     await expectFresh(world, store, agent, changes.current);
     await probes.look(probes.all(), () => history.newest);
     expect(probes.wrong.join('\n')).toBe('');

@@ -14,7 +14,7 @@ import { memberBlock, NOTHING, plan, type Actual, type PlanOptions } from './pla
 import type { ReadVerdict, TableReader } from './reader.js';
 import { elementChanges } from './table-elements.js';
 import { keepsConnections, type Target } from '../../compile/target.js';
-import { CODE_VERDICTS, logChainImage, logVerdicts, PACKET_CODE_VERDICTS, type VerdictElement } from './verdicts.js';
+import { CODE_VERDICTS, logChain, logChainImage, logVerdicts, PACKET_CODE_VERDICTS, type VerdictElement } from './verdicts.js';
 
 export interface Adoption {
   /** Undefined: the kernel differs; `difference` says where it was first seen. */
@@ -47,8 +47,11 @@ export async function adopt(
   if (setDifference !== undefined) return differs(setDifference);
 
   const labels = new Map(wanted.labels);
+  // What stands for them goes with them, after the sweep.
+  const [chains, stateless] = retired.size === 0 ? [new Set<string>(), new Set<number>()] : [await reader.chains(), new Set(words(await reader.elements(SETS.stateless)))];
   for (const id of retired) {
-    labels.set(id, { id, key: kernelIds.get(id) ?? '', table: '', ruleId: 0, side: 'in', action: 'drop', log: false, stateless: false });
+    const label: LabelInfo = { id, key: kernelIds.get(id) ?? '', table: '', ruleId: 0, side: 'in', action: 'drop', log: false, stateless: stateless.has(id) };
+    labels.set(id, { ...label, log: chains.has(logChain(label)) });
   }
   const kept = new Set([...wanted.labels.values()].filter(keepsConnections).map((label) => label.id));
   return {

@@ -180,7 +180,7 @@ export class Changes {
     return ruleTable(name, {
       ...(random.chance(0.3) ? {} : { appliedTo: { workloads: random.subset(this.pods, 0.5).concat(random.pick(this.pods)).map((pod) => ({ kind: 'Pod', namespace: pod.namespace, name: pod.name })) } }),
       rules: Array.from({ length: random.int(1, 3) }, (_, index) => ({
-        id: Number(name) * 10 + index, direction: random.pick(['in', 'out', 'inout']), protocol: 'tcp', ports: [String(random.pick(CHANGING_PORTS))], action: random.pick(['accept', 'drop', 'reject']),
+        id: Number(name) * 10 + index, direction: random.pick(['in', 'out', 'inout']), protocol: 'tcp', ports: [String(random.pick(CHANGING_PORTS))], action: random.pick(['accept', 'drop', 'reject']), log: random.chance(0.3),
         ...(random.chance(0.7) ? { source: side() } : {}), ...(random.chance(0.3) ? { destination: side() } : {}),
       })),
     });

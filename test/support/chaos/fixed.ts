@@ -82,8 +82,8 @@ export class FixedPoints {
     for (const { text, connection } of this.lasting) {
       await connection.pace(0);
       await eventually('the last echoes', async () => ((await connection.stats()).pending === 0 ? true : undefined), 3_000).catch(() => undefined);
-      const { state, pending, retransmits, sent } = await connection.stats();
-      if (state !== 'open' || pending > 0 || retransmits > 0 || sent < 50) wrong.push(`fixed: ${text}: ${state}, ${pending} of ${sent} lost, ${retransmits} sent again`);
+      const { state, pending, lost, retransmits, sent } = await connection.stats();
+      if (state !== 'open' || pending > 0 || retransmits > 0 || sent < 50) wrong.push(`fixed: ${text}: ${state}, ${pending} of ${sent} lost (${lost.map((at) => new Date(at * 1000).toISOString()).join()}), ${retransmits} sent again`);
       await connection.close();
     }
     for (const { to, port: number } of this.shut) {

@@ -267,6 +267,7 @@ class Traffic:
         c = self._connections[request["connection"]]
         return {
             "state": c.state, "error": c.error, "sent": c.sent, "echoed": c.echoed, "pending": len(c.sent_at), "retransmits": c.retransmits(),
+            "lost": [round(time.time() - time.monotonic() + at, 3) for at in list(c.sent_at.values())[:5]],
             "sinceEchoMs": round((time.monotonic() - c.last_echo) * 1000), "longestGapMs": round(c.longest_gap * 1000),
         }
 

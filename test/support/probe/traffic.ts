@@ -29,6 +29,8 @@ export interface ConnectionStats {
   readonly echoed: number;
   /** Sent and not (yet) echoed. */
   readonly pending: number;
+  /** When the first of those were sent, seconds since 1970. */
+  readonly lost: readonly number[];
   readonly sinceEchoMs: number;
   readonly longestGapMs: number;
   /** TCP segments sent again so far. */
