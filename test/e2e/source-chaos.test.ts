@@ -79,7 +79,7 @@ async function chaos(makeStore: (world: World) => Promise<ChaosStore>): Promise<
     const wrong = [...run.wrong, ...probes.wrong];
     expect(wrong.length === 0 ? '' : `${wrong.join('\n')}\n${await told()}`).toBe('');
     if (process.env['DFW_CHAOS_DIARY'] !== undefined) console.log(run.diary.join('\n'));
-    console.log(JSON.stringify({ changes: CHANGES / 2, judged: probes.judged, unjudged: probes.unjudged, ...Object.fromEntries(run.counts) }));
+    console.log(JSON.stringify({ changes: CHANGES / 2, judged: probes.judged, unjudged: probes.unjudged, unclear: probes.unclear, lostOnce: fixed.lostOnce, ...Object.fromEntries(run.counts) }));
     // Something did happen, and was looked at.
     for (const name of ['the agent is killed', ...(store.backup === undefined ? [] : ['a backup is restored'])]) expect(run.counts.get(name), name).toBeGreaterThan(0);
     expect(probes.judged).toBeGreaterThan(CHANGES / 2);

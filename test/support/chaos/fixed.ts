@@ -8,6 +8,7 @@ import type { WorldWorkload } from '../netns.js';
 import type { TestConnection, Traffic } from '../probe/traffic.js';
 import type { Check, Reach } from '../probe/reach.js';
 import { eventually } from '../command.js';
+import { PATIENCE } from '../patience.js';
 import { NAMESPACES } from './changes.js';
 
 /** Open and shut by a rule table; by a policy, open to some; shut by isolation. */
@@ -64,14 +65,20 @@ export class FixedPoints {
     }
   }
 
-  /** New connections: what is wrong with them. A datagram is sent once and must be answered. */
+  /** First datagrams that were lost, and passed when they were sent again: docs/behaviours.md, what is missing. */
+  lostOnce = 0;
+
+  /** New connections: what is wrong with them. */
   async look(): Promise<string[]> {
     const checks = [...this.open.map((way) => ({ ...way, expected: 'Con' as const })), ...this.shut.map((way) => ({ ...way, expected: 'Drp' as const }))]
       .flatMap(({ from, to, port: number, expected }) => [to.ipv4, to.ipv6].map((address): Check => ({ from: from.name, address, protocol: 'tcp', port: number, expected })));
     const verdicts = await this.reach.probe(checks, 5_000);
     const wrong = checks.flatMap(({ from, address, port: number, expected }, index) => (verdicts[index] === expected ? [] : [`fixed: tcp ${from} to ${address}:${number}: ${verdicts[index]}, not ${expected}`]));
     const asked = await Promise.all(this.open.flatMap(({ from, to, port: number }) => [to.ipv4, to.ipv6].map(async (destination) => {
-      return (await this.traffic.asks({ netns: from.netns, destination, port: number }, 5_000)) ? [] : [`fixed: a datagram of ${from.name} to ${destination}:${number} was lost`];
+      const request = { netns: from.netns, destination, port: number };
+      if (await this.traffic.asks(request, 1_000 * PATIENCE)) return [];
+      this.lostOnce += 1;
+      return (await this.traffic.asks(request, 5_000 * PATIENCE)) ? [] : [`fixed: datagrams of ${from.name} to ${destination}:${number} are lost`];
     })));
     return [...wrong, ...asked.flat()];
   }
