@@ -1,16 +1,23 @@
 import { defineConfig } from 'vitest/config';
 import { DATAPATH, filesLeftOut } from './test/support/datapaths.js';
 import { PATIENCE } from './test/support/patience.js';
+import { FEW_SCENARIOS, SCENARIOS, STORES, type WorldSource } from './test/support/sources.js';
 
-const project = (name: string, timeout: number, maxWorkers: number | string) => ({
+interface More {
+  readonly include?: readonly string[];
+  readonly source?: WorldSource;
+}
+
+const project = (name: string, timeout: number, maxWorkers: number | string, { include = [`test/${name}/**/*.test.ts`], source }: More = {}) => ({
   test: {
     name,
-    include: [`test/${name}/**/*.test.ts`],
+    include: [...include],
+    ...(source === undefined ? {} : { env: { DFW_TEST_SOURCE: source } }),
     exclude: filesLeftOut(DATAPATH),
     setupFiles: ['test/support/datapath-setup.ts'],
     testTimeout: timeout * PATIENCE,
     hookTimeout: timeout * PATIENCE,
-    // Test files own their namespaces, directories and processes. More than two at a time would be felt where tests wait for something.
+    // Test files own their namespaces, directories and processes. Those that mostly wait for something may be more than the processors.
     maxWorkers,
     pool: 'forks' as const,
     // Real engines and kernels on shared machines: one more try before a test has failed; unit tests get none.
@@ -21,7 +28,9 @@ const project = (name: string, timeout: number, maxWorkers: number | string) => 
 export default defineConfig({
   test: {
     projects: [
-      project('unit', 60_000, '100%'), project('contract', 60_000, 2), project('netns', 180_000, 2), project('ovs', 180_000, 1), project('e2e', 180_000, 2),
+      project('unit', 60_000, '100%'), project('contract', 60_000, 3), project('netns', 180_000, 2), project('ovs', 180_000, 3), project('e2e', 180_000, 4),
+      // Scenarios of e2e with manifests from elsewhere: all, and a few.
+      ...STORES.flatMap((source) => [project(`e2e-${source}`, 180_000, 4, { include: SCENARIOS, source }), project(`few-${source}`, 180_000, 4, { include: FEW_SCENARIOS, source })]),
       // In the guest of scripts/test-vm only: it needs the module openvswitch, and connection tracking on bridges.
       project('vm', 180_000, 1),
       // By hand: they last as long as they are told to.

@@ -1,4 +1,4 @@
-/** The process of the daemon: arguments, environment, signals, exit code. With ctl.ts the only file that touches `process`. */
+/** The process of the daemon: arguments, environment, signals, exit code. With ctl.ts and engine-alive.ts the only file that touches `process`. */
 import { setPriority } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -139,8 +139,9 @@ function etcdProblems({ endpoints, tls, user, passwordFile }: EtcdSourceConfig, 
 
 function externalProblems({ ids }: Config): Omit<ConfigProblem, 'origin'>[] {
   const problems: Omit<ConfigProblem, 'origin'>[] = [];
-  const { engine, mode, commandSocket, engineDirectory, bundle } = ids;
+  const { engine, mode, commandSocket, engineDirectory, bundle, endsWithAgent } = ids;
   if (engine !== 'external') {
+    if (endsWithAgent) problems.push({ path: 'ids.endsWithAgent', reason: 'is of an external engine: needs ids.engine external' });
     if (engineDirectory !== '') problems.push({ path: 'ids.engineDirectory', reason: 'is of an external engine: needs ids.engine external' });
     return problems;
   }

@@ -104,6 +104,7 @@ export interface Config {
     readonly commandSocket: string;
     /** Where an external engine finds its configuration; '' for its own. */
     readonly engineDirectory: string;
+    readonly endsWithAgent: boolean;
     /** Bytes of the managed engine; 0 for no limit. */
     readonly memoryLimit: number;
     /** Percent of one processor; 0 for no limit. */
@@ -336,6 +337,9 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
     },
     commandSocket: text('optional-path', 'Command socket of an external engine, by which it is watched and told to reload; empty: none, and nobody knows whether it inspects.', ''),
     engineDirectory: text('optional-path', 'Directory where the agent writes suricata.yaml and the signatures of an external engine; needs commandSocket; empty: it has its own.', ''),
+    endsWithAgent: {
+      type: 'boolean', default: false, description: 'An external engine that is stopped together with the agent, as containers of one pod are: an agent that stops lets traffic pass, or drops it, as policies say for an engine that is gone.',
+    },
     memoryLimit: integer(0, 1099511627776, 1610612736, 'Bytes that the managed engine may take, where the agent can make it a control group (docs/ids.md); 0: no limit.'),
     processorLimit: integer(0, 100000, 200, 'Percent of one processor that the managed engine may take, as memoryLimit; 0: no limit.'),
     alertWindow: integer(0, 86400, 60, 'Seconds in which alike alerts (signature, workload, direction, peer, port) are given out once and counted; 0: all are given out.'),

@@ -67,6 +67,7 @@ export function wireIds(wiring: IdsWiring): IdsParts {
   const { config, environment: { native, log }, links } = wiring;
   const alerting = buildAlerting(wiring);
   const external = config.ids.engine === 'external';
+  const stays = external && !config.ids.endsWithAgent;
   let inspecting = config.ids.enabled && external && config.ids.commandSocket === '';
   let leaving = false;
   const ids = config.ids.enabled ? buildIds(wiring, alerting, (now) => {
@@ -92,9 +93,8 @@ export function wireIds(wiring: IdsWiring): IdsParts {
       return inspecting;
     },
     leave: () => {
-      // An external engine goes on.
-      leaving = !external;
-      inspecting &&= external;
+      leaving = !stays;
+      inspecting &&= stays;
     },
     start: async (signal) => {
       await alerting.start(signal);

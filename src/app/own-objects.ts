@@ -15,6 +15,8 @@ export interface OwnObjectsOptions {
   /** Reads what the store holds; its name as NamedSource is OWN_SOURCE. */
   readonly reread: () => Promise<void>;
   readonly sources: readonly NamedSource[];
+  /** Before it is not known to whom objects belong. */
+  readonly sourcesRead: Promise<void>;
 }
 
 export const OWN_SOURCE = 'agent';
@@ -38,6 +40,7 @@ export class OwnObjects {
   /** All or nothing: every document is validated, and its owner checked, before the first is stored. */
   async apply(documents: readonly ManifestInput[], dryRun: boolean): Promise<ChangeView[]> {
     const manifests = documents.flatMap((input) => this.decode(input));
+    await this.options.sourcesRead;
     const desired = mergeSources(this.options.sources);
     const changes: ChangeView[] = [];
     for (const { object, manifest } of manifests) {
@@ -55,6 +58,7 @@ export class OwnObjects {
   }
 
   async remove(objects: readonly { kind: string; namespace?: string; name: string }[]): Promise<ChangeView[]> {
+    await this.options.sourcesRead;
     const desired = mergeSources(this.options.sources);
     const found = objects.map((wanted) => this.find(wanted, desired.objects));
     for (const object of found) {

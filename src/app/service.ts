@@ -38,6 +38,8 @@ export interface AgentServiceOptions {
   readonly datapath: Datapath;
   readonly loop: ReconcileLoop;
   readonly sources: readonly NamedSource[];
+  /** No source is asked to read before. */
+  readonly sourcesRead: Promise<void>;
   readonly own: OwnObjects;
   readonly flows: FlowService;
   readonly filters: FilterQueries;
@@ -183,6 +185,8 @@ export class AgentService implements AgentApi {
       deadline.addEventListener('abort', () => reject(new AgentError('E_CANCELLED', `not in force after ${timeoutMs} ms`, { retryable: true })), { once: true });
     });
     const work = (async () => {
+      await this.options.sourcesRead;
+      if (deadline.aborted) return;
       await Promise.all(this.options.sources.map(({ source }) => source.sync(deadline)));
       await this.options.loop.flush('sync');
       await this.options.egress?.settled();

@@ -43,7 +43,7 @@ export class OvsPorts {
   private readonly found = new FoundObjects();
   private readonly indexes = new WeakMap<ReadonlyMap<string, DesiredObject>, Declared>();
   private readonly kept: KeptText;
-  private unsubscribe: () => void = () => undefined;
+  private unsubscribe: (() => void) | undefined;
 
   constructor(private readonly options: OvsPortsOptions) {
     const { store, clock, log } = options;
@@ -61,7 +61,7 @@ export class OvsPorts {
 
   /** Begins with what was stored; resolves after the first reading of the switch, or without it when that takes long. Twice does nothing more. */
   async start(signal: AbortSignal): Promise<void> {
-    if (this.synced) return;
+    if (this.unsubscribe !== undefined) return;
     this.load();
     this.refresh();
     let read: () => void = () => undefined;
@@ -81,7 +81,7 @@ export class OvsPorts {
 
   /** Resolves when what is known is stored, or could not be. */
   async stop(): Promise<void> {
-    this.unsubscribe();
+    this.unsubscribe?.();
     await this.kept.stop();
   }
 
@@ -90,9 +90,9 @@ export class OvsPorts {
     return this.found.snapshot();
   }
 
-  /** The switch's changes come by themselves; nothing is waited for. */
+  /** The switch's changes come by themselves; nothing is waited for. Before start() nothing: what was stored is not known yet. */
   async sync(_signal: AbortSignal): Promise<void> {
-    this.look();
+    if (this.unsubscribe !== undefined) this.look();
     return Promise.resolve();
   }
 

@@ -82,6 +82,8 @@ export function bindPorts(ports: readonly WorkloadPort[], sources: readonly Decl
     attachments: drafts.map(({ port, spec: { workload, vnic } }): AttachmentObject => ({
       kind: 'Attachment', metadata: { name: nameOf.get(port.name) ?? '', labels: {} }, workload, vnic, interface: port.name,
       ...(port.mac === undefined ? {} : { mac: port.mac }), addresses: port.addresses,
+      // Its object may come later than its port.
+      ...(port.workload.kind === 'Pod' ? { early: true as const } : {}),
     })),
   };
 }

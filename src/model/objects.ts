@@ -52,7 +52,7 @@ export interface AttachmentObject {
   readonly interface: string;
   readonly mac?: string;
   readonly addresses: readonly string[];
-  /** Of a pod that began before its object was known: until its policies can be told, what rule tables leave open is closed. */
+  /** Of a pod that may begin before its object is known: until its policies can be told, what rule tables leave open is closed. */
   readonly early?: true;
 }
 export interface AppliedTo {

@@ -20,6 +20,7 @@ export class ServiceNotifier {
   readonly #intervalMs: number | undefined;
   #lastAlive = Number.NEGATIVE_INFINITY;
   #lastStatus: string | undefined;
+  #waited = false;
 
   constructor(options: ServiceNotifierOptions) {
     this.#options = options;
@@ -32,9 +33,19 @@ export class ServiceNotifier {
     return this.#intervalMs;
   }
 
-  /** After the first complete apply, and after a reload. */
+  /** After the first complete apply, and after a reload. What waiting() said is over. */
   ready(): void {
     this.#send('READY=1');
+    if (this.#waited) this.status('');
+    this.#waited = false;
+  }
+
+  /** Before ready(): what is waited for, and that this, or ready(), comes again within `forMs`. Until then systemd neither gives up the start nor, at a reload, bites. */
+  waiting(reason: string, forMs: number): void {
+    this.#waited = true;
+    this.#send(`EXTEND_TIMEOUT_USEC=${Math.round(forMs * 1000)}`);
+    this.status(`waiting: ${reason}`);
+    this.alive();
   }
 
   /** Before reading the configuration again; ready() must follow. */

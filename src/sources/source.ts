@@ -36,7 +36,7 @@ export interface Source {
   /** Stands behind all others: what they hold too is nobody's conflict. */
   readonly yields?: true;
   snapshot(): SourceSnapshot;
-  /** Rereads everything now; resolves when the snapshot reflects it. */
+  /** Rereads everything now; resolves when the snapshot reflects it. Not before start() has resolved. */
   sync(signal: AbortSignal): Promise<void>;
   /** Called after each change of the snapshot (content or errors); returns the unsubscribe function. */
   onChange(listener: () => void): () => void;

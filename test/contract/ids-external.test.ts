@@ -205,6 +205,20 @@ describe('bin/dfw-engine', () => {
     expect(await record()).toBe(0);
   });
 
+  test('--alive: fails where somebody listens and does not answer, and only there', async () => {
+    const file = path.join(directory, 'command.socket');
+    const alive = async (): Promise<number | null> => (await command(ENGINE, ['--alive', file], { timeoutMs: 20_000 })).code;
+    expect(await alive()).toBe(0);
+    const peer = new Peer();
+    await peer.listen(file);
+    expect(await alive()).toBe(0);
+    expect(peer.asked).toEqual(['uptime']);
+    peer.silent = true;
+    expect(await alive()).toBe(1);
+    await peer.end();
+    expect(await alive()).toBe(0);
+  }, 30_000);
+
   test('without a directory it says how it is used', async () => {
     const { code, stderr } = await command(ENGINE, []);
     expect([code, stderr.includes('usage: dfw-engine DIRECTORY')]).toEqual([2, true]);

@@ -99,7 +99,7 @@ describe('deploy/kubernetes', () => {
     expect(spec).toMatchObject({ hostNetwork: true, serviceAccountName: 'dfw-agent' });
     expect(container?.securityContext).toMatchObject({ allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'], add: ['NET_ADMIN', 'NET_RAW'] } });
     expect(spec.volumes).toContainEqual({ name: 'state', hostPath: { path: '/var/lib/dfw-agent', type: 'DirectoryOrCreate' } });
-    expect(container?.volumeMounts.map(({ name }) => name).sort()).toEqual(spec.volumes.map(({ name }) => String(name)).sort());
+    expect(container?.volumeMounts).toContainEqual({ name: 'state', mountPath: '/var/lib/dfw-agent' });
     expect(container?.livenessProbe).toMatchObject({ httpGet: { path: '/livez' } });
     expect(container?.readinessProbe).toMatchObject({ httpGet: { path: '/healthz' } });
   });

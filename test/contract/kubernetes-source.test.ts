@@ -5,6 +5,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemClock, type Clock } from '../../src/platform/clock.js';
 import { simpleCrd } from '../support/api-server/definitions.js';
 import { startHarness, TOKEN, type Harness } from '../support/api-server/harness.js';
 import { makeSource, type TestSource } from '../support/api-server/source.js';
@@ -419,6 +420,40 @@ describe('a start without the API server', () => {
       await until('the change', () => seen.length > before);
     }
     expect(seen).not.toContain(false);
+  });
+
+  it('waits longer for a server that answers than for one that does not', async () => {
+    harness.server.put(policy('deny'));
+    const first = await started({ stored: true });
+    await first.source.stop();
+    for (const hangs of [false, true]) {
+      if (hangs) harness.server.fault = () => ({ delayMs: 3_600_000 });
+      else await harness.server.stop();
+      // Would take the test's time, were it waited for.
+      const { source, names } = await started({ stored: true, times: { answerMs: 50, startMs: 3_600_000 } });
+      expect(source.synced).toBe(false);
+      expect(names('NetworkPolicy')).toEqual(['shop/deny']);
+      await source.stop();
+      if (!hangs) await harness.server.start();
+    }
+    // The time of a silent server ends when the first list is asked for: it is none.
+    const ANSWER_MS = 3_599_999;
+    let ends = (): void => undefined;
+    const clock: Clock = {
+      ...systemClock,
+      after: (ms, action) => {
+        if (ms === ANSWER_MS) ends = action;
+        return systemClock.after(ms, action);
+      },
+    };
+    harness.server.fault = ({ verb }) => {
+      if (verb === 'list') ends();
+      return undefined;
+    };
+    harness.server.put(policy('more'));
+    const { source, names } = await started({ stored: true, clock, times: { answerMs: ANSWER_MS, startMs: 3_600_000 } });
+    expect(source.synced).toBe(true);
+    expect(names('NetworkPolicy')).toEqual(['shop/deny', 'shop/more']);
   });
 
   it('stores nothing that is not complete', async () => {

@@ -9,6 +9,7 @@ import { podManifests, type Manifest } from '../support/manifests.js';
 import { createWorld, type World } from '../support/netns.js';
 import { PATIENCE } from '../support/patience.js';
 import { startReach, type Reach } from '../support/probe/reach.js';
+import { ServiceManager } from '../support/service-manager.js';
 
 interface Status { readonly realized: boolean; readonly filters: number; readonly sources: { type: string; synced: boolean; errors: { object: string; path: string }[] }[]; readonly degraded: { reason: string; since: string }[] }
 
@@ -30,8 +31,8 @@ const status = async (): Promise<Status> => agent.ask<Status>('status');
 beforeAll(async () => {
   world = await createWorld({ workloads: [{ name: 'web' }, { name: 'client' }, { name: 'other' }] });
   cluster = await WorldServer.create(world);
-  cluster.write('inventory', podManifests('shop', world.workloads));
-  cluster.write('policies', [policy([80])]);
+  await cluster.write('inventory', podManifests('shop', world.workloads));
+  await cluster.write('policies', [policy([80])]);
   agent = await Agent.prepare(world, { config: { sources: [{ type: 'kubernetes', kubeconfig: cluster.kubeconfig }] } });
   reach = await startReach(world);
   for (const { name, netns } of world.workloads) await reach.endpoint(name, netns);
@@ -45,7 +46,7 @@ describe('desired state from the Kubernetes API', () => {
     expect(await verdict('client', 80)).toBe('Con');
     expect(await verdict('client', 81)).toBe('Drp');
     expect(await verdict('other', 80)).toBe('Drp');
-    cluster.write('policies', [policy([81])]);
+    await cluster.write('policies', [policy([81])]);
     await becomes('client', 81, 'Con');
     expect(await verdict('client', 80)).toBe('Drp');
     expect((await status()).sources.slice(0, 2)).toMatchObject([{ type: 'kubernetes', synced: true, errors: [] }, { type: 'agent' }]);
@@ -54,13 +55,13 @@ describe('desired state from the Kubernetes API', () => {
 
   it('tells what was refused, in status and in the object itself, and keeps the last good version', async () => {
     const table = (action: string): Manifest => ({ apiVersion: 'dfw.dev/v1', kind: 'RuleTable', metadata: { name: 'guard' }, spec: { appliedTo: { workloads: [{ kind: 'Pod', namespace: 'shop', name: 'web' }] }, rules: [{ id: 77, direction: 'in', protocol: 'tcp', ports: ['81'], action }] } });
-    cluster.write('guard', [table('drop')]);
+    await cluster.write('guard', [table('drop')]);
     await becomes('client', 81, 'Drp');
-    cluster.write('guard', [table('nonsense')]);
+    await cluster.write('guard', [table('nonsense')]);
     await eventually('the refusal', async () => ((await status()).sources[0]?.errors.some(({ object, path }) => object === 'RuleTable/guard' && path === 'spec.rules[0].action') === true ? true : undefined), 10_000 * PATIENCE, 100);
     expect(await verdict('client', 81)).toBe('Drp');
     await eventually('the condition', async () => (JSON.stringify(cluster.server.get('dfw.dev/v1', 'RuleTable', 'guard')?.['status'] ?? '').includes('"status":"False"') ? true : undefined), 10_000 * PATIENCE, 100);
-    cluster.write('guard', []);
+    await cluster.write('guard', []);
     await becomes('client', 81, 'Con');
   });
 
@@ -71,7 +72,7 @@ describe('desired state from the Kubernetes API', () => {
     expect(Date.now() - Date.parse(trouble?.since ?? '')).toBeLessThan(60_000);
     expect(await verdict('client', 81)).toBe('Con');
     expect(await verdict('client', 80)).toBe('Drp');
-    cluster.write('policies', [policy([80])]);
+    await cluster.write('policies', [policy([80])]);
     await cluster.server.start();
     await becomes('client', 80, 'Con');
     await eventually('all is well', async () => ((await status()).degraded.length === 0 ? true : undefined), 45_000 * PATIENCE, 200);
@@ -91,10 +92,10 @@ describe('desired state from the Kubernetes API', () => {
       expect(await verdict('client', 80)).toBe('Con');
       expect(await verdict('client', 81)).toBe('Drp');
       expect(await verdict('other', 80)).toBe('Drp');
-      cluster.write('policies', [policy([81])]);
+      await cluster.write('policies', [policy([81])]);
       await cluster.server.start();
       await becomes('client', 81, 'Con');
-      cluster.write('policies', [policy([80])]);
+      await cluster.write('policies', [policy([80])]);
       await becomes('client', 80, 'Con');
     }
   });
@@ -103,7 +104,8 @@ describe('desired state from the Kubernetes API', () => {
     await agent.stop();
     await cluster.server.stop();
     await rm(join(agent.stateDir, 'kubernetes'), { recursive: true });
-    agent.launch();
+    const manager = await ServiceManager.listen(join(agent.directory, 'notify'), world.cleanup);
+    agent.launch(manager.environment);
     const waiting = await eventually('the agent says what it waits for', async () => {
       const answer = await agent.agentctl('status', '-o', 'json');
       if (answer.code !== 0) return undefined;
@@ -113,8 +115,13 @@ describe('desired state from the Kubernetes API', () => {
     expect(waiting).toMatchObject({ realized: false, degraded: [{ reason: expect.stringContaining('cannot be reached') as unknown }] });
     expect(await verdict('client', 80)).toBe('Con');
     expect(await verdict('other', 80)).toBe('Drp');
+    // Or it would be started again and again (TimeoutStartSec=), and nobody would know why.
+    await manager.hears('EXTEND_TIMEOUT_USEC=');
+    await manager.hears('STATUS=waiting: kubernetes: the API server cannot be reached');
+    expect(manager.heard).not.toContain('READY=1');
     await cluster.server.start();
     await eventually('it is in force', async () => ((await status()).realized ? true : undefined), 45_000 * PATIENCE, 200);
+    await manager.hears('READY=1');
     expect(await verdict('client', 80)).toBe('Con');
     expect(await verdict('client', 81)).toBe('Drp');
   });

@@ -100,8 +100,9 @@ describe('status of policies', () => {
     const { stdout } = await agent.agentctl('get', 'networkpolicy');
     const [head, first, second] = stdout.split('\n');
     expect(head).toMatch(/^NAME +APPLIED-TO +RULES +TIER-PRIORITY +PRIORITY +STATE +HITS +SOURCE$/);
-    expect(first).toMatch(/^AntreaClusterNetworkPolicy:acnp1 +1 +1 +100 +5 +realized +\d+ +file$/);
-    expect(second).toMatch(/^K8sNetworkPolicy:shop\/web +1 +2 +<NONE> +<NONE> +realized +[1-9]\d* +file$/);
+    expect(first).toMatch(/^AntreaClusterNetworkPolicy:acnp1 +1 +1 +100 +5 +realized +\d+ +\w+$/);
+    expect(second).toMatch(/^K8sNetworkPolicy:shop\/web +1 +2 +<NONE> +<NONE> +realized +[1-9]\d* +\w+$/);
+    expect([first, second].map((line) => line?.split(/ +/).at(-1))).toEqual([agent.source, agent.source]);
   });
 
   it('is added to the manifest, which applies again', async () => {
@@ -207,7 +208,7 @@ describe('diff', () => {
     expect(refused.stdout).toContain('no rule and no address set of this host changes');
     const dry = await agent.agentctl('apply', '--dry-run', '-f', await file('own.yaml', webPolicy([7001])));
     expect(dry.code).toBe(1);
-    expect(dry.stderr).toContain('NetworkPolicy/shop/web: belongs to source file');
+    expect(dry.stderr).toContain(`NetworkPolicy/shop/web: belongs to source ${agent.source}`);
     const table = await file('dry.yaml', ruleTable('dry', { rules: [{ id: 7, action: 'pass' }] }));
     const fine = await agent.agentctl('apply', '--dry-run', '-f', table);
     expect({ code: fine.code, stderr: fine.stderr }).toEqual({ code: 0, stderr: '' });

@@ -1,6 +1,5 @@
 /** Starting, crashing, stopping: the datapath never opens, never loses a packet, and is written only where something changed. */
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { Agent } from '../support/agent.js';
 import { command, eventually } from '../support/command.js';
@@ -8,6 +7,7 @@ import { nftTables, watchWrites } from '../support/kernel.js';
 import { ruleTable, workloadManifests } from '../support/manifests.js';
 import { createWorld, type World } from '../support/netns.js';
 import { startTraffic, type TestConnection, type Traffic } from '../support/probe/traffic.js';
+import { ServiceManager } from '../support/service-manager.js';
 
 let world: World;
 let traffic: Traffic;
@@ -131,23 +131,13 @@ it('an unchanged file written again writes nothing to the datapath', async () =>
 
 it('says READY to the service manager once all is in force', async () => {
   await agent.stop();
-  const path = join(agent.directory, 'notify');
-  const receiver = spawn('/usr/bin/python3', ['-u', '-c', 'import socket,sys\ns=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM); s.bind(sys.argv[1]); print("bound")\nwhile True: print(s.recv(4096).decode().replace("\\n"," "))', path]);
-  try {
-    let said = '';
-    receiver.stdout.on('data', (chunk: Buffer) => {
-      said += chunk.toString();
-    });
-    await eventually('the socket', async () => (said.includes('bound') ? true : undefined));
-    agent.launch({ NOTIFY_SOCKET: path });
-    await eventually('READY=1', async () => (said.includes('READY=1') ? true : undefined), 15_000);
-    const status = await agent.ask<{ realized: boolean }>('status');
-    expect(status.realized).toBe(true);
-    await agent.stop();
-    expect(said).toContain('STOPPING=1');
-  } finally {
-    receiver.kill('SIGKILL');
-  }
+  const manager = await ServiceManager.listen(join(agent.directory, 'notify'), world.cleanup);
+  agent.launch(manager.environment);
+  await manager.hears('READY=1');
+  const status = await agent.ask<{ realized: boolean }>('status');
+  expect(status.realized).toBe(true);
+  await agent.stop();
+  expect(manager.heard).toContain('STOPPING=1');
   await agent.start();
 });
 

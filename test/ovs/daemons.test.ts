@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Agent } from '../support/agent.js';
 import { eventually } from '../support/command.js';
 import { ruleTable, workloadManifests } from '../support/manifests.js';
+import { meanwhile } from '../support/meanwhile.js';
 import { createWorld, type World, type WorldSwitch } from '../support/netns.js';
 import { startTraffic, type TestConnection, type Traffic } from '../support/probe/traffic.js';
 
@@ -33,24 +34,14 @@ beforeEach(({ onTestFailed }) => onTestFailed(async () => console.log(await agen
 
 const target = (): { netns: string; destination: string } => ({ netns: world.workload(0).netns, destination: world.workload(1).ipv4 });
 
-/** Tries what is refused, again and again until stopped; resolves with how often it got through, and how often it was tried. */
-function watchRefused(): { stop(): Promise<{ tried: number; opened: number }> } {
-  let going = true;
-  const work = (async () => {
+/** Tries what is refused, again and again until ended; says how often it got through, and how often it was tried. */
+function watchRefused(): () => Promise<{ tried: number; opened: number }> {
+  return meanwhile(async (going) => {
     let tried = 0;
     let opened = 0;
-    while (going) {
-      tried += 1;
-      if ((await traffic.tries({ ...target(), port: REFUSED, timeoutMs: 100 })) === 'open') opened += 1;
-    }
+    for (; going(); tried++) if ((await traffic.tries({ ...target(), port: REFUSED, timeoutMs: 100 })) === 'open') opened += 1;
     return { tried, opened };
-  })();
-  return {
-    stop: () => {
-      going = false;
-      return work;
-    },
-  };
+  });
 }
 
 const works = (): Promise<unknown> => eventually('what is allowed', async () => ((await traffic.tries({ ...target(), port: OPEN, timeoutMs: 300 })) === 'open' ? true : undefined), 15_000, 50);
@@ -83,7 +74,7 @@ it.each(ORDERS)('%j end, %j come back: never a wrong verdict', async (ended, sta
   await back(started);
   await works();
   await realized();
-  const { tried, opened } = await refused.stop();
+  const { tried, opened } = await refused();
   expect({ opened, enough: tried > 3 }).toEqual({ opened: 0, enough: true });
   expect(await traffic.tries({ ...target(), port: REFUSED, timeoutMs: 200 })).toBe('timeout');
 }, 60_000);
@@ -132,7 +123,7 @@ it('a switch that waits for its flows goes on when they are there, if the agent 
   await agent.start();
   await restart();
   await works();
-  expect([await wait(), (await refused.stop()).opened]).toEqual(['', 0]);
+  expect([await wait(), (await refused()).opened]).toEqual(['', 0]);
 });
 
 it('flows that somebody deletes or adds among ours are repaired within a second; those of others stay', async () => {
@@ -156,7 +147,7 @@ it('a port that is plugged in again, with another number, is enforced as before'
   await ovs.vsctl('del-port', 'br-int', device);
   await ovs.vsctl('add-port', 'br-int', device, '--', 'set', 'Interface', device, 'ofport_request=77');
   await works();
-  expect((await refused.stop()).opened).toBe(0);
+  expect((await refused()).opened).toBe(0);
 });
 
 it('a switch that hangs is said to, and all is well when it goes on', async () => {

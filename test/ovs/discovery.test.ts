@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { Agent } from '../support/agent.js';
 import { eventually, mustRun } from '../support/command.js';
 import { ruleTable, type Manifest } from '../support/manifests.js';
+import { meanwhile } from '../support/meanwhile.js';
 import { createWorld, WORLD_BRIDGE, type World, type WorldSwitch } from '../support/netns.js';
 import { startTraffic, type Traffic } from '../support/probe/traffic.js';
 
@@ -70,19 +71,14 @@ async function becomes(index: number, ports: readonly number[]): Promise<void> {
   await eventually(`ports ${ports.join()} of workload ${index}`, async () => (String(await reachable(index)) === String(ports) ? true : undefined), 8_000, 50);
 }
 
-/** Stops with how often a refused port answered. */
+/** Ends with how often a refused port answered. */
 function watch(index: number, port: number): () => Promise<{ opened: number; enough: boolean }> {
-  let going = true;
-  const work = (async () => {
+  return meanwhile(async (going) => {
     let tried = 0;
     let opened = 0;
-    for (; going; tried++) if ((await traffic.tries({ netns: world.workload(PEER).netns, destination: world.workload(index).ipv4, port, timeoutMs: 50 })) === 'open') opened += 1;
+    for (; going(); tried++) if ((await traffic.tries({ netns: world.workload(PEER).netns, destination: world.workload(index).ipv4, port, timeoutMs: 50 })) === 'open') opened += 1;
     return { opened, enough: tried > 3 };
-  })();
-  return () => {
-    going = false;
-    return work;
-  };
+  });
 }
 
 beforeAll(async () => {
@@ -110,6 +106,20 @@ it('ports of ovn-kubernetes are bound when the ids come', async () => {
   await bind(OVN);
   await becomes(OVN, [PORTS[OVN]]);
   expect(await filterOf(world.workload(OVN).interface)).toMatchObject({ workload: { kind: 'Pod', namespace: 'shop', name: 'b' } });
+});
+
+it('of a port whose Pod object is not there what rule tables leave open stays closed', async () => {
+  const everybody = ruleTable('everybody', { rules: [{ id: 301, direction: 'in', protocol: 'tcp', ports: [String(PORTS[GUEST])], action: 'accept' }] });
+  await agent.write('everybody.yaml', [everybody]);
+  await agent.write('all.yaml', manifests().filter(({ kind, metadata }) => kind !== 'Pod' || metadata.name !== 'b'));
+  await agent.sync();
+  expect([await reachable(ANTREA), await reachable(OVN)]).toEqual([[PORTS[ANTREA], PORTS[GUEST]], [PORTS[GUEST]]]);
+  await agent.write('all.yaml', manifests());
+  await agent.sync();
+  expect(await reachable(OVN)).toEqual([PORTS[OVN], PORTS[GUEST]]);
+  await agent.remove('everybody.yaml');
+  await agent.sync();
+  expect(await reachable(OVN)).toEqual([PORTS[OVN]]);
 });
 
 it('a virtual machine\'s port waits for its object, and says so; sync does not fail for it', async () => {

@@ -4,7 +4,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,11 +13,8 @@ import { WorldServer } from './api-server/world-server.js';
 import { command, eventually, mustRun, type CommandResult } from './command.js';
 import { WORLD_BRIDGE, type World } from './netns.js';
 import { PATIENCE } from './patience.js';
+import { SOURCE, type ManifestStore } from './sources.js';
 import { WorldEtcd } from './world-etcd.js';
-
-/** DFW_TEST_SOURCE=kubernetes or etcd: manifests are objects of an API server, or in etcd, where they are documents. */
-const FROM_API = process.env['DFW_TEST_SOURCE'] === 'kubernetes';
-const FROM_ETCD = process.env['DFW_TEST_SOURCE'] === 'etcd';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const DAEMON = join(ROOT, 'bin/dfw-agent');
@@ -42,9 +39,8 @@ export class Agent {
   readonly auditLog: string;
   readonly configFile: string;
   private readonly logFile: string;
-  /** Where manifests are, if not in files. */
-  private cluster: WorldServer | undefined;
-  private etcd: WorldEtcd | undefined;
+  /** Where manifests are, if not in files; text stands in files in any case. */
+  private store: ManifestStore | undefined;
   private child: ChildProcess | undefined;
   private ended: Promise<number | null> = Promise.resolve(null);
 
@@ -64,11 +60,11 @@ export class Agent {
     world.cleanup.defer('agent', () => agent.kill());
     await mkdir(agent.manifests);
     await mkdir(agent.stateDir);
-    if (FROM_API) agent.cluster = await WorldServer.create(world);
-    if (FROM_ETCD) agent.etcd = await WorldEtcd.create(world);
+    if (SOURCE === 'kubernetes') agent.store = await WorldServer.create(world);
+    if (SOURCE === 'etcd') agent.store = await WorldEtcd.create(world);
     const config = {
       node: 'host-1',
-      sources: [...(agent.etcd === undefined ? [] : [agent.etcd.source]), ...(agent.cluster === undefined ? [] : [{ type: 'kubernetes', kubeconfig: agent.cluster.kubeconfig }]), { type: 'file', path: agent.manifests }],
+      sources: [...(agent.store === undefined ? [] : [agent.store.config]), { type: 'file', path: agent.manifests }],
       api: { socket: agent.socket, group: 'root' },
       metrics: { listen: '127.0.0.1:9476' },
       audit: { path: agent.auditLog },
@@ -154,13 +150,24 @@ export class Agent {
     this.child?.kill(signal);
   }
 
-  /** Puts a manifest in place in one step. An array is written as YAML documents, text as it is. */
+  /** The source of what write() is given, as `agentctl` calls it. */
+  get source(): string {
+    return this.store?.type ?? 'file';
+  }
+
+  /** What the agent calls a document of that name, when it refuses it, or the end of that; the first is 1. */
+  place(name: string, document: number): string {
+    return this.store?.place(name, document) ?? `${name}#${document}`;
+  }
+
+  /** Names of all manifests. */
+  async names(): Promise<string[]> {
+    return [...(this.store?.names() ?? []), ...await readdir(this.manifests)];
+  }
+
+  /** Puts a manifest in place in one step. An array is written as YAML documents, or as objects; text as it is. */
   async write(name: string, content: readonly unknown[] | string): Promise<void> {
-    if (this.cluster !== undefined && typeof content !== 'string') {
-      this.cluster.write(name, content);
-      return;
-    }
-    if (this.etcd !== undefined && typeof content !== 'string' && await this.etcd.write(name, content)) return;
+    if (typeof content !== 'string' && await this.store?.write(name, content) === true) return;
     const text = typeof content === 'string' ? content : content.map((document) => `---\n${JSON.stringify(document, undefined, 1)}\n`).join('');
     const path = join(this.manifests, name);
     await mkdir(dirname(path), { recursive: true });
@@ -170,7 +177,7 @@ export class Agent {
   }
 
   async remove(name: string): Promise<void> {
-    if (this.cluster?.delete(name) === true || await this.etcd?.delete(name) === true) return;
+    if (await this.store?.delete(name) === true) return;
     await rm(join(this.manifests, name));
   }
 

@@ -1,10 +1,11 @@
-/** Runs before every test file: leaves out what test/support/datapaths.ts says of this datapath, and says why. */
+/** Runs before every test file: leaves out what test/support/datapaths.ts says of this datapath, and sources.ts of this source, and says why. */
 import { beforeEach, type RunnerTask } from 'vitest';
-import { DATAPATH, testsLeftOut } from './datapaths.js';
+import { DATAPATH, testsLeftOut, testsOf } from './datapaths.js';
+import { ONLY_FROM_FILES, SOURCE } from './sources.js';
 
 declare module 'vitest' {
   interface TaskMeta {
-    /** Why the test is not for this datapath; scripts/lib/count-tests.mjs does not take it for one that was skipped. */
+    /** Why the test is not for this datapath or source; scripts/lib/count-tests.mjs does not take it for one that was skipped. */
     leftOut?: string;
   }
 }
@@ -12,15 +13,16 @@ declare module 'vitest' {
 const SEPARATOR = ' > ';
 
 beforeEach(({ task, skip }) => {
-  const leftOut = testsLeftOut(DATAPATH, task.file.filepath);
+  const { filepath } = task.file;
+  const leftOut = new Map([...testsLeftOut(DATAPATH, filepath), ...(SOURCE === 'file' ? [] : testsOf(ONLY_FROM_FILES, filepath))]);
   if (leftOut.size === 0) return;
   const known = task.file.tasks.flatMap((one) => titles(one));
   const unknown = [...leftOut.keys()].filter((test) => !known.some((title) => covers(test, title)));
-  if (unknown.length > 0) throw new Error(`test/support/datapaths.ts names what ${task.file.name} does not have: ${unknown.join('; ')}`);
+  if (unknown.length > 0) throw new Error(`a list in test/support names what ${task.file.name} does not have: ${unknown.join('; ')}`);
   for (const [test, reason] of leftOut) {
     if (!covers(test, titleOf(task))) continue;
     task.meta.leftOut = reason;
-    skip(`not on ${DATAPATH}: ${reason}`);
+    skip(`not on ${DATAPATH}, from ${SOURCE}: ${reason}`);
   }
 });
 

@@ -57,6 +57,10 @@ export function filesLeftOut(datapath: WorldDatapath): string[] {
 
 /** Tests of a file that are left out, and why. `file`: absolute, or from the root. */
 export function testsLeftOut(datapath: WorldDatapath, file: string): Map<string, string> {
-  if (datapath !== 'ovs') return new Map();
-  return new Map(NOT_ON_OVS.filter((entry) => file.endsWith(entry.file)).flatMap(({ tests, reason }) => (tests ?? []).map((test) => [test, reason])));
+  return datapath === 'ovs' ? testsOf(NOT_ON_OVS, file) : new Map();
+}
+
+/** Tests of a file that a list names, and the reasons. */
+export function testsOf(list: readonly Difference[], file: string): Map<string, string> {
+  return new Map(list.filter((entry) => file.endsWith(entry.file)).flatMap(({ tests, reason }) => (tests ?? []).map((test) => [test, reason])));
 }

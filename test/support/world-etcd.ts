@@ -1,14 +1,17 @@
-/** The etcd of a test world (DFW_TEST_SOURCE=etcd): manifests are put there file by file, as if they were applied and pruned. */
+/** The etcd of a test world (DFW_TEST_SOURCE=etcd): manifests are put there as if they were applied and pruned. */
 import { identityOf } from '../../src/model/identity.js';
 import type { EtcdClient, Write } from '../../src/sources/etcd/client/etcd.js';
 import { EtcdKeys } from '../../src/sources/etcd/keys.js';
 import { EtcdServer } from './etcd.js';
 import type { World } from './netns.js';
+import type { ManifestStore } from './sources.js';
 
 const AT_ONCE = 100;
 
-export class WorldEtcd {
-  private readonly files = new Map<string, ReadonlyMap<string, string>>();
+export class WorldEtcd implements ManifestStore {
+  readonly type = 'etcd';
+  /** By name: key to text, in the documents' order. */
+  private readonly held = new Map<string, ReadonlyMap<string, string>>();
   private readonly keys = new EtcdKeys('/dfw/v1', '');
 
   private constructor(private readonly server: EtcdServer, private readonly client: EtcdClient) {}
@@ -19,12 +22,10 @@ export class WorldEtcd {
     return new WorldEtcd(server, server.client(world.cleanup));
   }
 
-  /** As the configuration has it. */
-  get source(): object {
+  get config(): object {
     return { type: 'etcd', endpoints: this.server.sockets };
   }
 
-  /** The file now holds these: what it held before and does not now is deleted. False: they are no objects, and nothing was written. */
   async write(name: string, documents: readonly unknown[]): Promise<boolean> {
     const wanted = new Map<string, string>();
     for (const document of documents) {
@@ -32,18 +33,25 @@ export class WorldEtcd {
       if (identity === undefined) return false;
       wanted.set(this.keys.manifest(identity), JSON.stringify(document));
     }
-    await this.replace(this.files.get(name) ?? new Map(), wanted);
-    this.files.set(name, wanted);
+    await this.replace(this.held.get(name) ?? new Map(), wanted);
+    this.held.set(name, wanted);
     return true;
   }
 
-  /** True when there was such a file. */
   async delete(name: string): Promise<boolean> {
-    const held = this.files.get(name);
+    const held = this.held.get(name);
     if (held === undefined) return false;
-    this.files.delete(name);
+    this.held.delete(name);
     await this.replace(held, new Map());
     return true;
+  }
+
+  names(): readonly string[] {
+    return [...this.held.keys()];
+  }
+
+  place(name: string, document: number): string {
+    return [...(this.held.get(name)?.keys() ?? [])][document - 1] ?? '';
   }
 
   private async replace(before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>): Promise<void> {

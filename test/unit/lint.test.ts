@@ -71,6 +71,7 @@ const RULE_CASES: readonly Case[] = [
   { file: 'src/app/env.ts', text: `export const home = (): string | undefined => process.env['HOME'];\n`, refusedBy: [NO_GLOBAL] },
   { file: 'src/platform/argv.ts', text: `import { argv } from 'node:process';\nexport const words = argv;\n`, refusedBy: [NO_IMPORT] },
   { file: 'src/main.ts', text: `import { start } from './app/start.js';\nstart(process.argv);\n`, refusedBy: [] },
+  { file: 'src/engine-alive.ts', text: `process.exitCode = process.argv.length;\n`, refusedBy: [] },
   { file: 'src/ctl.ts', text: `import { start } from './app/start.js';\nstart(process.argv);\n`, refusedBy: [] },
   { file: 'src/app/floating.ts', text: body('export function caller(): void {\n  subject();\n}'), refusedBy: ['typescript(no-floating-promises)'] },
   { file: 'src/app/misused.ts', text: body('export const caller = (list: number[]): void => list.forEach(subject);'), refusedBy: ['typescript(no-misused-promises)'] },

@@ -26,11 +26,13 @@ export interface KubernetesTimes extends ReflectorTimes {
   readonly discoveryMs: number;
   /** A kind that the server no longer has keeps its objects for so long: definitions come late when a server starts. */
   readonly absentMs: number;
-  /** With a stored state, start() waits no longer for the API server. */
+  /** With a stored state, start() waits so long for a server that answers at all. */
+  readonly answerMs: number;
+  /** With a stored state, start() waits so long for a server that answers. */
   readonly startMs: number;
 }
 
-export const KUBERNETES_TIMES: KubernetesTimes = { ...DEFAULT_TIMES, discoveryMs: 30_000, absentMs: 30_000, startMs: 10_000 };
+export const KUBERNETES_TIMES: KubernetesTimes = { ...DEFAULT_TIMES, discoveryMs: 30_000, absentMs: 30_000, answerMs: 3_000, startMs: 10_000 };
 
 /** So often a publication waits for what came while the rest was recorded. */
 const MOST_TURNS = 5;
@@ -144,8 +146,8 @@ export class KubernetesSource implements Source {
   }
 
   /**
-   * Resolves when everything was read, or, after `startMs`, when there is a stored state. Without one it waits for the API server as long
-   * as that takes. Rejects with E_CANCELLED only.
+   * Resolves when everything was read, or, after `answerMs` or `startMs`, when there is a stored state. Without one it waits for the API
+   * server as long as that takes. Rejects with E_CANCELLED only.
    */
   async start(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.options;
@@ -165,10 +167,16 @@ export class KubernetesSource implements Source {
     await restoring;
     if (this.ending.signal.aborted) throw new AgentError('E_CANCELLED', 'the source was stopped');
     this.running = this.follow();
-    const cancel = this.storedAt === undefined ? () => undefined : clock.after(this.times.startMs, () => this.publish(true));
+    const { answerMs, startMs } = this.times;
+    const waits = this.storedAt === undefined ? [] : [
+      clock.after(answerMs, () => {
+        if (!this.discovered) this.publish(true);
+      }),
+      clock.after(startMs, () => this.publish(true)),
+    ];
     const ended = new Promise<void>((resolve) => this.ending.signal.addEventListener('abort', () => resolve(), { once: true }));
     await Promise.race([ready, ended]);
-    cancel();
+    for (const cancel of waits) cancel();
     if (this.ending.signal.aborted) throw new AgentError('E_CANCELLED', 'the source was stopped');
   }
 

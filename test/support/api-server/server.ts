@@ -37,6 +37,8 @@ export type Fault =
   | { readonly silent: true }
   /** A watch ends after so long, cleanly or (`cut`) not. */
   | { readonly closeAfterMs: number; readonly cut?: boolean }
+  /** A watch that begins with a line that is no JSON. */
+  | { readonly garbage: true }
   /** The body ends in its middle. */
   | { readonly truncate: true };
 
@@ -325,6 +327,7 @@ export class ApiServer {
     const from = asked === '' || asked === '0' ? undefined : Number(asked);
     response.writeHead(200, { 'content-type': 'application/json', 'transfer-encoding': 'chunked' });
     response.flushHeaders();
+    if (fault !== undefined && 'garbage' in fault) response.write('{"type":"ADDED","object":<html>\n');
     const write = (type: string, text: string): void => {
       if (fault !== undefined && 'silent' in fault) return;
       if (!response.writableEnded && !response.destroyed) response.write(`{"type":"${type}","object":${text}}\n`);

@@ -9,7 +9,7 @@ import type { Logger } from '../../../src/platform/logger.js';
 import type { Harness } from './harness.js';
 
 export const QUICK: KubernetesTimes = {
-  pageSize: 10, watchSeconds: [20, 30], watchIdleMs: 2_000, firstPauseMs: 10, lastPauseMs: 100, discoveryMs: 100, absentMs: 150, startMs: 300, suspectMs: 300,
+  pageSize: 10, watchSeconds: [20, 30], watchIdleMs: 2_000, firstPauseMs: 10, lastPauseMs: 100, discoveryMs: 100, absentMs: 150, answerMs: 100, startMs: 300, suspectMs: 300,
 };
 
 export interface TestLogger extends Logger { readonly lines: string[] }

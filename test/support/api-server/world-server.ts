@@ -1,15 +1,18 @@
 /**
  * The API server of a test world: reachable at https://127.0.0.1:16443 in the host's namespace (socat carries it to this process),
- * with the definitions of every kind that the agent knows. Manifests are put there file by file, as if they were applied and pruned.
+ * with the definitions of every kind that the agent knows. Manifests are put there as if they were applied and pruned.
  */
 import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { identityOf } from '../../../src/model/identity.js';
 import { groupOf, kindOfManifest } from '../../../src/model/kinds.js';
+import { objectKey } from '../../../src/model/objects.js';
 import { KIND_DECODERS } from '../../../src/sources/manifests/kinds.js';
 import { eventually } from '../command.js';
 import type { World } from '../netns.js';
+import type { ManifestStore } from '../sources.js';
 import { Authority } from './certificates.js';
 import { BUILT_IN, apiVersionOf } from './definitions.js';
 import { TOKEN } from './harness.js';
@@ -22,9 +25,10 @@ export const PORT = 16_443;
 /** Antrea before 1.0 keeps its objects in both groups. */
 const LEGACY = 'security.antrea.tanzu.vmware.com/v1alpha1';
 
-export class WorldServer {
+export class WorldServer implements ManifestStore {
+  readonly type = 'kubernetes';
   readonly kubeconfig: string;
-  private readonly files = new Map<string, readonly StoredObject[]>();
+  private readonly held = new Map<string, readonly StoredObject[]>();
 
   private constructor(readonly server: ApiServer, readonly directory: string) {
     this.kubeconfig = join(directory, 'kubeconfig');
@@ -48,21 +52,37 @@ export class WorldServer {
     return made;
   }
 
-  /** The file now holds these: what it held before and does not now is deleted. */
-  write(name: string, documents: readonly unknown[]): void {
-    const objects = documents.map((document) => current(document as StoredObject));
-    const kept = new Set(objects.map(keyOf));
-    for (const object of this.files.get(name) ?? []) if (!kept.has(keyOf(object))) this.remove(object);
-    const known = new Map((this.files.get(name) ?? []).map((object) => [keyOf(object), JSON.stringify(object)]));
-    for (const object of objects) if (known.get(keyOf(object)) !== JSON.stringify(object)) this.server.put(object);
-    this.files.set(name, objects);
+  get config(): object {
+    return { type: 'kubernetes', kubeconfig: this.kubeconfig };
   }
 
-  /** True when there was such a file. */
-  delete(name: string): boolean {
-    const objects = this.files.get(name);
+  /** What the name holds now is there when this returns: nothing has to be waited for. */
+  write(name: string, documents: readonly unknown[]): Promise<boolean> {
+    if (documents.some((document) => identityOf(document) === undefined)) return Promise.resolve(false);
+    const objects = documents.map((document) => current(document as StoredObject));
+    const kept = new Set(objects.map(keyOf));
+    for (const object of this.held.get(name) ?? []) if (!kept.has(keyOf(object))) this.remove(object);
+    const known = new Map((this.held.get(name) ?? []).map((object) => [keyOf(object), JSON.stringify(object)]));
+    for (const object of objects) if (known.get(keyOf(object)) !== JSON.stringify(object)) this.server.put(object);
+    this.held.set(name, objects);
+    return Promise.resolve(true);
+  }
+
+  delete(name: string): Promise<boolean> {
+    const objects = this.held.get(name);
     for (const object of objects ?? []) this.remove(object);
-    return this.files.delete(name);
+    return Promise.resolve(this.held.delete(name));
+  }
+
+  names(): readonly string[] {
+    return [...this.held.keys()];
+  }
+
+  place(name: string, document: number): string {
+    const identity = identityOf(this.held.get(name)?.[document - 1]);
+    if (identity === undefined) return '';
+    const { kind, ...metadata } = identity;
+    return objectKey({ kind, metadata });
   }
 
   private remove({ apiVersion, kind, metadata }: StoredObject): void {

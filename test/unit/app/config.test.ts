@@ -60,7 +60,7 @@ describe('loadConfig', () => {
       node: 'n-2', cluster: 'demo', datapath: 'ovs', 'ovs.bridge': 'br-x', 'ovs.database': 'tcp:127.0.0.1:6640', 'ovs.discoverPorts': false, 'ovs.endRestoreWait': true, 'ovs.firstTable': 100, 'ovs.nextTable': 200, sources: [{ type: 'file', path: '/a' }, { type: 'file', path: '/b' }],
       'discovery.pods': false, 'discovery.libvirt': '/run/other', 'cni.socket': '/cni.sock', 'cni.interfaces': ['veth*', 'eth7'], failurePolicy: 'open', spoofGuard: 'declared', 'api.socket': '/s', 'api.group': 'ops', 'metrics.listen': '[::1]:1', 'audit.path': '/a', 'audit.format': 'json', 'ids.enabled': true,
       'ids.tap': 'tap1', 'ids.sensor': 'tap2', 'ids.engine': 'external', 'ids.program': '/opt/suricata', 'ids.mode': 'ids', 'ids.inlineTap': 'i0', 'ids.inlineSensor': 'i1', 'ids.returnTap': 'i2', 'ids.returnSensor': 'i3', 'ids.returnedMark': 128, 'ids.signatures': '/sig',
-      'ids.eveFile': '/log/eve.json', 'ids.homeNetworks': ['10.0.0.0/8', 'fd00::1'], 'ids.commandSocket': '/run/s.sock', 'ids.engineDirectory': '/var/lib/engine', 'ids.memoryLimit': 1, 'ids.processorLimit': 2,
+      'ids.eveFile': '/log/eve.json', 'ids.homeNetworks': ['10.0.0.0/8', 'fd00::1'], 'ids.commandSocket': '/run/s.sock', 'ids.engineDirectory': '/var/lib/engine', 'ids.endsWithAgent': true, 'ids.memoryLimit': 1, 'ids.processorLimit': 2,
       'ids.bundle': 'https://rules.example/a.tar.gz', 'ids.bundleChecksum': '', 'ids.bundleInterval': 3600, 'ids.bundleCa': '/ca.pem', 'ids.allowFailedSignatures': 3,
       'ids.alertWindow': 0, 'ids.sinks': [{ type: 'file', path: '/alerts' }], 'ids.pcap.enabled': true, 'ids.pcap.bytes': 1048576,
       'ids.response': [{ action: 'quarantine', duration: 60, severities: [1] }], 'ids.quarantine.allow': [{ addresses: ['10.0.0.1'] }], stateDir: '/state',
@@ -77,7 +77,7 @@ describe('loadConfig', () => {
       // What makes no sense alone.
       const argv = new Map([
         ['--ovs-first-table', ['--ovs-next-table=200']], ['--ids-bundle-checksum', ['--ids-bundle=/b.zip']], ['--egress-leases', ['--egress-directory=/leases']],
-        ['--ids-engine-directory', ['--ids-engine=external', '--ids-command-socket=/s']],
+        ['--ids-engine-directory', ['--ids-engine=external', '--ids-command-socket=/s']], ['--ids-ends-with-agent', ['--ids-engine=external']],
       ]).get(flag) ?? [];
       expect([flag, read(load({ argv: [...argv, `${flag}=${text}`] })), read(load({ env: { [variable]: text }, argv })), read(load({ file, argv }))]).toEqual([flag, value, value, value]);
     }
@@ -145,6 +145,8 @@ describe('loadConfig', () => {
     expect(problemsOf({ argv: ['--datapath', 'ovs', '--ids-mode', 'ips', '--ids-engine', 'external', '--ids-command-socket', '/run/s'] })).toBe('accepted');
     expect(problemsOf({ argv: ['--ids-engine', 'external', '--ids-engine-directory', '/d'] })).toContain('ids.commandSocket: is needed with ids.engineDirectory');
     expect(problemsOf({ argv: ['--ids-engine-directory', '/d'] })).toContain('ids.engineDirectory: is of an external engine');
+    expect(problemsOf({ argv: ['--ids-ends-with-agent', 'true'] })).toContain('ids.endsWithAgent: is of an external engine');
+    expect(problemsOf({ argv: ['--ids-ends-with-agent', 'true', '--ids-engine', 'external'] })).toBe('accepted');
   });
 
   it('of an etcd source: places, certificates, users, one at most', () => {

@@ -23,7 +23,7 @@ describe('objects that users gave the agent', () => {
     const store = new LocalStore(join(base, 'objects'));
     source = new FileSource({ path: join(base, 'objects'), logger: silent, parser: new InlineParser() });
     await source.start(new AbortController().signal);
-    own = new OwnObjects({ store, sources: [{ name: OWN_SOURCE, source }], reread: async () => source.sync(new AbortController().signal) });
+    own = new OwnObjects({ store, sources: [{ name: OWN_SOURCE, source }], sourcesRead: Promise.resolve(), reread: async () => source.sync(new AbortController().signal) });
     await own.apply(POLICIES, false);
   });
   afterEach(async () => {

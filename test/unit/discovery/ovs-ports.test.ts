@@ -120,6 +120,24 @@ describe('discovery of ports', () => {
     await after.stop();
   });
 
+  it('is asked to read before it was started: what was stored is not lost, and it follows the switch', async () => {
+    const bench = new Bench();
+    bench.ports = [pod('a')];
+    const before = bench.discovery();
+    await before.start(never);
+    bench.change([]);
+    bench.change([{ ...pod('a'), name: 'renamed' }]);
+    await before.stop();
+    const after = bench.discovery();
+    await after.sync(never);
+    expect([after.synced, bench.listening]).toEqual([false, 0]);
+    await after.start(never);
+    expect([...after.snapshot().objects.keys()]).toEqual(['Attachment/ovs-a']);
+    bench.change([]);
+    expect(interfaces(after)).toEqual([]);
+    await after.stop();
+  });
+
   it('starts when the switch is read, when that takes too long, or when it is told to end', async () => {
     const bench = new Bench();
     const first = bench.discovery();

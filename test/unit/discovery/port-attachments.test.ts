@@ -16,8 +16,8 @@ describe('ports of pods', () => {
     const { attachments, problems } = bind([pod('p1', { mac: '02:00:00:00:00:01', addresses: ['10.0.0.1', 'fd00::1'] }), pod('p2', { vnic: 'ns1/blue-net' })]);
     expect(problems).toEqual([]);
     expect(attachments).toEqual([
-      { kind: 'Attachment', metadata: meta('ovs-p1'), workload: { kind: 'Pod', namespace: 'n', name: 'a' }, vnic: 'eth0', interface: 'p1', mac: '02:00:00:00:00:01', addresses: ['10.0.0.1', 'fd00::1'] },
-      { kind: 'Attachment', metadata: meta('ovs-p2'), workload: { kind: 'Pod', namespace: 'n', name: 'a' }, vnic: 'ns1-blue-net', interface: 'p2', addresses: [] },
+      { kind: 'Attachment', metadata: meta('ovs-p1'), workload: { kind: 'Pod', namespace: 'n', name: 'a' }, vnic: 'eth0', interface: 'p1', mac: '02:00:00:00:00:01', addresses: ['10.0.0.1', 'fd00::1'], early: true },
+      { kind: 'Attachment', metadata: meta('ovs-p2'), workload: { kind: 'Pod', namespace: 'n', name: 'a' }, vnic: 'ns1-blue-net', interface: 'p2', addresses: [], early: true },
     ]);
   });
 
@@ -49,6 +49,8 @@ describe('ports of virtual machines', () => {
     expect(attachments.map(({ workload, vnic, mac }) => [workload, vnic, mac])).toEqual([
       [{ kind: 'VirtualMachine', name: 'vm' }, 'eth0', '02:00:00:00:00:01'], [{ kind: 'VirtualMachine', name: 'vm' }, 'eth1', '02:00:00:00:00:02'],
     ]);
+    // Nothing to wait for: whoever made the object said which machine it is.
+    expect(attachments.map(({ early }) => early)).toEqual([undefined, undefined]);
     expect(bind([guest('t0')], [machine('vm', nics.slice(0, 1))]).attachments[0]?.vnic).toBe('eth0');
     expect(bind([guest('t0')], [machine('vm', [])]).attachments[0]?.vnic).toBe('eth0');
   });

@@ -54,6 +54,20 @@ describe('ServiceNotifier', () => {
     expect([notifier.watchdogIntervalMs, sent]).toEqual([undefined, []]);
   });
 
+  it('asks for time while it waits, says for what, and takes that back when it is ready', () => {
+    const { notifier, sent, pass } = set({ socket: '/n', watchdog: '30000000' });
+    for (const reason of ['etcd: away', 'etcd: away', 'etcd: refused']) {
+      notifier.waiting(reason, 60_000);
+      pass(10_000);
+    }
+    notifier.ready();
+    notifier.ready();
+    const extend = '/n EXTEND_TIMEOUT_USEC=60000000';
+    expect(sent).toEqual([
+      extend, '/n STATUS=waiting: etcd: away', '/n WATCHDOG=1', extend, '/n WATCHDOG=1', extend, '/n STATUS=waiting: etcd: refused', '/n WATCHDOG=1', '/n READY=1', '/n STATUS=', '/n READY=1',
+    ]);
+  });
+
   it('says the same status once', () => {
     const { notifier, sent } = set({ socket: '/n' });
     notifier.status('a');
