@@ -43,7 +43,8 @@ const attachment = ({ name, interface: device, mac }: WorldWorkload): Manifest =
   return { apiVersion: 'dfw.dev/v1', kind: 'Attachment', metadata: { name: attachmentName(name) }, spec: { workload: { kind: 'Pod', namespace, name: pod }, vnic: 'eth0', interface: device, mac } };
 };
 
-async function chaos(makeStore: (world: World) => Promise<ChaosStore>): Promise<void> {
+/** Contacts that were wrong at last; what is wrong before fails at once. */
+async function chaos(makeStore: (world: World) => Promise<ChaosStore>): Promise<readonly string[]> {
   const world = await createWorld({ workloads: ['shop/a', 'shop/b', 'shop/c', 'work/d', 'work/e', 'work/f'].map((name, index) => ({ name, interface: `pod${index}` })) });
   try {
     const random = new Random(SEED);
@@ -79,7 +80,7 @@ async function chaos(makeStore: (world: World) => Promise<ChaosStore>): Promise<
     const wrong = [...run.wrong, ...probes.wrong];
     expect(wrong.length === 0 ? '' : `${wrong.join('\n')}\n${await told()}`).toBe('');
     if (process.env['DFW_CHAOS_DIARY'] !== undefined) console.log(run.diary.join('\n'));
-    console.log(JSON.stringify({ changes: CHANGES / 2, judged: probes.judged, unjudged: probes.unjudged, unclear: probes.unclear, lostOnce: fixed.lostOnce, ...Object.fromEntries(run.counts) }));
+    console.log(JSON.stringify({ changes: CHANGES / 2, judged: probes.judged, unjudged: probes.unjudged, unclear: probes.unclear, lostOnce: fixed.lostOnce, lost: fixed.lost, ...Object.fromEntries(run.counts) }));
     // Something did happen, and was looked at.
     for (const name of ['the agent is killed', ...(store.backup === undefined ? [] : ['a backup is restored'])]) expect(run.counts.get(name), name).toBeGreaterThan(0);
     expect(probes.judged).toBeGreaterThan(CHANGES / 2);
@@ -88,7 +89,7 @@ async function chaos(makeStore: (world: World) => Promise<ChaosStore>): Promise<
       .slice(FIRST_REBUILDS[world.plan.refusedBy ?? 'host'])).toEqual([]);
     await expectFresh(world, store, agent, changes.current);
     await probes.look(probes.all(), () => history.newest);
-    expect(probes.wrong.join('\n')).toBe('');
+    return probes.wrong;
   } finally {
     await world.close();
   }
@@ -97,7 +98,8 @@ async function chaos(makeStore: (world: World) => Promise<ChaosStore>): Promise<
 /**
  * The agent enforces what others would who never saw how it came about. Numbers of policies' rules and of filters are given in the order in which they
  * are first needed, stay, and are never given again: they are what history may show in. One agent gets them and nothing else, and must
- * enforce the same to the last element; another one starts from nothing, and must show the same rules under other numbers.
+ * enforce the same to the last element; another one starts from nothing, and must show the same rules under other numbers. (In a switch, stamps of
+ * rules say since when connections may rely on them, ADR 10: they are left out of the comparison.)
  */
 async function expectFresh(world: World, store: ChaosStore, veteran: Agent, objects: ReadonlyMap<string, Manifest>): Promise<void> {
   const before = await enforced(veteran, world);
@@ -140,6 +142,11 @@ function mapped<T>(record: Readonly<Record<string, T>>, map: (value: T) => unkno
 }
 
 describe('what is enforced is what the store holds', { timeout: Math.max(180_000, CHANGES * 300) * PATIENCE }, () => {
-  it(`after ${CHANGES / 2} changes in etcd, of three members`, () => chaos((world) => EtcdStore.create(world, fileURLToPath(new URL('../../bin/agentctl', import.meta.url)))));
-  it(`after ${CHANGES / 2} changes in the Kubernetes API`, () => chaos((world) => KubernetesStore.create(world)));
+  it(`after ${CHANGES / 2} changes in etcd, of three members`, async () => {
+    expect(await chaos((world) => EtcdStore.create(world, fileURLToPath(new URL('../../bin/agentctl', import.meta.url))))).toEqual([]);
+  });
+
+  it(`after ${CHANGES / 2} changes in the Kubernetes API`, async () => {
+    expect(await chaos((world) => KubernetesStore.create(world))).toEqual([]);
+  });
 });

@@ -3,7 +3,7 @@
  * tables. None of them touches what `fixed.ts` has, and what an object names is there before it and is not deleted while it does.
  */
 import { objectKey } from '../../../src/model/objects.js';
-import { Random } from '../../oracle/random.js';
+import type { Random } from '../../oracle/random.js';
 import { decode } from '../decode.js';
 import { acnp, clusterGroup, labels, networkPolicy, port, tier, type Manifest } from '../policies.js';
 import { ruleTable } from '../manifests.js';

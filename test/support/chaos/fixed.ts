@@ -15,6 +15,11 @@ import { NAMESPACES } from './changes.js';
 const [OPEN, SHUT, SOME, ISOLATED] = [7001, 7002, 7003, 7005];
 export const FIXED_PORTS: readonly number[] = [OPEN, SHUT, SOME, ISOLATED];
 const INTERVAL_MS = 10;
+/**
+ * Of the messages of a connection at most this share is lost, or sent again: where rules change inside of a table in force, kernels publish an interval
+ * set some milliseconds after the rest, on a busy machine dozens (docs/behaviours.md, what is missing). To be 0 when that is mended.
+ */
+const MOST_LOST = 0.002;
 
 export function fixedManifests(): Manifest[] {
   const both = (number: number): unknown[] => [port(number), port(number, 'UDP')];
@@ -67,6 +72,8 @@ export class FixedPoints {
 
   /** First datagrams that were lost, and passed when they were sent again: docs/behaviours.md, what is missing. */
   lostOnce = 0;
+  /** Messages of lasting connections that were lost, or sent again. */
+  lost = 0;
 
   /** New connections: what is wrong with them. */
   async look(): Promise<string[]> {
@@ -90,7 +97,8 @@ export class FixedPoints {
       await connection.pace(0);
       await eventually('the last echoes', async () => ((await connection.stats()).pending === 0 ? true : undefined), 3_000).catch(() => undefined);
       const { state, pending, lost, retransmits, sent } = await connection.stats();
-      if (state !== 'open' || pending > 0 || retransmits > 0 || sent < 50) wrong.push(`fixed: ${text}: ${state}, ${pending} of ${sent} lost (${lost.map((at) => new Date(at * 1000).toISOString()).join()}), ${retransmits} sent again`);
+      this.lost += pending + retransmits;
+      if (state !== 'open' || Math.max(pending, retransmits) > Math.max(1, sent * MOST_LOST) || sent < 50) wrong.push(`fixed: ${text}: ${state}, ${pending} of ${sent} lost (${lost.map((at) => new Date(at * 1000).toISOString()).join()}), ${retransmits} sent again`);
       await connection.close();
     }
     for (const { to, port: number } of this.shut) {

@@ -69,7 +69,12 @@ export async function enforced(agent: Agent, world: World): Promise<Enforced> {
     const each = async <T>(ask: (name: string) => Promise<T>): Promise<Record<string, T>> => Object.fromEntries(await Promise.all(names.map(async (name) => [name, await ask(name)] as const)));
     return [await each(async (name) => client.getRules(name, false)), await each(async (name) => client.getAddressSets(name))] as const;
   });
-  return { rules, sets, datapath: world.ovs === undefined ? await nftLines(world.host) : (await world.ovs.ownFlows()).map(({ text }) => text) };
+  return { rules, sets, datapath: world.ovs === undefined ? await nftLines(world.host) : (await world.ovs.ownFlows()).map(({ text }) => withoutStamps(text)).sort() };
+}
+
+/** ADR 10: when a rule came to be what it is, in seconds; part of labels and of what is written to them. */
+function withoutStamps(flow: string): string {
+  return flow.replace(/(ct_label=0x[0-9a-f]{1,8}0{8})[0-9a-f]{8}/, '$1stamp').replace(/set_field:0x[0-9a-f]+(\/0xf{8}0*->metadata)/g, 'set_field:stamp$1');
 }
 
 async function nftLines(netns: string): Promise<string[]> {
@@ -79,7 +84,7 @@ async function nftLines(netns: string): Promise<string[]> {
 
 /** An element is a line; a rule with those before it in its chain. */
 function lines(entry: Record<string, unknown>): string[] {
-  const [[kind = '', body] = []] = Object.entries(entry);
+  const [kind, body] = Object.entries(entry)[0] ?? ['', {}];
   const { handle: _, elem, ...rest } = body as { handle?: number; elem?: unknown[] };
   const text = `${kind} ${JSON.stringify(rest, withoutCounters)}`;
   const name = JSON.stringify({ ...rest, type: undefined, map: undefined, flags: undefined });
