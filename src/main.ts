@@ -8,6 +8,7 @@ import { loadConfig, type Config } from './app/config.js';
 import { describeError, isAgentError } from './model/errors.js';
 import { loadNative } from './native/load.js';
 import { systemClock } from './platform/clock.js';
+import { V8Heap } from './platform/heap.js';
 import { PinoLogger } from './platform/pino-logger.js';
 import { readTextFile } from './platform/read-file.js';
 import { ServiceNotifier } from './platform/sd-notify.js';
@@ -82,9 +83,10 @@ async function daemon(argv: readonly string[], first: Config, version: string): 
       send: (socket, state) => native.sdNotify(socket, state),
       onError: (error) => log.warn('notify.failed', { error: describeError(error) }),
     });
+    const heap = new V8Heap(process.execArgv.includes('--optimize-for-size'));
     for (;;) {
       agent = new Agent(config, {
-        native, clock: systemClock, log, notifier, version, installDir: INSTALL_DIR, searchPath: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin',
+        native, clock: systemClock, log, notifier, heap, version, installDir: INSTALL_DIR, searchPath: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin',
         processId: process.pid,
         sendSignal: (pid, signal) => process.kill(pid, signal),
         setPriority: (pid, nice) => setPriority(pid, nice),

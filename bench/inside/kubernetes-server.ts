@@ -2,10 +2,7 @@
 import { Authority } from '../../test/support/api-server/certificates.js';
 import { writeKubeconfig } from '../../test/support/api-server/kubeconfig.js';
 import { ApiServer } from '../../test/support/api-server/server.js';
-import { systemClock } from '../../src/platform/clock.js';
-import { HttpApiClient } from '../../src/sources/kubernetes/api-client.js';
-import { ListParser } from '../../src/sources/kubernetes/list-parser.js';
-import { InlineCredentials } from '../../src/sources/kubernetes/read-credentials.js';
+import { AGENT_LISTS, INFORMER_LISTS, readPages } from '../lib/api-pages.js';
 import { apiCluster, type ApiClusterOptions } from '../model/api-cluster.js';
 
 const request: ApiClusterOptions & { readonly kubeconfig: string } = JSON.parse(process.argv[2] ?? '{}');
@@ -22,19 +19,6 @@ server.storage.compact();
 await server.start();
 await writeKubeconfig(request.kubeconfig, server, authority, { token: 'bench' });
 // What anybody will ask for is packed once.
-const client = new HttpApiClient({ kubeconfig: request.kubeconfig, reader: new InlineCredentials(), clock: systemClock });
-const pods = `fieldSelector=${encodeURIComponent('status.phase!=Succeeded,status.phase!=Failed')}`;
-for (const [path, query] of [['/api/v1/pods', `limit=500&${pods}`], ['/api/v1/pods', 'limit=500'], ['/apis/networking.k8s.io/v1/networkpolicies', 'limit=500']] as const) {
-  for (let token: string | undefined = ''; token !== undefined;) {
-    const [limit, ...rest] = query.split('&');
-    const asked: string = [limit, ...(token === '' ? [] : [`continue=${token}`]), ...rest].filter((part) => part !== '').join('&');
-    const { body } = await client.open({ path: `${path}?${asked}`, signal: new AbortController().signal, compressed: true });
-    const parser = new ListParser();
-    for await (const chunk of body) parser.push(chunk);
-    const { continueToken } = parser.finish();
-    token = continueToken === '' ? undefined : continueToken;
-  }
-}
-await client.close();
+await readPages(request.kubeconfig, [...AGENT_LISTS, ...INFORMER_LISTS]);
 console.log('ready');
 process.stdin.on('end', () => process.exit(0)).resume();

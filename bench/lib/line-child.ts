@@ -45,6 +45,11 @@ export class LineChild {
     }
   }
 
+  /** Forgets the lines that nobody asked for. */
+  drain(): void {
+    this.lines.length = 0;
+  }
+
   write(line: string): void {
     this.child.stdin.write(`${line}\n`);
   }

@@ -19,7 +19,8 @@ export async function listenOn(server: Server, path: string, gid: number | undef
     // Made by us: open to the group's members whatever the umask is. Made by somebody else: left as it is.
     if ((await mkdir(folder, { recursive: true })) !== undefined) await chmod(folder, 0o755);
     await refuseLiving(path);
-    const staging = await mkdtemp(join(folder, '.'));
+    // Inside: what is around it may be read-only, or another file system.
+    const staging = await mkdtemp(join(folder, '.s'));
     try {
       const staged = join(staging, 's');
       await listening(server, staged);

@@ -1,4 +1,5 @@
 /** Wires everything together and owns the order of starting and stopping. Holds no policy of its own. */
+import { setMaxListeners } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { release } from 'node:os';
@@ -16,6 +17,7 @@ import { AgentError, describeError } from '../model/errors.js';
 import type { FlowTable, LinkSocket, NativeBinding, NflogReader, NftSocket } from '../native/binding.js';
 import { writeFileAtomic } from '../platform/atomic-file.js';
 import type { Clock } from '../platform/clock.js';
+import type { Heap } from '../platform/heap.js';
 import type { Logger } from '../platform/logger.js';
 import { MetricsServer } from '../platform/metrics-server.js';
 import { Metrics } from '../platform/metrics.js';
@@ -25,9 +27,10 @@ import { ReconcileLoop } from '../reconcile/loop.js';
 import type { EtcdSource } from '../sources/etcd/etcd-source.js';
 import { FileSource } from '../sources/file/file-source.js';
 import { LocalStore } from '../sources/file/local-store.js';
+import type { Source } from '../sources/source.js';
 import { CniService } from './cni-service.js';
 import type { Config } from './config.js';
-import type { EtcdSourceConfig } from './config-schema.js';
+import type { EtcdSourceConfig, KubernetesSourceConfig } from './config-schema.js';
 import { Datapath } from './datapath.js';
 import { DesiredState, type NamedSource } from './desired.js';
 import { Differences } from './diff.js';
@@ -44,7 +47,7 @@ import { HeldReplies } from './held-replies.js';
 import { hostAddresses, HostAddresses } from './host-addresses.js';
 import { idsDevices, inspectionPorts } from './ids-devices.js';
 import { wireIds, type IdsParts } from './ids-wiring.js';
-import { sourceName, wireKubernetes } from './kubernetes-wiring.js';
+import { sourceName, wireKubernetes, type KubernetesParts } from './kubernetes-wiring.js';
 import { auditLookups, loggedIds, logReported } from './lookups.js';
 import { collectMetrics } from './metrics-collector.js';
 import { NameLearning } from './name-learning.js';
@@ -65,6 +68,7 @@ export interface AgentEnvironment {
   readonly clock: Clock;
   readonly log: Logger;
   readonly notifier: ServiceNotifier;
+  readonly heap: Heap;
   readonly setLogLevel: (level: string) => string;
   readonly version: string;
   readonly processId: number;
@@ -78,8 +82,9 @@ export interface AgentEnvironment {
   readonly installDir: string;
 }
 
-/** Changes that come together are applied together. */
+/** Changes that come together are applied together; a lone one need not wait so long: etcd's of one transaction are read within a fraction of that. */
 const SETTLE_MS = 5;
+const LEAD_MS = 1;
 const IDLE_MS = 1_000;
 const FIRST_PAUSE_MS = 50;
 const LAST_PAUSE_MS = 5_000;
@@ -121,6 +126,7 @@ export class Agent {
   private readonly cni: CniServer | undefined;
   private readonly egress: Egress | undefined;
   private etcd: EtcdParts | undefined;
+  private readonly kubernetes: KubernetesParts[] = [];
 
   constructor(private readonly config: Config, private readonly environment: AgentEnvironment) {
     const { native, clock, log } = environment;
@@ -136,7 +142,7 @@ export class Agent {
     const own = new FileSource({ path: join(config.stateDir, 'objects'), logger: log.child('source') });
     this.sources = [
       ...config.sources.map((source, index) => {
-        if (source.type === 'kubernetes') return { name: sourceName(config.sources, source), source: wireKubernetes({ source, stateDir: config.stateDir, node: config.node, clock, log: log.child('source') }) };
+        if (source.type === 'kubernetes') return { name: sourceName(config.sources, source), source: this.buildKubernetes(source) };
         if (source.type === 'etcd') return { name: ETCD_SOURCE, source: this.buildEtcd(source) };
         return { name: config.sources.length > 1 ? `file:${source.path}` : 'file', source: new FileSource({ path: source.path, logger: log.child('source'), lastGood: join(config.stateDir, 'last-good', String(index)) }) };
       }),
@@ -165,6 +171,8 @@ export class Agent {
     }, log.child('held'));
     this.egress = wireEgress({
       config, native, links: this.links, clock, log: log.child('egress'), onCommit: (generation) => this.kernel?.enforcement.committedElsewhere(generation),
+      store: (leaseMs) => (config.egress.leases === 'etcd' ? this.etcd?.leases(leaseMs) : this.kubernetes[0]?.leases(config.egress.namespace, leaseMs)),
+      tell: (wanted, signal) => this.kubernetes.forEach((source) => source.tell(wanted, signal)),
       isHere: (namespace, name) => this.datapath.realized?.world.filters.some(({ workload }) => workload.kind === 'Pod' && workload.name === name && (workload.namespace ?? 'default') === namespace) === true,
     });
     // Addresses of Egresses come and go, and are nobody's on this host.
@@ -189,7 +197,7 @@ export class Agent {
       failOpen, inspection: inspectionPorts(config), quarantine: (filter, alone) => this.quarantines.tables(filter, alone), onDue: () => this.loop.markDirty('due'),
     });
     this.loop = new ReconcileLoop({
-      clock, log: log.child('reconcile'), settleMs: SETTLE_MS, idleMs: IDLE_MS,
+      clock, log: log.child('reconcile'), settleMs: SETTLE_MS, leadMs: LEAD_MS, idleMs: IDLE_MS,
       apply: (reason) => this.apply(reason),
       alive: () => environment.notifier.alive(),
     });
@@ -249,6 +257,8 @@ export class Agent {
     const { log, notifier } = this.environment;
     const { signal } = this.stopping;
     const wait = new StartWait(notifier, this.environment.clock);
+    // One of every part, and one of every source: no leak, as Node takes more than ten for.
+    setMaxListeners(100, signal);
     mkdirSync(join(this.config.stateDir, 'objects'), { recursive: true, mode: 0o750 });
     this.numbers.load();
     this.ruleNumbers.load();
@@ -440,9 +450,16 @@ export class Agent {
 
   /** One at most: the configuration is refused otherwise. */
   private buildEtcd(source: EtcdSourceConfig): EtcdSource {
-    const { config: { stateDir, node }, environment: { clock, log, version } } = this;
-    this.etcd = new EtcdParts({ source, stateDir, node, version, sources: () => this.sources, clock, log: log.child('source') });
+    const { config: { stateDir, node, cluster }, environment: { clock, log, version } } = this;
+    this.etcd = new EtcdParts({ source, stateDir, node, cluster, version, sources: () => this.sources, clock, log: log.child('source') });
     return this.etcd.source;
+  }
+
+  private buildKubernetes(source: KubernetesSourceConfig): Source {
+    const { config: { stateDir, node }, environment: { clock, log, heap } } = this;
+    const parts = wireKubernetes({ source, stateDir, node, clock, log: log.child('source'), heap });
+    this.kubernetes.push(parts);
+    return parts.source;
   }
 
   private buildNftables(): NftablesParts {

@@ -3,7 +3,7 @@ import type { ErrorObject } from 'ajv';
 import { TABLES } from '../drivers/ovs/pipeline/placement.js';
 import { canonicalMember } from '../model/address.js';
 import { describeError } from '../model/errors.js';
-import { labelProblem } from '../model/names.js';
+import { labelProblem, subdomainProblem } from '../model/names.js';
 import { nearest } from '../model/nearest.js';
 import { quote } from '../model/quote.js';
 import { CONFIG_FORMATS } from './config-formats.js';
@@ -100,6 +100,8 @@ function acrossKeys(config: Config): Omit<ConfigProblem, 'origin'>[] {
     const twin = config.sources.findIndex((other) => JSON.stringify(other) === JSON.stringify(source));
     if (twin < index) problems.push({ path: `sources[${index}]`, reason: `is the same as sources[${twin}]` });
   });
+  const nameProblem = config.discovery.node.enabled ? subdomainProblem(config.node) : undefined;
+  if (nameProblem !== undefined) problems.push({ path: 'discovery.node.enabled', reason: `Node objects cannot have the name of this host: ${nameProblem}` });
   const { firstTable, nextTable } = config.ovs;
   if (nextTable === 0 && firstTable !== 0) problems.push({ path: 'ovs.firstTable', reason: 'needs ovs.nextTable: others must forward' });
   if (nextTable !== 0 && nextTable >= firstTable && nextTable < firstTable + TABLES) {
@@ -107,6 +109,8 @@ function acrossKeys(config: Config): Omit<ConfigProblem, 'origin'>[] {
   }
   const { egress } = config;
   if (egress.leases === 'file' && egress.directory === '') problems.push({ path: 'egress.directory', reason: 'is needed with egress.leases file' });
+  const { leases } = egress;
+  if ((leases === 'etcd' || leases === 'kubernetes') && config.sources.every(({ type }) => type !== leases)) problems.push({ path: 'egress.leases', reason: `needs a source of type ${leases}` });
   egress.exceptCidrs.forEach((member, index) => {
     const reason = memberProblem(member);
     if (reason !== undefined) problems.push({ path: `egress.exceptCidrs[${index}]`, reason });

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { labelProblem } from '../model/names.js';
 import { parseEndpoint } from '../sources/etcd/client/endpoint.js';
 import type { ConfigFormat } from './config-schema.js';
 
@@ -22,6 +23,8 @@ export const CONFIG_FORMATS: Readonly<Record<ConfigFormat, Format>> = {
   'ovsdb-target': { accepts: (text) => /^(unix:\/.+|(tcp|ssl):.+:\d+)$/.test(text), reason: 'must be unix:PATH, tcp:ADDRESS:PORT or ssl:ADDRESS:PORT' },
   // RFC 1123 subdomain, as Kubernetes names nodes; upper case is let in because host names have it.
   'node-name': { accepts: (text) => text.length <= 253 && /^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/.test(text), reason: 'must be a host name' },
+  // RFC 1123 label, as Kubernetes names namespaces.
+  label: { accepts: (text) => labelProblem(text) === undefined, reason: 'must be lower case letters, digits and -, at most 63' },
   'user-name': { accepts: (text) => /^[a-z_][-a-z0-9_]{0,31}$/.test(text), reason: 'must be a group name' },
   network: { accepts: isNetwork, reason: 'must be an address or a prefix' },
   program: { accepts: (text) => /^(\/[^\0]+|[^/\s\0]+)$/.test(text), reason: 'must be the name of a program or an absolute path' },
@@ -30,6 +33,7 @@ export const CONFIG_FORMATS: Readonly<Record<ConfigFormat, Format>> = {
   'sink-name': { accepts: (text) => /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(text), reason: 'must be letters, digits and . _ -, at most 63' },
   'host-name': { accepts: (text) => text.length <= 253 && /^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$/.test(text), reason: 'must be a host name' },
   'optional-interface': { accepts: (text) => text === '' || CONFIG_FORMATS['interface-name'].accepts(text), reason: 'must be an interface name, or empty' },
+  address: { accepts: (text) => isIP(text) !== 0 && !text.includes('%'), reason: 'must be an address' },
   'optional-address': { accepts: (text) => text === '' || isIP(text) !== 0, reason: 'must be an address, or empty' },
   bundle: { accepts: (text) => CONFIG_FORMATS['optional-path'].accepts(text) || isHttpUrl(text), reason: 'must be an absolute path, an http:// or https:// URL, or empty for none' },
   'bundle-checksum': {

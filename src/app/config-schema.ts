@@ -56,6 +56,13 @@ export interface QuarantineAllowConfig {
   readonly protocol?: 'tcp' | 'udp' | 'icmp';
   readonly ports?: readonly number[];
 }
+/** This host as a Node object. */
+export interface NodeConfig {
+  readonly enabled: boolean;
+  readonly labels: Readonly<Record<string, string>>;
+  /** [] = those from which this host sends by its default routes. */
+  readonly addresses: readonly string[];
+}
 export type SourceConfig = FileSourceConfig | KubernetesSourceConfig | EtcdSourceConfig;
 
 export interface Config {
@@ -66,7 +73,7 @@ export interface Config {
   readonly ovs: { readonly bridge: string; readonly database: string; readonly discoverPorts: boolean;
     readonly endRestoreWait: boolean; readonly firstTable: number; /** 0 = the bridge is the agent's. */ readonly nextTable: number };
   readonly sources: readonly SourceConfig[];
-  readonly discovery: { readonly pods: boolean; /** '' = none. */ readonly libvirt: string };
+  readonly discovery: { readonly pods: boolean; /** '' = none. */ readonly libvirt: string; readonly node: NodeConfig };
   /** '' = none. */
   readonly cni: { readonly socket: string; readonly interfaces: readonly string[] };
   readonly failurePolicy: 'closed' | 'open';
@@ -129,7 +136,9 @@ export interface Config {
   };
   readonly bridge: { readonly nflogGroup: number };
   readonly egress: {
-    readonly leases: 'none' | 'file';
+    readonly leases: 'none' | 'file' | 'etcd' | 'kubernetes';
+    /** Of the Lease objects. */
+    readonly namespace: string;
     /** '' = none. */
     readonly directory: string;
     readonly leaseMs: number;
@@ -169,7 +178,7 @@ export interface ConfigSchema {
   readonly oneOf?: readonly ConfigSchema[];
 }
 /** Text formats; config-formats.ts says what each means. */
-export type ConfigFormat = 'absolute-path' | 'interface-name' | 'listen-address' | 'http-url' | 'ovsdb-target' | 'node-name' | 'user-name' | 'network' | 'program' | 'optional-path' | 'syslog-target' | 'sink-name' | 'host-name' | 'optional-interface' | 'optional-address' | 'bundle' | 'bundle-checksum' | 'etcd-endpoint' | 'etcd-prefix' | 'interface-pattern';
+export type ConfigFormat = 'absolute-path' | 'interface-name' | 'listen-address' | 'http-url' | 'ovsdb-target' | 'node-name' | 'user-name' | 'network' | 'program' | 'optional-path' | 'syslog-target' | 'sink-name' | 'host-name' | 'optional-interface' | 'optional-address' | 'bundle' | 'bundle-checksum' | 'etcd-endpoint' | 'etcd-prefix' | 'interface-pattern' | 'address' | 'label';
 
 const object = (properties: Readonly<Record<string, ConfigSchema>>): ConfigSchema => ({ type: 'object', default: {}, additionalProperties: false, properties });
 const text = (format: ConfigFormat, description: string, value?: string): ConfigSchema => ({
@@ -294,6 +303,11 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
   discovery: object({
     pods: { type: 'boolean', default: true, description: 'Bind filters to interfaces of this node\'s pods that no Attachment names: by the route to the pod\'s address, or its neighbour entry and the bridge\'s forwarding table (docs/discovery.md). false: not.' },
     libvirt: text('optional-path', 'Directory of libvirt\'s domain status files: virtual machines of this host, and filters for their interfaces (docs/discovery.md); empty: not.', '/run/libvirt/qemu'),
+    node: object({
+      enabled: { type: 'boolean', default: false, description: 'This host is a Node object of the name `node`, where no other source has one: for hosts without Kubernetes, whose groups and node selectors need nodes. With etcd other hosts have it, too (docs/discovery.md).' },
+      labels: { ...LABELS, default: {}, description: 'Its labels, beside `kubernetes.io/hostname`.' },
+      addresses: { type: 'array', items: { type: 'string', format: 'address' }, default: [], description: 'Its addresses; none: the one of each family from which this host sends by its default route.' },
+    }),
   }),
   cni: object({
     socket: text('optional-path', 'Unix socket of the CNI plugin dfw-cni, root only; empty: none (docs/cni.md).', ''),
@@ -366,8 +380,9 @@ export const CONFIG_SCHEMA: ConfigSchema = { type: 'object', additionalPropertie
     nflogGroup: integer(1, 65535, 225, 'NFLOG group of the frames between ports of Linux bridges that rules reject, and the agent answers; no other program may read it.'),
   }),
   egress: object({
-    leases: oneOf(['none', 'file'], 'none', 'Where nodes agree on who has which address of Egress objects. none: this agent does nothing about them, they are members of groups only. file: in egress.directory, for agents of one machine (docs/egress.md).'),
+    leases: oneOf(['none', 'file', 'etcd', 'kubernetes'], 'none', 'Where nodes agree on who has which address of Egress objects. none: this agent does nothing about them, they are members of groups only. file: in egress.directory, for agents of one machine. etcd, kubernetes: in the etcd, or the API, of the source of that type; of several the first (docs/egress.md).'),
     directory: text('optional-path', 'Directory of the leases, with egress.leases file.', ''),
+    namespace: text('label', 'Namespace of the Lease objects, with egress.leases kubernetes: one that holds nothing else, and exists.', 'dfw-egress'),
     leaseMs: integer(2000, 60000, 3000, 'Milliseconds after which a node that is not heard of has lost its addresses. Another one has them up to a sixth of it later.'),
     exceptCidrs: {
       type: 'array', items: { type: 'string', format: 'network' }, default: [],

@@ -3,9 +3,11 @@ import { join } from 'node:path';
 import { CniAttachments } from '../discovery/cni-attachments.js';
 import { LibvirtDirectory } from '../discovery/libvirt-files.js';
 import { LibvirtMachines } from '../discovery/libvirt-machines.js';
+import { OwnNode } from '../discovery/own-node.js';
 import { OvsPorts, type PortFeed } from '../discovery/ovs-ports.js';
 import { PodRoutes, type DeclaringSource } from '../discovery/pod-routes.js';
 import type { DesiredObject } from '../model/objects.js';
+import { canonicalHost } from '../model/address.js';
 import type { LinkSocket, NativeBinding } from '../native/binding.js';
 import { writeFileAtomic } from '../platform/atomic-file.js';
 import type { Clock } from '../platform/clock.js';
@@ -30,7 +32,7 @@ export interface DiscoveryParts {
 
 export interface DiscoveryWiring {
   readonly config: Config;
-  readonly native: Pick<NativeBinding, 'RouteSocket'>;
+  readonly native: Pick<NativeBinding, 'RouteSocket' | 'AddressSocket'>;
   readonly links: LinkSocket;
   /** Sources that declare; they stand before what is found. */
   readonly declared: readonly NamedSource[];
@@ -84,6 +86,11 @@ export function wireDiscovery({ config, native, links, declared, ports, clock, l
     found.push({ name: 'pods', source });
     problems.push(() => source.problems);
   }
+  if (config.discovery.node.enabled) {
+    const source = buildNode();
+    found.push({ name: 'node', source });
+    problems.push(() => source.problems);
+  }
   return { sources: found, containers, problems: () => problems.flatMap((each) => some(each())), linksChanged: () => containers?.linksChanged() };
 
   function declaring(source: Source): DeclaringSource {
@@ -96,6 +103,18 @@ export function wireDiscovery({ config, native, links, declared, ports, clock, l
     };
   }
 
+  function buildNode(): OwnNode {
+    const { node, discovery: { node: { labels, addresses } } } = config;
+    const routes = new native.AddressSocket();
+    return new OwnNode({
+      name: node, labels: { [HOSTNAME_LABEL]: node, ...labels }, addresses: addresses.map(canonicalHost), store: store('node.json'), clock, log, close: () => routes.close(),
+      source: async (family) => {
+        const way = await routes.routeTo(FAR_AWAY[family]);
+        return way === undefined || way.type === 'other' || way.source === '' || way.source.startsWith('fe80:') ? undefined : way.source;
+      },
+    });
+  }
+
   function buildContainers(): CniAttachments {
     return new CniAttachments({
       store: store('containers.json'), declared: () => declared.map(({ source }) => objectsOf(source)), clock, log,
@@ -104,6 +123,10 @@ export function wireDiscovery({ config, native, links, declared, ports, clock, l
   }
 }
 
+/** As a kubelet gives it (Kubernetes, well-known labels). */
+const HOSTNAME_LABEL = 'kubernetes.io/hostname';
+/** Only looked up, never sent to: the dummy address of RFC 7600, and one for documentation of RFC 9637. Nobody has a route of its own for them. */
+const FAR_AWAY = { 4: '192.0.0.8', 6: '3fff::1' } as const;
 const MOST_LINES = 20;
 
 /** A status that is read: the first of many stand for all. */

@@ -7,9 +7,13 @@ import { ownerOf } from '../compile/egress/owner.js';
 import { FileLeases } from '../drivers/egress/file-leases.js';
 import { InterfaceAddresses } from '../drivers/egress/interface-addresses.js';
 import type { EgressLeases } from '../drivers/egress/leases.js';
+import { SessionLeases } from '../drivers/egress/session-leases.js';
 import { Ownership } from '../drivers/egress/ownership.js';
 import { Tunnel } from '../drivers/egress/tunnel.js';
 import { EgressDriver } from '../drivers/nftables/egress-driver.js';
+import { AgentError } from '../model/errors.js';
+import type { LeaseStore } from '../model/lease-store.js';
+import type { Status } from '../model/status.js';
 import type { LinkSocket, NativeBinding } from '../native/binding.js';
 import { writeFileAtomic } from '../platform/atomic-file.js';
 import type { Clock } from '../platform/clock.js';
@@ -18,6 +22,7 @@ import { readTextFile } from '../platform/read-file.js';
 import { ReconcileLoop } from '../reconcile/loop.js';
 import type { Config } from './config.js';
 import { Egress } from './egress.js';
+import { ownStatuses } from './egress-views.js';
 
 export interface EgressWiring {
   readonly config: Config;
@@ -26,6 +31,10 @@ export interface EgressWiring {
   readonly clock: Clock;
   readonly log: Logger;
   readonly onCommit: (generation: number) => void;
+  /** Where the nodes agree, with `leases` etcd or kubernetes: for leases of so many ms. */
+  readonly store: (leaseMs: number) => LeaseStore | undefined;
+  /** Says where Egresses come from what becomes of them, by object key, until the signal fires. */
+  readonly tell: (wanted: () => ReadonlyMap<string, Status>, signal: AbortSignal) => void;
   readonly isHere: (namespace: string, name: string) => boolean;
 }
 
@@ -33,12 +42,12 @@ const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 
 export function wireEgress(wiring: EgressWiring): Egress | undefined {
   const { config: { egress: settings, node, stateDir }, native, links, clock, log } = wiring;
-  const leases = leasesOf(settings, native);
-  if (leases === undefined) return undefined;
+  if (settings.leases === 'none') return undefined;
   const file = join(stateDir, 'egress.json');
   const stored = restore(readTextFile(file));
   // A copy of this machine is another one, though it has this file.
   const identity = [node, (readTextFile(BOOT_ID) ?? '').trim(), stored.identity].join('/');
+  const leases = leasesOf(wiring, identity);
   let written = '';
   const routes = new native.AddressSocket();
   const socket = new native.NftSocket();
@@ -67,6 +76,7 @@ export function wireEgress(wiring: EgressWiring): Egress | undefined {
       socket.close();
       sender.close();
     },
+    statuses: (signal) => wiring.tell(() => ownStatuses(egress, ownerOf), signal),
     routeTo: (address) => routes.routeTo(address),
     endOtherTranslations: (request) => native.endOtherTranslations(request),
     remember: async (given) => {
@@ -78,8 +88,11 @@ export function wireEgress(wiring: EgressWiring): Egress | undefined {
   return egress;
 }
 
-function leasesOf({ leases, directory }: Config['egress'], native: NativeBinding): EgressLeases | undefined {
-  return leases === 'file' ? new FileLeases({ directory, now: () => native.monotonicMs() }) : undefined;
+function leasesOf({ config: { egress: { leases, directory, leaseMs } }, native, store, clock }: EgressWiring, holder: string): EgressLeases {
+  if (leases === 'file') return new FileLeases({ directory, now: () => native.monotonicMs() });
+  const records = store(leaseMs);
+  if (records === undefined) throw new AgentError('E_CONFIG', `there is no source of type ${leases}`, { object: 'egress.leases' });
+  return new SessionLeases({ store: records, holder, clock, random: () => Math.random() });
 }
 
 /** Without a file, or with one that is none: a new identity, and pools begin anew. */

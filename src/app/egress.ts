@@ -34,6 +34,8 @@ export interface EgressParts {
   readonly endOtherTranslations: NativeBinding['endOtherTranslations'];
   /** Keeps which addresses Egresses were given. */
   readonly remember: (given: ReadonlyMap<string, string>) => Promise<void>;
+  /** Begins to tell what becomes of Egresses where they come from; until the signal. */
+  readonly statuses: (signal: AbortSignal) => void;
   /** Closes the sockets. */
   readonly close: () => void;
   readonly clock: Clock;
@@ -76,6 +78,7 @@ export class Egress {
     this.parts.loop.start(signal);
     this.parts.ownership.start(signal);
     this.parts.loop.markDirty('start');
+    this.parts.statuses(signal);
   }
 
   /** What is held stays until its time: a process that comes soon goes on with it. */
@@ -99,6 +102,10 @@ export class Egress {
     return this.parts.inventory.selection;
   }
 
+  get node(): string {
+    return this.parts.node;
+  }
+
   get ownership(): Ownership {
     return this.parts.ownership;
   }
@@ -112,9 +119,8 @@ export class Egress {
   get degraded(): readonly string[] {
     const { ownership, addresses, inventory } = this.parts;
     if (!inventory.inUse) return [];
-    const { egresses, pools } = this.selection;
+    const { pools } = this.selection;
     return [
-      ...egresses.filter(({ limitsBandwidth }) => limitsBandwidth === true).map(({ metadata }) => `Egress/${metadata.name}: spec.bandwidth is not enforced by this version; the address is`),
       ...pools.filter(({ ownSubnet }) => ownSubnet === true).map(({ metadata }) => `ExternalIPPool/${metadata.name}: ${OWN_SUBNET}`),
       ...ownership.problems.map((problem) => `egress: ${problem}`), ...[...addresses.problems].map(([address, reason]) => `egress: ${address}: ${reason}`),
       ...(this.passing.length === 0 ? [] : [`egress: this host does not route ${this.passing.slice(0, 5).join(', ')}${this.passing.length > 5 ? ` and ${this.passing.length - 5} more` : ''}: what these pods send does not pass it, and leaves as it is`]),
@@ -270,7 +276,7 @@ export class Egress {
 function imageOf(plan: EgressPlan, marks: ReadonlyMap<string, number>, layout: EgressParts['layout']): EgressImage {
   const markOf = (host: string | undefined): number | undefined => (host === undefined ? undefined : marks.get(host));
   return {
-    ...layout, marks: [...new Set(marks.values())].sort((a, b) => a - b), addresses: plan.addresses, except: plan.except, translate: plan.translate, nodes: plan.nodes,
+    ...layout, marks: [...new Set(marks.values())].sort((a, b) => a - b), addresses: plan.addresses, except: plan.except, translate: plan.translate, nodes: plan.nodes, limits: plan.limits,
     away: new Map([...plan.away].map(([pod, host]) => [pod, markOf(host)])),
     back: new Map([...plan.back].flatMap(([pod, host]): [string, number][] => {
       const mark = markOf(host);

@@ -5,13 +5,15 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AgentError, describeError } from '../model/errors.js';
 import type { Filter } from '../model/filter.js';
+import type { LeaseStore } from '../model/lease-store.js';
 import { writeFileAtomic } from '../platform/atomic-file.js';
 import type { Clock } from '../platform/clock.js';
 import type { Logger } from '../platform/logger.js';
 import { readTextFile } from '../platform/read-file.js';
-import { GrpcEtcd } from '../sources/etcd/client/grpc-etcd.js';
+import { GrpcEtcd, type GrpcEtcdOptions } from '../sources/etcd/client/grpc-etcd.js';
 import { EtcdSource } from '../sources/etcd/etcd-source.js';
 import { DEFAULT_PREFIX, EtcdKeys } from '../sources/etcd/keys.js';
+import { EtcdLeaseRecords } from '../sources/etcd/lease-records.js';
 import { LastState } from '../sources/etcd/last-state.js';
 import { Publisher, type AgentIdentity } from '../sources/etcd/publisher.js';
 import type { EtcdSourceConfig } from './config-schema.js';
@@ -22,12 +24,16 @@ export const ETCD_SOURCE = 'etcd';
 /** Workloads of other hosts. */
 export const ETCD_WORKLOADS = 'etcd:workloads';
 const GRACE_SECONDS = 60;
+/** Part of a lease's time in which one member of etcd has to answer. */
+const LEASE_PATIENCE = 1 / 8;
 const INSTANCE = /^[0-9a-f-]{36}$/;
 
 export interface EtcdWiring {
   readonly source: EtcdSourceConfig;
   readonly stateDir: string;
   readonly node: string;
+  /** '' = none. */
+  readonly cluster: string;
   readonly version: string;
   /** All of the agent. */
   readonly sources: () => readonly NamedSource[];
@@ -38,22 +44,28 @@ export interface EtcdWiring {
 export class EtcdParts {
   readonly source: EtcdSource;
   readonly #client: GrpcEtcd;
+  #leases: EtcdLeaseRecords | undefined;
   readonly #keys: EtcdKeys;
   readonly #stopping = new AbortController();
   #publisher: Publisher | undefined;
   #told = '';
 
   constructor(private readonly wiring: EtcdWiring) {
-    const { source: { endpoints, prefix = DEFAULT_PREFIX, tls, user, passwordFile }, stateDir, node, clock, log } = wiring;
+    const { source: { prefix = DEFAULT_PREFIX }, stateDir, node, clock, log } = wiring;
     this.#keys = new EtcdKeys(prefix, node);
-    this.#client = new GrpcEtcd({
-      endpoints, clock, log, first: Math.floor(Math.random() * endpoints.length), ...(tls === undefined ? {} : { tls }),
-      ...(user === undefined || passwordFile === undefined ? {} : { user: { name: user, password: () => passwordOf(passwordFile) } }),
-    });
+    this.#client = this.#connect({});
     this.source = new EtcdSource({
       client: this.#client, keys: this.#keys, state: new LastState(join(stateDir, 'etcd', 'state.jsonl'), JSON.stringify([this.#keys.prefix, node])), clock, log, random: () => Math.random(),
       publishing: () => this.#publisher?.troubles ?? [],
     });
+  }
+
+  /** Records of leases whose time is `ttlMs`; open until stop(). Twice: the same. */
+  leases(ttlMs: number): LeaseStore {
+    const { clock, log } = this.wiring;
+    // A connection of its own: one member that hangs must not use up the time in which a lease is renewed elsewhere.
+    this.#leases ??= new EtcdLeaseRecords({ client: this.#connect({ timeoutMs: ttlMs * LEASE_PATIENCE }), keys: this.#keys, clock, log, random: () => Math.random() });
+    return this.#leases;
   }
 
   /** Before the sources are started. Makes what is kept in the state directory. */
@@ -71,7 +83,7 @@ export class EtcdParts {
   follow(filters: readonly Filter[]): void {
     if (this.#publisher === undefined) return;
     const sources = this.wiring.sources();
-    const wanted = new Map(publishedWorkloads(filters, (key) => {
+    const wanted = new Map(publishedWorkloads(filters, this.wiring, (key) => {
       const holder = sources.find(({ source }) => source.yields !== true && source.snapshot().objects.has(key));
       const object = holder?.source.snapshot().objects.get(key);
       return holder === undefined || object === undefined ? undefined : { object, shared: holder.source.type === 'etcd' || holder.source.type === 'kubernetes' };
@@ -86,7 +98,16 @@ export class EtcdParts {
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#publisher?.stopped();
+    this.#leases?.close();
     this.#client.close();
+  }
+
+  #connect(more: Partial<GrpcEtcdOptions>): GrpcEtcd {
+    const { source: { endpoints, tls, user, passwordFile }, clock, log } = this.wiring;
+    return new GrpcEtcd({
+      endpoints, clock, log, first: Math.floor(Math.random() * endpoints.length), ...(tls === undefined ? {} : { tls }),
+      ...(user === undefined || passwordFile === undefined ? {} : { user: { name: user, password: () => passwordOf(passwordFile) } }), ...more,
+    });
   }
 }
 

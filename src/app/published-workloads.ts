@@ -1,6 +1,7 @@
-/** What this host tells others of the workloads attached to it: manifests made of what it enforces by, and nothing else of them. */
+/** What this host tells others of the workloads attached to it, and of itself: manifests made of what it enforces by, and nothing else of them. */
+import { CLUSTER_LABEL } from '../compile/policy/criteria.js';
 import type { Filter } from '../model/filter.js';
-import type { DesiredObject, PodObject, VirtualMachineObject, WorkloadReference } from '../model/objects.js';
+import type { DesiredObject, NodeObject, PodObject, VirtualMachineObject, WorkloadReference } from '../model/objects.js';
 import { objectKey } from '../model/objects.js';
 
 export interface PublishedWorkload { readonly workload: WorkloadReference; readonly manifest: object }
@@ -10,8 +11,17 @@ export interface WorkloadLookup {
   (key: string): { readonly object: DesiredObject; readonly shared: boolean } | undefined;
 }
 
-/** By filters; workloads that others know anyway are left out, and nodes. */
-export function publishedWorkloads(filters: readonly Filter[], lookup: WorkloadLookup): PublishedWorkload[] {
+export interface PublishingHost {
+  readonly node: string;
+  /** Whose objects its sources hold, as the configuration has it; '' = none. */
+  readonly cluster: string;
+}
+
+/**
+ * By filters, and this host's own Node object, if there is one; what others know anyway is left out. Pods and the node say which cluster they are of
+ * (CLUSTER_LABEL), if any: other hosts may be of another, or of none.
+ */
+export function publishedWorkloads(filters: readonly Filter[], { node, cluster }: PublishingHost, lookup: WorkloadLookup): PublishedWorkload[] {
   const byWorkload = new Map<string, Filter[]>();
   for (const filter of filters) {
     const { kind, namespace, name } = filter.workload;
@@ -19,14 +29,24 @@ export function publishedWorkloads(filters: readonly Filter[], lookup: WorkloadL
     const key = objectKey({ kind, metadata: kind === 'Pod' ? { name, namespace: namespace ?? 'default' } : { name } });
     byWorkload.set(key, [...(byWorkload.get(key) ?? []), filter]);
   }
-  return [...byWorkload].flatMap(([key, own]): PublishedWorkload[] => {
+  const host = lookup(objectKey({ kind: 'Node', metadata: { name: node } }));
+  const itself: PublishedWorkload[] = host?.shared === false && host.object.kind === 'Node' ? [{ workload: { kind: 'Node', name: node }, manifest: nodeManifest(host.object, cluster) }] : [];
+  return [...itself, ...[...byWorkload].flatMap(([key, own]): PublishedWorkload[] => {
     const [first] = own;
     const found = lookup(key);
     if (first === undefined || found?.shared === true) return [];
     const { workload } = first;
-    if (workload.kind === 'Pod') return [{ workload: { ...workload, namespace: workload.namespace ?? 'default' }, manifest: podManifest(workload, own, found?.object.kind === 'Pod' ? found.object : undefined) }];
+    if (workload.kind === 'Pod') return [{ workload: { ...workload, namespace: workload.namespace ?? 'default' }, manifest: podManifest(workload, own, found?.object.kind === 'Pod' ? found.object : undefined, cluster) }];
     return [{ workload, manifest: machineManifest(workload, own, found?.object.kind === 'VirtualMachine' ? found.object : undefined) }];
-  });
+  })];
+}
+
+function nodeManifest(node: NodeObject, cluster: string): object {
+  const { metadata: { name }, addresses, podCidrs } = node;
+  return {
+    apiVersion: 'v1', kind: 'Node', metadata: { name, ...labelsOf(node, cluster) }, ...(podCidrs === undefined ? {} : { spec: { podCIDRs: podCidrs } }),
+    status: { addresses: addresses.map((address) => ({ type: 'InternalIP', address })) },
+  };
 }
 
 /** What is declared, and what attachments add: addresses in use stand where the declaration has none. */
@@ -37,7 +57,7 @@ function machineManifest({ name }: WorkloadReference, filters: readonly Filter[]
     nics.set(vnic, { name: vnic, ...(mac === '' ? {} : { mac }), addresses: [...new Set([...(known?.addresses ?? []), ...addresses])] });
   }
   return {
-    apiVersion: 'dfw.dev/v1', kind: 'VirtualMachine', metadata: { name, ...labelsOf(machine) },
+    apiVersion: 'dfw.dev/v1', kind: 'VirtualMachine', metadata: { name, ...labelsOf(machine, '') },
     spec: {
       ...(machine?.uuid === undefined ? {} : { uuid: machine.uuid }), ...(machine?.segment === undefined ? {} : { segment: machine.segment }),
       nics: [...nics.values()].map(({ addresses, ...nic }) => ({ ...nic, ...(addresses.length === 0 ? {} : { addresses }) })),
@@ -47,10 +67,10 @@ function machineManifest({ name }: WorkloadReference, filters: readonly Filter[]
 
 const TRANSPORTS: Readonly<Record<number, string>> = { 6: 'TCP', 17: 'UDP', 132: 'SCTP' };
 
-function podManifest({ name, namespace }: WorkloadReference, filters: readonly Filter[], pod: PodObject | undefined): object {
+function podManifest({ name, namespace }: WorkloadReference, filters: readonly Filter[], pod: PodObject | undefined, cluster: string): object {
   const addresses = [...new Set([...(pod?.addresses ?? []), ...filters.flatMap((filter) => filter.addresses)])];
   return {
-    apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: namespace ?? 'default', ...labelsOf(pod) },
+    apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: namespace ?? 'default', ...labelsOf(pod, cluster) },
     spec: {
       ...(pod?.nodeName === undefined ? {} : { nodeName: pod.nodeName }), ...(pod?.serviceAccount === undefined ? {} : { serviceAccountName: pod.serviceAccount }),
       ...(pod?.hostNetwork === true ? { hostNetwork: true } : {}),
@@ -60,7 +80,7 @@ function podManifest({ name, namespace }: WorkloadReference, filters: readonly F
   };
 }
 
-function labelsOf(object: DesiredObject | undefined): { readonly labels?: Readonly<Record<string, string>> } {
-  const labels = object?.metadata.labels ?? {};
+function labelsOf(object: DesiredObject | undefined, cluster: string): { readonly labels?: Readonly<Record<string, string>> } {
+  const labels = { ...(cluster === '' ? {} : { [CLUSTER_LABEL]: cluster }), ...object?.metadata.labels };
   return Object.keys(labels).length === 0 ? {} : { labels };
 }

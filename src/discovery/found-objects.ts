@@ -1,5 +1,5 @@
 /** What a discovery found, as a source of desired state gives it out: snapshots that stay the same while nothing changed. */
-import { objectKey, type AttachmentObject, type DesiredObject, type VirtualMachineObject } from '../model/objects.js';
+import { objectKey, type AttachmentObject, type DesiredObject, type NodeObject, type VirtualMachineObject } from '../model/objects.js';
 
 export interface DiscoverySnapshot {
   readonly objects: ReadonlyMap<string, DesiredObject>;
@@ -16,7 +16,7 @@ export interface RefusedDocument {
 }
 
 /** What discoveries make. */
-export type FoundObject = AttachmentObject | VirtualMachineObject;
+export type FoundObject = AttachmentObject | NodeObject | VirtualMachineObject;
 
 export class FoundObjects {
   private current: DiscoverySnapshot = { objects: new Map(), manifests: new Map(), errors: [], revision: 0 };
@@ -67,6 +67,9 @@ function manifestOf(object: FoundObject): unknown {
       apiVersion: 'dfw.dev/v1', kind: 'Attachment', metadata: { name },
       spec: { workload, vnic, interface: port, ...(mac === undefined ? {} : { mac }), ...(addresses.length === 0 ? {} : { addresses }) },
     };
+  }
+  if (object.kind === 'Node') {
+    return { apiVersion: 'v1', kind: 'Node', metadata: { name, labels: object.metadata.labels }, status: { addresses: object.addresses.map((address) => ({ type: 'InternalIP', address })) } };
   }
   const { metadata: { labels }, uuid, segment, nics } = object;
   return {

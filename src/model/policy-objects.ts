@@ -125,10 +125,14 @@ export interface EgressObject {
   readonly appliedTo: PodSelection;
   /** Canonical host; absent while a pool has given none. */
   readonly egressIp?: string;
+  /** Nobody asked for `egressIp`: its status says that the pool gave it. */
+  readonly isGiven?: true;
   readonly externalIpPool?: string;
-  /** It also asks for a limit of its bandwidth. */
-  readonly limitsBandwidth?: true;
+  /** Of what leaves with its address. */
+  readonly bandwidth?: Bandwidth;
 }
+/** `burst` is what may go at once, at least what goes in a second. */
+export interface Bandwidth { readonly bitsPerSecond: number; readonly burstBits: number }
 export interface ExternalIpPoolObject {
   readonly kind: 'ExternalIPPool';
   readonly metadata: ObjectMeta;

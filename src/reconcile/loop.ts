@@ -1,6 +1,9 @@
 /**
  * One loop makes the datapath follow the desired state: dirty marks are cheap, applies are single-flight, failures are
  * retried with growing pauses, and every apply re-reads what is desired at that moment.
+ *
+ * A change after a quiet time waits `leadMs`, in which what came with it is read; changes that follow each other wait `settleMs`, and are applied
+ * together. Nobody's asking (flush) waits for either.
  */
 import { describeError, isAgentError } from '../model/errors.js';
 import type { Clock } from '../platform/clock.js';
@@ -13,11 +16,15 @@ export interface LoopOptions {
   readonly apply: (reason: string) => Promise<void>;
   /** After every turn of the loop, also idle ones: the watchdog's food. */
   readonly alive: () => void;
-  /** Wait this long after a change for more of its kind, ms. */
+  /** Wait this long after a change for more of its kind, ms; 0: do not. */
   readonly settleMs: number;
+  /** The same, for the first change after nothing was applied for QUIET_MS; default settleMs. */
+  readonly leadMs?: number;
   readonly idleMs: number;
 }
 
+/** Since the end of the last apply. A writer that changes one thing after the other comes more often. */
+const QUIET_MS = 20;
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 5_000;
 
@@ -30,6 +37,9 @@ export class ReconcileLoop {
   private readonly reasons = new Set<string>();
   private readonly waiters: Waiter[] = [];
   private wake: (() => void) | undefined;
+  /** Ends settling, which a mark does not. */
+  private hurry: (() => void) | undefined;
+  private appliedAt = -Infinity;
   private running: Promise<void> | undefined;
   private lastError: string | undefined;
 
@@ -58,19 +68,23 @@ export class ReconcileLoop {
   async flush(reason: string): Promise<void> {
     const done = new Promise<void>((resolve, reject) => this.waiters.push({ resolve, reject }));
     this.markDirty(reason);
+    this.hurry?.();
     return done;
   }
 
   private async run(signal: AbortSignal): Promise<void> {
     let retry = FIRST_RETRY_MS;
-    signal.addEventListener('abort', () => this.wake?.(), { once: true });
+    signal.addEventListener('abort', () => {
+      this.wake?.();
+      this.hurry?.();
+    }, { once: true });
     while (!signal.aborted) {
       this.options.alive();
       if (this.reasons.size === 0) {
         await this.pause(this.options.idleMs, signal);
         continue;
       }
-      if (this.waiters.length === 0 && this.options.settleMs > 0) await this.pause(this.options.settleMs, signal);
+      if (this.waiters.length === 0) await this.settle();
       if (signal.aborted) break;
       const reason = [...this.reasons].join();
       this.reasons.clear();
@@ -78,6 +92,7 @@ export class ReconcileLoop {
       try {
         await this.options.apply(reason);
         this.lastError = undefined;
+        this.appliedAt = this.options.clock.monotonic();
         retry = FIRST_RETRY_MS;
         for (const waiter of waiters) waiter.resolve();
       } catch (error) {
@@ -90,6 +105,20 @@ export class ReconcileLoop {
       }
     }
     for (const waiter of this.waiters.splice(0)) waiter.reject(new Error('the agent is stopping'));
+  }
+
+  private async settle(): Promise<void> {
+    const { clock, settleMs, leadMs = settleMs } = this.options;
+    const ms = clock.monotonic() - this.appliedAt < QUIET_MS ? settleMs : leadMs;
+    if (ms <= 0) return;
+    await new Promise<void>((resolve) => {
+      const cancel = clock.after(ms, resolve);
+      this.hurry = () => {
+        cancel();
+        resolve();
+      };
+    });
+    this.hurry = undefined;
   }
 
   /** Sleeps until the time is over, somebody marks dirty, or the signal fires. */

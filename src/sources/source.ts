@@ -25,7 +25,7 @@ export interface SourceTrouble {
 }
 
 export interface Source {
-  readonly type: 'file' | 'kubernetes' | 'etcd' | 'ovs' | 'routes' | 'cni' | 'libvirt';
+  readonly type: 'file' | 'kubernetes' | 'etcd' | 'ovs' | 'routes' | 'cni' | 'libvirt' | 'node';
   /** Reads everything once, then watches until stop() or the signal; resolves after the first complete read. Rejects (E_IO) when the source cannot be read at all. */
   start(signal: AbortSignal): Promise<void>;
   stop(): Promise<void>;

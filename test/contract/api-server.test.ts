@@ -1,5 +1,5 @@
 /** The API server of the tests, held to Kubernetes' own client library: what it says is what that expects of a real one. */
-import { CoreV1Api, CustomObjectsApi, KubeConfig, makeInformer, NetworkingV1Api, Watch, type V1Pod } from '@kubernetes/client-node';
+import { CoordinationV1Api, CoreV1Api, CustomObjectsApi, KubeConfig, makeInformer, NetworkingV1Api, Watch, type V1Lease, type V1Pod } from '@kubernetes/client-node';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { simpleCrd } from '../support/api-server/definitions.js';
@@ -115,6 +115,25 @@ describe('the API server of the tests, asked by the client library', () => {
     await expect(api.replaceClusterCustomObject({ ...where, name: 'a', body: got })).rejects.toMatchObject({ code: 409 });
     harness.server.remove('apiextensions.k8s.io/v1', 'CustomResourceDefinition', 'addresssets.dfw.dev');
     await expect(api.listClusterCustomObject(where)).rejects.toMatchObject({ code: 404 });
+  });
+
+  it('keeps Lease objects, which are replaced and deleted with the right version only', async () => {
+    const api = config.makeApiClient(CoordinationV1Api);
+    const lease = (holderIdentity: string, version?: string): V1Lease => ({
+      apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name: 'l', namespace: 'dfw-egress', ...(version === undefined ? {} : { resourceVersion: version }) }, spec: { holderIdentity },
+    });
+    const at = (object: V1Lease): string => object.metadata?.resourceVersion ?? '';
+    const where = { name: 'l', namespace: 'dfw-egress' };
+    await expect(api.replaceNamespacedLease({ ...where, body: lease('a') })).rejects.toMatchObject({ code: 404 });
+    const made = await api.createNamespacedLease({ namespace: 'dfw-egress', body: lease('a') });
+    await expect(api.createNamespacedLease({ namespace: 'dfw-egress', body: lease('a') })).rejects.toMatchObject({ code: 409 });
+    const next = await api.replaceNamespacedLease({ ...where, body: lease('b', at(made)) });
+    expect(next.spec?.holderIdentity).toBe('b');
+    await expect(api.replaceNamespacedLease({ ...where, body: lease('c', at(made)) })).rejects.toMatchObject({ code: 409 });
+    await expect(api.deleteNamespacedLease({ ...where, body: { preconditions: { resourceVersion: at(made) } } })).rejects.toMatchObject({ code: 409 });
+    expect((await api.listNamespacedLease({ namespace: 'dfw-egress' })).items.map(at)).toEqual([at(next)]);
+    await api.deleteNamespacedLease({ ...where, body: { preconditions: { resourceVersion: at(next) } } });
+    await expect(api.deleteNamespacedLease(where)).rejects.toMatchObject({ code: 404 });
   });
 
   it('knows users by token and by certificate, and nobody else', async () => {

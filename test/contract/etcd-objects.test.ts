@@ -9,6 +9,10 @@ import { keysUnder, type EtcdClient } from '../../src/sources/etcd/client/etcd.j
 import { EtcdObjects, type NewObject } from '../../src/sources/etcd/etcd-objects.js';
 import { EtcdKeys } from '../../src/sources/etcd/keys.js';
 import { LocalStore } from '../../src/sources/file/local-store.js';
+import { RuleTableCodec } from '../../src/sources/etcd/ruletable/codec.js';
+import { ObjectTable } from '../../src/sources/etcd/object-table.js';
+import { ValueReader } from '../../src/sources/etcd/values.js';
+import { InlineParser } from '../../src/sources/file/file-parser.js';
 import { Cleanup } from '../support/cleanup.js';
 import { command } from '../support/command.js';
 import { EtcdServer } from '../support/etcd.js';
@@ -28,6 +32,8 @@ beforeEach(async () => {
 });
 
 const never = new AbortController().signal;
+/** As with an etcd that takes small requests only. */
+const small = (of: EtcdClient = client): EtcdObjects => new EtcdObjects({ client: of, keys: new EtcdKeys('/dfw/v1', ''), requestBytes: 6_000 });
 const refused = (code: ErrorCode, text = '') => expect.toSatisfy((error: unknown) => isAgentError(error, code) && error.message.includes(text));
 const made = (...manifests: unknown[]): NewObject[] => manifests.map((manifest) => ({ object: new LocalStore('').validate(manifest), manifest }));
 const set = (name: string, addresses: readonly string[], more: object = {}): unknown => ({ apiVersion: 'dfw.dev/v1', kind: 'AddressSet', metadata: { name, ...more }, spec: { addresses } });
@@ -97,8 +103,7 @@ describe('objects in etcd', () => {
     const many = Array.from({ length: 300 }, (_, index) => pod(`p${index}`));
     expect(new Set(await operations(...many))).toEqual(new Set(['created']));
     expect((await objects.list(['Pod'], never)).objects).toHaveLength(300);
-    const addresses = Array.from({ length: 400_000 }, (_, index) => `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}`);
-    await expect(operations(set('huge', addresses))).rejects.toEqual(refused('E_LIMIT', 'parts'));
+    await expect(small().apply(made(table('huge', ...Array.from({ length: 1_000 }, (_, index) => index + 1))), never)).rejects.toEqual(refused('E_LIMIT', 'at once'));
     await expect(operations(pod('a'), pod('a'))).rejects.toEqual(refused('E_CONFLICT', 'twice'));
   });
 
@@ -108,6 +113,126 @@ describe('objects in etcd', () => {
     expect(await keys()).toEqual(['/dfw/v1/hosts/h/addresssets/s', '/dfw/v1/hosts/h/objects/Pod/shop/web']);
     expect((await own.list(['Pod', 'AddressSet'], never)).objects).toHaveLength(2);
     expect((await objects.list(['Pod', 'AddressSet'], never)).objects).toHaveLength(0);
+  });
+});
+
+describe('a set larger than a request', () => {
+  const large = (from: number, count = 2_500): string[] => Array.from({ length: count }, (_, index) => `10.${(from + index) >> 16}.${((from + index) >> 8) & 255}.${(from + index) & 255}`);
+  const LAST = '/dfw/v1/addresssets/last';
+  /** What an agent would enforce at each moment: the set as it follows every change, by its first and last address and how many it has. */
+  const follow = async (): Promise<{ readonly seen: string[]; readonly stop: () => Promise<void> }> => {
+    const reader = new ValueReader(new InlineParser());
+    const names = new EtcdKeys('/dfw/v1', 'host');
+    const holds = new ObjectTable();
+    const seen: string[] = [];
+    const take = async (events: readonly { readonly key: string; readonly value: Uint8Array | undefined }[]): Promise<void> => {
+      holds.apply(await Promise.all(events.map(async ({ key, value }) => {
+        const place = names.parse(key);
+        if (place.form !== 'addressset') throw new Error(key);
+        return { key, place, verdict: value === undefined ? undefined : await reader.read(place, value) };
+      })));
+      const object = holds.snapshot.objects.get('AddressSet/s');
+      const now = object?.kind === 'AddressSet' ? `${object.addresses.length} ${object.addresses[0] ?? ''} ${object.addresses.at(-1) ?? ''}` : 'none';
+      if (seen.at(-1) !== now) seen.push(now);
+    };
+    const range = keysUnder('/dfw/v1/addresssets/');
+    const first = await client.range({ range }, never);
+    await take(first.found);
+    const stopping = new AbortController();
+    const watching = (async () => {
+      // One event at a time would be what no agent sees: those of one revision come together.
+      for await (const batch of client.watch([{ range, from: first.at.revision + 1 }], stopping.signal)) {
+        if (batch.kind !== 'events') continue;
+        for (const revision of new Set(batch.events.map(({ modRevision }) => modRevision))) await take(batch.events.filter((event) => event.modRevision === revision));
+        if (batch.events.some(({ key }) => key === LAST)) return;
+      }
+    })();
+    return {
+      seen,
+      async stop() {
+        // What was written before is seen before this.
+        await client.commit([], [{ key: LAST, value: codec.writeSet({ kind: 'AddressSet', metadata: { name: 'last', labels: {} }, addresses: [] }) }], never);
+        await watching;
+        stopping.abort();
+      },
+    };
+  };
+  const codec = new RuleTableCodec();
+  const write = async (...manifests: unknown[]): Promise<string[]> => (await small().apply(made(...manifests), never)).map(({ operation }) => operation);
+  const shape = (addresses: readonly string[]): string => `${addresses.length} ${addresses[0]} ${addresses.at(-1)}`;
+  /** A client that dies before the n-th write. */
+  const dying = (after: number): EtcdObjects => {
+    let left = after;
+    return small(new Proxy(client, {
+        get: (target, name) => (name !== 'commit' ? Reflect.get(target, name).bind(target) as unknown : async (...args: Parameters<EtcdClient['commit']>) => {
+          if (left === 0) throw new Error('died');
+          left -= 1;
+          return target.commit(...args);
+        }),
+      }));
+  };
+
+  it('is written in parts, read as one, and replaced: every agent has the old or the new one at any moment', async () => {
+    const [one, other, few] = [large(0), large(1_000), ['10.255.0.1']];
+    await write(set('s', ['10.99.0.1'], { labels: { a: 'b' } }));
+    const agent = await follow();
+    expect(await write(set('s', one, { labels: { a: 'b' } }))).toEqual(['configured']);
+    expect((await keys()).filter((key) => key.includes('@'))).toHaveLength(3);
+    const { objects: [found], refused: bad } = await objects.list(['AddressSet'], never);
+    expect(bad).toEqual([]);
+    expect(found?.object).toEqual({ kind: 'AddressSet', metadata: { name: 's', labels: { a: 'b' } }, addresses: one });
+    expect(await write(set('s', one.toReversed(), { labels: { a: 'b' } }))).toEqual(['unchanged']);
+    expect(await write(set('s', other))).toEqual(['configured']);
+    expect((await keys()).filter((key) => key.includes('@'))).toHaveLength(3);
+    expect(await write(set('s', few))).toEqual(['configured']);
+    await agent.stop();
+    expect(agent.seen).toEqual([shape(['10.99.0.1']), shape(one), shape(other), shape(few)]);
+  });
+
+  it('of half a million addresses goes into etcd as it is', async () => {
+    const addresses = large(0, 500_000);
+    expect(await operations(set('s', addresses))).toEqual(['created']);
+    expect(await keys()).toHaveLength(4);
+    expect(await operations(set('s', addresses))).toEqual(['unchanged']);
+  });
+
+  it('that a write was cut off of stays as it was, whenever; the next one takes up what is there, and nothing is left over', async () => {
+    const standing = ['10.99.0.1'];
+    const next = large(0);
+    for (let after = 0; after < 5; after += 1) {
+      await server.etcd(['del', '--prefix', '/dfw/']);
+      await write(set('s', standing));
+      // A part that somebody put beside it by hand.
+      await client.commit([], [{ key: '/dfw/v1/addresssets/s@mine', value: codec.writeSet({ kind: 'AddressSet', metadata: { name: 's', labels: {} }, addresses: ['10.99.0.2'] }) }], never);
+      const agent = await follow();
+      const { objects: [read] } = await objects.list(['AddressSet'], never);
+      expect(read?.object).toMatchObject({ addresses: ['10.99.0.1', '10.99.0.2'] });
+      await expect(dying(after).apply(made(set('s', next)), never)).rejects.toThrow('died');
+      const { objects: [found] } = await objects.list(['AddressSet'], never);
+      expect(found?.object).toMatchObject({ addresses: ['10.99.0.1', '10.99.0.2'] });
+      expect(await write(set('s', next))).toEqual(['configured']);
+      expect(await keys()).toHaveLength(4);
+      await agent.stop();
+      expect(agent.seen).toEqual([shape(['10.99.0.1', '10.99.0.2']), shape(next)]);
+    }
+  });
+
+  it('is created whole, is not written over what somebody changed meanwhile, and is deleted with all its parts', async () => {
+    const agent = await follow();
+    await expect(dying(2).apply(made(set('s', large(0))), never)).rejects.toThrow('died');
+    const hasty = small(new Proxy(client, {
+        get: (target, name) => (name !== 'commit' ? Reflect.get(target, name).bind(target) as unknown : async (...args: Parameters<EtcdClient['commit']>) => {
+          if (args[1].some(({ key }) => key.endsWith('/s'))) await write(set('s', ['10.1.1.1']));
+          return target.commit(...args);
+        }),
+      }));
+    await expect(hasty.apply(made(set('s', large(0))), never)).rejects.toEqual(refused('E_CONFLICT', 'by somebody else'));
+    expect((await objects.list(['AddressSet'], never)).objects[0]?.object).toMatchObject({ addresses: ['10.1.1.1'] });
+    expect(await write(set('s', large(0)), set('t', ['10.0.0.1']))).toEqual(['configured', 'created']);
+    await objects.delete([{ kind: 'AddressSet', name: 's' }], never);
+    expect(await keys()).toEqual(['/dfw/v1/addresssets/t']);
+    await agent.stop();
+    expect(agent.seen.filter((each, index) => each !== agent.seen[index - 1])).toEqual(['none', shape(['10.1.1.1']), shape(large(0)), 'none']);
   });
 });
 

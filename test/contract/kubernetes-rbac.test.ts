@@ -3,14 +3,18 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
+import type { Status } from '../../src/model/status.js';
 import { KINDS, groupOf } from '../../src/model/kinds.js';
 import { loadConfig } from '../../src/app/config.js';
+import { SessionLeases } from '../../src/drivers/egress/session-leases.js';
 import { systemClock } from '../../src/platform/clock.js';
 import { HttpApiClient } from '../../src/sources/kubernetes/api-client.js';
 import { KubernetesSource } from '../../src/sources/kubernetes/kubernetes-source.js';
+import { LeaseObjects } from '../../src/sources/kubernetes/lease-objects.js';
 import { InlineListReader } from '../../src/sources/kubernetes/list-reader.js';
 import { InlineCredentials } from '../../src/sources/kubernetes/read-credentials.js';
 import { watchedKinds } from '../../src/sources/kubernetes/resources.js';
+import { StatusPatches } from '../../src/sources/kubernetes/status-patches.js';
 import { StatusWriter } from '../../src/sources/kubernetes/status-writer.js';
 import { simpleCrd } from '../support/api-server/definitions.js';
 import { startHarness, type Harness } from '../support/api-server/harness.js';
@@ -26,7 +30,7 @@ function documents(file: string): Fields[] {
   return parseAllDocuments(readFileSync(join(DEPLOY, 'kubernetes', file), 'utf8')).map((document) => document.toJS() as Fields);
 }
 /** `list pods.`, `patch ruletables/status.dfw.dev`. */
-const granted = new Set(documents('rbac.yaml').filter(({ kind }) => kind === 'ClusterRole').flatMap(({ rules }) => (rules as Rule[]).flatMap(({ apiGroups, resources, verbs }) =>
+const granted = new Set(documents('rbac.yaml').filter(({ kind }) => kind === 'ClusterRole' || kind === 'Role').flatMap(({ rules }) => (rules as Rule[]).flatMap(({ apiGroups, resources, verbs }) =>
   apiGroups.flatMap((group) => resources.flatMap((resource) => verbs.map((verb) => `${verb} ${resource}.${group}`))))));
 
 describe('deploy/kubernetes/rbac.yaml', () => {
@@ -39,7 +43,7 @@ describe('deploy/kubernetes/rbac.yaml', () => {
   });
 
   it('names what is watched, and what is written, and nothing else', () => {
-    const needed = new Set(['create events.events.k8s.io']);
+    const needed = new Set(['create events.events.k8s.io', ...['egresses', 'externalippools'].map((plural) => `patch ${plural}/status.crd.antrea.io`), ...['list', 'create', 'update', 'delete'].map((verb) => `${verb} leases.coordination.k8s.io`)]);
     for (const { kind, apiVersions, own } of watchedKinds()) {
       const [plural = ''] = KINDS.find((info) => info.kind === kind)?.names ?? [];
       for (const apiVersion of apiVersions) for (const verb of ['list', 'watch']) needed.add(`${verb} ${plural}.${groupOf(apiVersion)}`);
@@ -71,8 +75,21 @@ describe('deploy/kubernetes/rbac.yaml', () => {
       client, node: 'n1', namespaces: [], lists: new InlineListReader(), clock: systemClock, log, random: Math.random, times: QUICK, onJudged: (judgement, resource) => writer.judged(judgement, resource), onStop: () => writer.stop(),
     });
     await source.start(new AbortController().signal);
+    // A holder that takes, renews and releases, in the one namespace where it may.
+    const [{ metadata } = {}] = documents('rbac.yaml').filter(({ kind }) => kind === 'Role') as { metadata?: { namespace: string } }[];
+    const namespace = loadConfig({ argv: [], env: { DFW_NODE: 'n1' }, readFile: () => undefined }).egress.namespace;
+    expect(metadata?.namespace).toBe(namespace);
+    const leases = new SessionLeases({ store: new LeaseObjects({ client, namespace, timeoutMs: 5_000, clock: systemClock }), holder: 'n1', clock: systemClock, random: () => 1 });
+    for (const value of ['', 'other']) await leases.claim({ key: 'node/n1', holder: 'n1', value }, 3_000);
+    await leases.release('node/n1', 'n1');
+    harness.server.put({ apiVersion: 'crd.antrea.io/v1beta1', kind: 'Egress', metadata: { name: 'e' }, spec: { appliedTo: { podSelector: {} }, externalIPPool: 'p' } } as never);
+    harness.server.put({ apiVersion: 'crd.antrea.io/v1beta1', kind: 'ExternalIPPool', metadata: { name: 'p' }, spec: { ipRanges: [{ cidr: '192.0.2.0/24' }], nodeSelector: {} } } as never);
+    const ending = new AbortController();
+    new StatusPatches({ client, seen: (key) => source?.snapshot().manifests.get(key), served: (kind) => source?.served(kind), clock: systemClock, log, times: { everyMs: 20 } })
+      .start(() => new Map<string, Status>([['Egress/e', { egressNode: 'n1' }], ['ExternalIPPool/p', { usage: { total: 254, used: 1 } }]]), ending.signal);
     const legacy = (right: string): boolean => right.endsWith('.security.antrea.tanzu.vmware.com');
     await eventually('every right is used', async () => ([...granted].every((right) => used.has(right) || legacy(right)) ? true : undefined), 20_000, 50);
+    ending.abort();
     expect(refused).toEqual([]);
     expect(source.troubles).toEqual([]);
   });

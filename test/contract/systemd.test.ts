@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -87,6 +87,17 @@ describe('the account of dfw-agent.service', () => {
   it('may give its socket to group dfw, and to no other', async () => {
     const file = path.join(folder, 'agent.sock');
     expect(await asService(`: >${file}; chgrp 4223 ${file} && stat -c %u:%g ${file}; chgrp 4224 ${file} 2>/dev/null || echo refused`)).toBe('0:4223\nrefused');
+  });
+
+  it('may make its socket though all but its own directories is read-only, as in a container', async () => {
+    const place = await mkdtemp(path.join(folder, 'runtime-'));
+    const own = path.join(place, 'dfw-agent');
+    await mkdir(own);
+    const listen = `import('${ROOT}/dist/api/socket.js').then(({ listenOn }) => listenOn(require('net').createServer(), '${own}/agent.sock', undefined)).then(() => process.exit(), (error) => { console.log(error.message); process.exit(1); })`;
+    await run('unshare', ['--mount', 'sh', '-ec', `mount --bind ${place} ${place}; mount --bind ${own} ${own}; mount -o remount,ro,bind ${place}; exec ${process.execPath} -e "$1"`, 'sh', listen]);
+    expect((await readdir(place)).join()).toBe('dfw-agent');
+    expect((await stat(path.join(own, 'agent.sock'))).mode & 0o777).toBe(0o600);
+    expect(await readdir(own)).toEqual(['agent.sock']);
   });
 
   it('may change links and rules of the network', async () => {

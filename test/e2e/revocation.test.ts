@@ -134,6 +134,45 @@ it('stops what the server sends, too, and lets it go on once the rule is back', 
   await connection.close();
 });
 
+// On one side alone: what leaves is never refused.
+const into = (id: number, port: number): Record<string, unknown> => ({ ...accept(id, port), direction: 'in' });
+const refuse = { ...last('drop'), direction: 'in' };
+
+it('names the rule that admits a connection again', async () => {
+  await load([into(1, 7001), refuse]);
+  const connection = await open(7001);
+  await load([refuse]);
+  await eventually('cut', async () => ((await connection.stats()).sinceEchoMs > 200 ? true : undefined), 1_500);
+  // Silent until well after the change: what refused it is all that it carries.
+  await connection.pace(0);
+  const { echoed } = await connection.stats();
+  await load([into(1, 7001), refuse]);
+  await eventually('it goes on', async () => ((await connection.stats()).echoed > echoed ? true : undefined), 10_000);
+  await connection.pace(10);
+  const named = await eventually('its rule', async () => {
+    const { flows } = await agent.ask<{ flows: { ruleId: number; source: { port: number } }[] }>('getflows', '-f', 'vm-1');
+    const found = flows.find((flow) => flow.source.port === connection.localPort)?.ruleId;
+    return found === 0 ? undefined : found;
+  });
+  expect(named).toBe(1);
+  await connection.close();
+});
+
+it('does not revive what a rule refused when that very rule accepts something else', async () => {
+  await load([into(5, 7001), refuse]);
+  const connection = await open(7001);
+  const { echoed } = await connection.stats();
+  await load([{ ...into(1, 7001), action: 'drop' }, refuse]);
+  await eventually('cut', async () => ((await connection.stats()).sinceEchoMs > 500 ? true : undefined), 2_500);
+  const { echoed: refusedAt } = await connection.stats();
+  await load([into(1, 7002), refuse]);
+  await expectSilent(connection);
+  await pause(1_500);
+  expect((await connection.stats()).echoed).toBe(refusedAt);
+  expect(refusedAt).toBeGreaterThanOrEqual(echoed);
+  await connection.close();
+});
+
 it('binds connections between a workload and the host, and UDP', async () => {
   const udp = { id: 4, direction: 'inout', protocol: 'udp', ports: ['7003'], action: 'accept' };
   await load([accept(1, 7001), udp, last('drop')]);

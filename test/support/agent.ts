@@ -23,6 +23,8 @@ const AGENTCTL = join(ROOT, 'bin/agentctl');
 export interface AgentOptions {
   /** Laid over the test's configuration, key by key at the top. */
   readonly config?: Readonly<Record<string, unknown>>;
+  /** Before the manifests of the test. */
+  readonly sources?: readonly object[];
   /** Manifests that are there before the first start: file name to documents, or to whole text for `.rules` and broken files. */
   readonly manifests?: Readonly<Record<string, readonly unknown[] | string>>;
 }
@@ -64,7 +66,7 @@ export class Agent {
     if (SOURCE === 'etcd') agent.store = await WorldEtcd.create(world);
     const config = {
       node: 'host-1',
-      sources: [...(agent.store === undefined ? [] : [agent.store.config]), { type: 'file', path: agent.manifests }],
+      sources: [...(options.sources ?? []), ...(agent.store === undefined ? [] : [agent.store.config]), { type: 'file', path: agent.manifests }],
       api: { socket: agent.socket, group: 'root' },
       metrics: { listen: '127.0.0.1:9476' },
       audit: { path: agent.auditLog },
@@ -109,7 +111,7 @@ export class Agent {
         const status = await this.agentctl('status', '-o', 'json');
         return status.code === 0 && (status.json() as { realized?: boolean }).realized === true ? true : undefined;
       },
-      20_000,
+      40_000 * PATIENCE,
       50,
     );
     await Promise.race([ready, ended]).catch(async (error: unknown) => {

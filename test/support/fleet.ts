@@ -23,6 +23,8 @@ const LINK = 'br0';
 
 export interface FleetPod {
   readonly name: string;
+  /** Absent: default. */
+  readonly namespace?: string;
   readonly netns: string;
   readonly interface: string;
   readonly ipv4: string;
@@ -74,7 +76,7 @@ export async function createFleet(plan: Readonly<Record<string, readonly Omit<Fl
     const netns = `${base}-n${i}`;
     const node: FleetNode = {
       name, netns, mac: `02:df:00:00:00:0${i}`, ipv4: `192.0.2.${i}`, ipv6: `2001:db8:2::${i}`,
-      pods: pods.map(({ name: pod, labels }, at) => ({ name: pod, labels, netns: `${base}-p${i}${at}`, interface: `pod${at}`, ipv4: `10.60.${i}.${at + 2}`, ipv6: `fd60:0:0:${i}::${at + 2}` })),
+      pods: pods.map(({ name: pod, ...more }, at) => ({ name: pod, ...more, netns: `${base}-p${i}${at}`, interface: `pod${at}`, ipv4: `10.60.${i}.${at + 2}`, ipv6: `fd60:0:0:${i}::${at + 2}` })),
       agent: (options) => Agent.run({ host: netns, ovs: undefined, cleanup } as World, { ...options, config: { node: name, ...options.config } }),
     };
     return node;
@@ -153,17 +155,17 @@ async function batch(netns: string, lines: readonly string[]): Promise<void> {
 
 function manifestsOf(nodes: readonly FleetNode[], here: FleetNode): Manifest[] {
   return [
-    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'default' } },
+    ...[...new Set(['default', ...nodes.flatMap(({ pods }) => pods.map(({ namespace = 'default' }) => namespace))])].map((name): Manifest => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })),
     ...nodes.map((node, index): Manifest => ({
       apiVersion: 'v1', kind: 'Node', metadata: { name: node.name, labels: { 'kubernetes.io/hostname': node.name } }, spec: { podCIDRs: [`10.60.${index + 1}.0/24`, `fd60:0:0:${index + 1}::/64`] },
       status: { addresses: [{ type: 'InternalIP', address: node.ipv4 }, { type: 'InternalIP', address: node.ipv6 }] },
     })),
     ...nodes.flatMap((node) => node.pods.map((pod): Manifest => ({
-      apiVersion: 'v1', kind: 'Pod', metadata: { name: pod.name, namespace: 'default', labels: pod.labels },
+      apiVersion: 'v1', kind: 'Pod', metadata: { name: pod.name, namespace: pod.namespace ?? 'default', labels: pod.labels },
       spec: { nodeName: node.name, containers: [{ name: 'app', image: 'app' }] }, status: { phase: 'Running', podIPs: [{ ip: pod.ipv4 }, { ip: pod.ipv6 }] },
     }))),
     ...here.pods.map((pod): Manifest => ({
-      apiVersion: 'dfw.dev/v1', kind: 'Attachment', metadata: { name: `${pod.name}-eth0` }, spec: { workload: { kind: 'Pod', namespace: 'default', name: pod.name }, vnic: 'eth0', interface: pod.interface },
+      apiVersion: 'dfw.dev/v1', kind: 'Attachment', metadata: { name: `${pod.name}-eth0` }, spec: { workload: { kind: 'Pod', namespace: pod.namespace ?? 'default', name: pod.name }, vnic: 'eth0', interface: pod.interface },
     })),
   ];
 }

@@ -20,8 +20,8 @@ export interface Allocation {
 export interface PoolUsage { readonly total: number; readonly used: number }
 
 /**
- * `before`: addresses that were given, kept where they still can be. An address that an Egress names itself (spec.egressIP, or
- * status.egressIP of a controller) comes first; who names one that another has, or that is not in its pool, has none.
+ * An address that an Egress asks for comes first; who asks for one that another has, or that is not in its pool, has none. Then come those
+ * that were given, as their status says or else `before`: kept where they still can be.
  */
 export function allocate(egresses: Iterable<EgressObject>, pools: Iterable<ExternalIpPoolObject>, before: ReadonlyMap<string, string>): Allocation {
   const ranges = new Map([...pools].map((pool): [string, readonly PoolRange[]] => [pool.metadata.name, poolRanges(pool.ranges)]));
@@ -36,7 +36,7 @@ export function allocate(egresses: Iterable<EgressObject>, pools: Iterable<Exter
   };
 
   for (const egress of wanted) {
-    if (egress.egressIp === undefined) continue;
+    if (egress.egressIp === undefined || egress.isGiven === true) continue;
     const pool = poolOf(egress, ranges);
     const owner = owners.get(egress.egressIp);
     if (egress.externalIpPool !== undefined && pool === undefined) problem(egress, 'spec.externalIPPool', `there is no ExternalIPPool ${egress.externalIpPool}`);
@@ -44,11 +44,14 @@ export function allocate(egresses: Iterable<EgressObject>, pools: Iterable<Exter
     else if (owner !== undefined) problem(egress, 'spec.egressIP', `${egress.egressIp} is Egress/${owner}'s`);
     else take(egress, egress.egressIp);
   }
-  const asking = wanted.filter(({ egressIp }) => egressIp === undefined);
-  for (const egress of asking) {
-    const known = before.get(egress.metadata.name);
-    const pool = poolOf(egress, ranges);
-    if (known !== undefined && pool !== undefined && poolHas(pool, known) && !owners.has(known)) take(egress, known);
+  const asking = wanted.filter(({ egressIp, isGiven }) => egressIp === undefined || isGiven === true);
+  // What stands in the status is the same for all agents.
+  for (const givenTo of [({ egressIp }: EgressObject) => egressIp, ({ metadata: { name } }: EgressObject) => before.get(name)]) {
+    for (const egress of asking) {
+      const known = givenTo(egress);
+      const pool = poolOf(egress, ranges);
+      if (known !== undefined && pool !== undefined && poolHas(pool, known) && !owners.has(known) && !addresses.has(egress.metadata.name)) take(egress, known);
+    }
   }
   for (const egress of asking) {
     if (addresses.has(egress.metadata.name)) continue;

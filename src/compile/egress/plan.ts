@@ -1,5 +1,6 @@
 /** What this node has to do for the Egresses: whom it translates, whom it sends on, and to whom. Pure. */
 import type { NodeObject } from '../../model/objects.js';
+import type { Bandwidth } from '../../model/policy-objects.js';
 import type { EgressSelection } from './inventory.js';
 
 export interface EgressPlan {
@@ -7,6 +8,8 @@ export interface EgressPlan {
   readonly addresses: readonly string[];
   /** Pod → address that it leaves with, by this node. */
   readonly translate: ReadonlyMap<string, string>;
+  /** Address → what may leave with it. */
+  readonly limits: ReadonlyMap<string, Bandwidth>;
   /** Local pod → host that has its address; undefined: nobody has. */
   readonly away: ReadonlyMap<string, string | undefined>;
   /** Pod of another node → that node's host, where replies go. */
@@ -53,6 +56,10 @@ export function egressPlan(selection: EgressSelection, situation: EgressSituatio
   }
   const hosts = [...new Set([...selection.nodes.flatMap(({ addresses }) => addresses), ...[...endpoints.values()].filter((host) => host !== '')])].sort();
   return {
+    limits: new Map(selection.egresses.flatMap(({ metadata, bandwidth }): [string, Bandwidth][] => {
+      const address = selection.allocation.addresses.get(metadata.name);
+      return bandwidth === undefined || address === undefined || holders.get(address)?.node !== node ? [] : [[address, bandwidth]];
+    })),
     addresses: [...new Set(selection.allocation.addresses.values())].filter((address) => !fixed.has(address)).sort(), translate, away, back, nodes: hosts,
     except: [...new Set([...NEVER, ...situation.except, ...hosts, ...selection.nodes.flatMap(podRanges)])].sort(),
   };

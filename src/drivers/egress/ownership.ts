@@ -148,9 +148,12 @@ export class Ownership {
       if (wanted.length === 0 && this.heldUntil.size === 0) return;
       // Who may have none need not be known to others.
       const candidate = wanted.some(({ eligible }) => eligible(this.options.node));
+      // Beside all else: leases that can then renew everything with one write.
+      const renewing = new Map([...this.heldUntil.keys()].map((address) => [address, this.claim(ADDRESS_PREFIX + address)]));
+      for (const renewal of renewing.values()) renewal.catch(() => undefined);
       const [alive, entries] = await Promise.all([candidate ? this.announceNode() : false, this.inTime(this.options.leases.list())]);
       this.know(entries);
-      const change = await this.settle(wanted, entries, alive);
+      const change = await this.settle(wanted, entries, alive, renewing);
       if (change) this.know(await this.inTime(this.options.leases.list()));
       this.failing = undefined;
     } catch (error) {
@@ -163,29 +166,33 @@ export class Ownership {
   }
 
   /** Takes what is this node's, renews what it has, gives up what is another's. True when holders changed. */
-  private async settle(wanted: readonly WantedAddress[], entries: readonly LeaseEntry[], alive: boolean): Promise<boolean> {
+  private async settle(wanted: readonly WantedAddress[], entries: readonly LeaseEntry[], alive: boolean, renewing: ReadonlyMap<string, Promise<number>>): Promise<boolean> {
     const { node, identity, ownerOf } = this.options;
     const others = entries.flatMap(({ key }) => (key.startsWith(NODE_PREFIX) ? [key.slice(NODE_PREFIX.length)] : []));
     const nodes = alive ? [...new Set([...others, node])] : [];
     const mine = new Set(wanted.filter(({ address, eligible }) => ownerOf(address, nodes.filter(eligible)) === node).map(({ address }) => address));
-    const lost = [...this.heldUntil.keys()].filter((address) => !mine.has(address));
+    // Some by claims whose answer came too late, or of a process before this one.
+    const ours = entries.flatMap(({ key, holder }) => (holder === identity && key.startsWith(ADDRESS_PREFIX) ? [key.slice(ADDRESS_PREFIX.length)] : []));
+    const lost = [...new Set([...this.heldUntil.keys(), ...ours])].filter((address) => !mine.has(address));
     const claims = [...mine].map(async (address) => {
-      const known = this.heldUntil.get(address);
-      const until = await this.claim(ADDRESS_PREFIX + address).catch((error: unknown) => {
+      const before = this.heldUntil.get(address);
+      const until = await (renewing.get(address) ?? this.claim(ADDRESS_PREFIX + address)).catch((error: unknown) => {
         this.options.log.debug('egress.claim_failed', { address, error: describeError(error) });
-        return known ?? 0;
+        return before ?? 0;
       });
       return { address, until };
     });
     const results = await Promise.all(claims);
     const held = new Map(results.flatMap(({ address, until }): [string, number][] => (until > this.options.clock.monotonic() ? [[address, until]] : [])));
     const taken = [...held.keys()].filter((address) => !this.heldUntil.has(address));
+    const known = this.heldUntil;
     const changed = taken.length > 0 || lost.length > 0 || held.size !== this.heldUntil.size;
     this.heldUntil = held;
     this.taken += taken.length;
     for (const address of taken) this.options.log.info('egress.taken', { address });
-    for (const address of lost) this.options.log.info('egress.given_up', { address });
+    for (const address of lost) this.options.log[known.has(address) ? 'info' : 'debug']('egress.given_up', { address });
     await this.apply();
+    await Promise.allSettled(renewing.values());
     await Promise.all(lost.map((address) => this.options.leases.release(ADDRESS_PREFIX + address, identity).catch(() => undefined)));
     return changed;
   }

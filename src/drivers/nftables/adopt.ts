@@ -55,7 +55,11 @@ export async function adopt(
   }
   const kept = new Set([...wanted.labels.values()].filter(keepsConnections).map((label) => label.id));
   return {
-    actual: { ...wanted, labels, live: new Set([...wanted.live].filter((id) => live.has(id))), probation: new Set([...probation].filter((id) => kept.has(id))), retired },
+    actual: {
+      ...wanted, labels, live: new Set([...wanted.live].filter((id) => live.has(id))), probation: new Set([...probation].filter((id) => kept.has(id))), retired,
+      // Which of them lost something before the end of an earlier process, nobody knows any more.
+      refused: new Set([...wanted.labels.keys()].filter((id) => !kept.has(id))),
+    },
     difference: '',
   };
 }

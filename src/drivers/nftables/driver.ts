@@ -56,7 +56,7 @@ export class NftablesDriver {
   private known = false;
   private generation = -1;
   private losses = 0;
-  /** For every id on probation: which loss put it there last. */
+  /** For every id to be swept: which loss put it there last. */
   private readonly lostAt = new Map<number, number>();
   private readonly reader: TableReader;
   private readonly options: PlanOptions;
@@ -145,12 +145,12 @@ export class NftablesDriver {
   }
 
   get sweepDue(): boolean {
-    return this.actual.probation.size > 0 || this.actual.retired.size > 0 || this.actual.idle.size > 0;
+    return this.actual.probation.size > 0 || this.actual.retired.size > 0 || this.actual.refused.size > 0 || this.actual.idle.size > 0;
   }
 
   /** What is to be swept now; undefined when nothing is. */
   pendingSweep(): Sweep | undefined {
-    const ids = new Set([...this.actual.probation, ...this.actual.retired]);
+    const ids = new Set([...this.actual.probation, ...this.actual.retired, ...this.actual.refused]);
     return ids.size === 0 && this.actual.idle.size === 0 ? undefined : { ids, known: new Set([...this.actual.labels.keys(), ...this.options.always]), began: this.losses };
   }
 

@@ -8,14 +8,16 @@
  *     reply to a translated connection of a pod of another node -> mark of that node
  *   translate (postrouting, nat, before others' masquerading at 100): to the Egress' address; into the tunnel as it is
  *   gate (postrouting, behind it): an Egress' address leaves only while it is in `held` (neighbour advertisements, too: their source is what
- *     they are about), and no selected pod's own address leaves
+ *     they are about), no selected pod's own address leaves, and no more than the bandwidth of its Egress
  *   arrive (input): tunnel packets of nodes only
  *   arp dfw_egress: no ARP in the name of an address that is not held
  *
  * Elements of `held` go by themselves when the lease of their address may end: that is the kernel's clock, whatever becomes of the agent.
  */
+import { addressKey } from '../../compile/addresses.js';
+import type { Bandwidth } from '../../model/policy-objects.js';
 import { hasState } from './base-layout.js';
-import { byte, counter, ct, destinationType, drop, equal, host32, inSet, lookup, maskAndFlip, meta, notEqual, notInSet, payload, returns, setMeta, sourceNat, verdictMap, accept, type Expression } from './expressions.js';
+import { byte, counter, ct, destinationType, drop, equal, host32, inSet, lookup, maskAndFlip, meta, notEqual, notInSet, overBytes, payload, returns, setMeta, sourceNat, verdictMap, accept, type Expression } from './expressions.js';
 import { rule, type ChainImage, type RuleImage, type SetImage } from './image.js';
 import { interfaceKey } from './interface-key.js';
 import { CT, CT_STATE, FAMILY, HOOK, META, PAYLOAD, TYPE } from './kernel.js';
@@ -57,6 +59,8 @@ export interface EgressLayout {
   readonly mask: number;
   /** Those numbers of nodes that are in use, as they are in the mark. */
   readonly marks: readonly number[];
+  /** Address → what may leave with it, of those that this node has. */
+  readonly limits: ReadonlyMap<string, Bandwidth>;
 }
 
 const PRIORITY = { route: -90, translate: 50, gate: 150, arrive: 0 } as const;
@@ -67,7 +71,7 @@ export function wayChain(mark: number): string {
   return `to_${(mark >>> 0).toString(16)}`;
 }
 
-export function egressChains({ device, port, mask: bits, marks }: EgressLayout): readonly ChainImage[] {
+export function egressChains({ device, port, mask: bits, marks, limits }: EgressLayout): readonly ChainImage[] {
   const tunnel = interfaceKey(device);
   const fromTunnel = [meta(META.iifname, 0), equal(0, tunnel)];
   const notTo = (name: string): readonly Expression[] => [meta(META.oifname, 0), notEqual(0, interfaceKey(name))];
@@ -101,6 +105,7 @@ export function egressChains({ device, port, mask: bits, marks }: EgressLayout):
         rule('selected, and not translated', ...notTo(device), ...original, ...own, ...notExcepted(family), source(family), inSet(EGRESS_SETS[family].pods.name, 0), counter, drop),
         rule('selected, and of no connection', ...notTo(device), ...hasState(CT_STATE.invalid | CT_STATE.untracked), ...own, ...notExcepted(family), source(family), inSet(EGRESS_SETS[family].pods.name, 0), counter, drop),
       ]),
+      ...[...limits].sort(([a], [b]) => (a < b ? -1 : 1)).flatMap(([address, bandwidth]) => limited(address, bandwidth, device)),
     ] },
     { name: 'arrive', hook: { hook: HOOK.input, priority: PRIORITY.arrive }, rules: [
       ...each((family, own) => [
@@ -109,6 +114,19 @@ export function egressChains({ device, port, mask: bits, marks }: EgressLayout):
       ]),
     ] },
   ];
+}
+
+/** What is translated to the address, of all its pods together. Into the tunnel nothing is. */
+function limited(address: string, { bitsPerSecond, burstBits }: Bandwidth, device: string): RuleImage[] {
+  const key = addressKey(address);
+  if (key === undefined) return [];
+  const bytes = key.family === 4 ? Uint8Array.of(key.key >>> 24, key.key >>> 16, key.key >>> 8, key.key) : Uint8Array.from(key.key, (character) => character.charCodeAt(0));
+  const [rate, burst] = [Math.max(1, Math.floor(bitsPerSecond / 8)), Math.floor(burstBits / 8)];
+  return [rule(
+    'more than the bandwidth of the Egress', meta(META.oifname, 0), notEqual(0, interfaceKey(device)), meta(META.nfproto, 0), equal(0, byte(nfproto(key.family))), source(key.family), equal(0, bytes),
+    // The kernel lets pass what goes in a second at once, and this much more.
+    overBytes(rate, Math.max(0, burst - rate)), counter, drop,
+  )];
 }
 
 /** Offsets of RFC 826 for Ethernet and IPv4: sender's protocol address 14, target's 24. */

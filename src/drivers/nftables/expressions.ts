@@ -161,6 +161,11 @@ export function limit(rate: number, burst: number): Expression {
   return expression('limit', (writer) => writer.u64(1, BigInt(rate)).u64(2, 1n).u32(3, burst).u32(4, 0).u32(5, 0));
 }
 
+/** Bytes a second, and `more` at once; the rule goes on above the rate (NFT_LIMIT_F_INV). */
+export function overBytes(rate: number, more: number): Expression {
+  return expression('limit', (writer) => writer.u64(1, BigInt(rate)).u64(2, 1n).u32(3, more).u32(4, 1).u32(5, 1));
+}
+
 /** A named limit, shared by all rules that name it; the rule ends above it. */
 export function limitNamed(name: string): Expression {
   return expression('objref', (writer) => writer.u32(1, OBJECT.limit).text(2, name));

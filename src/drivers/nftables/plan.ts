@@ -7,6 +7,7 @@
  * connections must be cleared before the rule may be live again: the sweep. Until then:
  *   probation  ids that would be live, but wait for the sweep
  *   retired    ids that no rule has any more; kept so that nobody gets them before the sweep
+ *   refused    ids of refusing rules that lost something: established connections that they refused carry them until the sweep
  * Both can be read off the kernel's sets, so a crash at any point loses nothing.
  */
 import { lostLabels } from '../../compile/lost-labels.js';
@@ -45,11 +46,13 @@ export interface Actual {
   readonly live: ReadonlySet<number>;
   readonly probation: ReadonlySet<number>;
   readonly retired: ReadonlySet<number>;
+  /** Not to be seen in the kernel: where that is all there is, every refusing rule is one. */
+  readonly refused: ReadonlySet<number>;
 }
 
 export const NOTHING: Actual = {
   present: false, target: { filters: new Map(), tables: new Map() }, tables: new Map(), idle: new Map(), filters: new Map(), labels: new Map(),
-  live: new Set(), probation: new Set(), retired: new Set(),
+  live: new Set(), probation: new Set(), retired: new Set(), refused: new Set(),
 };
 
 export interface Plan {
@@ -78,7 +81,7 @@ export function plan(actual: Actual, target: Target, options: PlanOptions): Plan
  * `suspect`: connections may carry ids whose rules changed while nobody watched.
  */
 export function rebuild(target: Target, options: PlanOptions, suspect: ReadonlySet<number>, retired: ReadonlyMap<number, LabelInfo>): Plan {
-  const planner = new Planner({ ...NOTHING, labels: retired, probation: suspect, retired: new Set(retired.keys()) }, target, options);
+  const planner = new Planner({ ...NOTHING, labels: retired, probation: suspect, retired: new Set(retired.keys()), refused: suspect }, target, options);
   const built = planner.plan();
   const writer = new AttributeWriter();
   // Creating first makes the deletion succeed when there is no table.
@@ -122,6 +125,7 @@ export function settle(actual: Actual, swept: ReadonlySet<number>, { dialect: { 
       ...actual, idle: new Map(), live: new Set([...actual.live, ...back]), labels,
       probation: new Set([...actual.probation].filter((id) => !swept.has(id))),
       retired: new Set([...actual.retired].filter((id) => !swept.has(id))),
+      refused: new Set([...actual.refused].filter((id) => !swept.has(id))),
     },
     summary: { chains: chains.length, sets: 0, elements: gone.length + back.length, lost: 0 },
   };
@@ -157,8 +161,11 @@ class Planner {
     const { actual, target } = this;
     const tables = this.pieces();
     const filters = this.filterPieces();
-    const lost = this.lost();
+    const moved = lostLabels(actual.target, target);
+    const lost = new Set([...moved].filter((id) => actual.live.has(id)));
     this.summary.lost = lost.size;
+    // What a refusing rule does not decide any more may come to be accepted: the id of an accepting rule must not be laid over its own.
+    const refused = new Set([...moved].filter((id) => actual.labels.has(id) && !lost.has(id)));
 
     if (!actual.present) this.base();
     this.tables(tables);
@@ -169,7 +176,10 @@ class Planner {
       const { labels, retired } = actual;
       const [live, probation] = lost.size === 0 ? [actual.live, actual.probation] : [without(actual.live, lost), new Set([...actual.probation, ...lost])];
       this.block('delete', SETS.live, liveBlock(lost), true);
-      return { segments: this.segments(), lost, summary: this.summary, next: { present: true, target, tables, idle: this.idle, filters, labels, live, probation, retired } };
+      return {
+        segments: this.segments(), lost: new Set([...lost, ...refused]), summary: this.summary,
+        next: { present: true, target, tables, idle: this.idle, filters, labels, live, probation, retired, refused: new Set([...actual.refused, ...refused].filter((id) => !probation.has(id))) },
+      };
     }
 
     const labels = targetLabels(target);
@@ -177,14 +187,20 @@ class Planner {
     const probation = new Set([...actual.probation, ...lost].filter((id) => kept.has(id)));
     // A retired id that a rule has again: its connections were never swept.
     for (const id of actual.retired) if (kept.has(id)) probation.add(id);
+    // A rule that refused, and accepts now: what it refused carries its id, and may be none of what it accepts.
+    const turned = [...kept].filter((id) => actual.labels.has(id) && !actual.live.has(id) && !actual.probation.has(id));
+    for (const id of turned) probation.add(id);
     const live = new Set([...kept].filter((id) => !probation.has(id)));
     for (const id of this.options.always) live.add(id);
     const allLabels = this.labels(labels);
     const retired = new Set([...allLabels.keys()].filter((id) => !labels.has(id)));
     this.live(live);
     return {
-      segments: this.segments(), lost, summary: this.summary,
-      next: { present: true, target, tables, idle: this.idle, filters, labels: allLabels, live, probation, retired },
+      segments: this.segments(), lost: new Set([...lost, ...refused, ...turned]), summary: this.summary,
+      next: {
+        present: true, target, tables, idle: this.idle, filters, labels: allLabels, live, probation, retired,
+        refused: new Set([...actual.refused, ...lost, ...refused].filter((id) => labels.has(id) && !kept.has(id))),
+      },
     };
   }
 
@@ -390,11 +406,6 @@ class Planner {
     this.block('add', SETS.live, liveBlock([...live].filter((id) => !before.has(id))), true);
   }
 
-  private lost(): Set<number> {
-    const { actual, target } = this;
-    // A rule that comes to accept what it refused has no connections to lose.
-    return new Set([...lostLabels(actual.target, target)].filter((id) => actual.live.has(id)));
-  }
 }
 
 export function memberBlock(set: SetImage, members: Iterable<string>, put: MemberSet['put']): Block {

@@ -1,17 +1,19 @@
 /**
  * Objects in etcd as managers change them: read, compared, written in one step where nobody else changed them meanwhile. Rule tables and address
- * sets are written as protobuf, everything else as JSON; what stands in another form is changed where it stands.
+ * sets are written as protobuf, everything else as JSON; what stands in another form is changed where it stands. A set that is too large for one
+ * request is written in parts (set-parts.ts), none of which is in force before the last request names them all, and takes the place of what was.
  */
-import { AgentError } from '../../model/errors.js';
+import { AgentError, describeError } from '../../model/errors.js';
 import { fieldsOf } from '../../model/identity.js';
 import { KINDS } from '../../model/kinds.js';
-import { objectKey, type DesiredObject } from '../../model/objects.js';
+import { objectKey, type AddressSetObject, type DesiredObject } from '../../model/objects.js';
 import { POLICY_KINDS } from '../../model/policy-objects.js';
 import { InlineParser } from '../file/file-parser.js';
 import { keysUnder, onlyKey, type Condition, type EtcdClient, type KeyRange, type KeyValue, type Write } from './client/etcd.js';
 import type { EtcdKeys, ObjectName, ObjectPlace } from './keys.js';
 import { ObjectTable, shown } from './object-table.js';
 import { RuleTableCodec } from './ruletable/codec.js';
+import { splitSet, type SetPart } from './set-parts.js';
 import { ValueReader } from './values.js';
 
 /** A validated object with the manifest that is to be stored. */
@@ -29,24 +31,46 @@ export interface EtcdObjectsOptions {
   readonly keys: EtcdKeys;
   /** Objects of one host; absent: of all hosts. */
   readonly host?: string;
+  /** Most that one request holds, a little less than etcd takes; default 1.4 MB. */
+  readonly requestBytes?: number;
 }
 
 /** etcd takes 128 of each by its default. */
 const OPERATIONS = 120;
 /** etcd takes 1.5 MiB a request by its default. */
 const REQUEST_BYTES = 1_400_000;
+/** Of a request, the addresses in a part. */
+const PART = 0.7;
 const READS_AT_ONCE = 32;
 const PAGE = 500;
 
 /** What stands for one object now. */
 interface Standing { readonly name: ObjectName; readonly held: readonly KeyValue[]; readonly conditions: readonly Condition[] }
-interface Step { readonly object: string; readonly conditions: readonly Condition[]; readonly writes: readonly Write[] }
+interface Step {
+  readonly object: string;
+  readonly conditions: readonly Condition[];
+  readonly writes: readonly Write[];
+  /** What must be there before these writes. */
+  readonly before?: PartsFirst;
+}
+interface PartsFirst {
+  /** The key of the set. */
+  readonly head: string;
+  /** The set as it stands, which must say what parts it has before others may come. */
+  readonly pinned?: Uint8Array;
+  /** Those that are there already are among the step's conditions. */
+  readonly parts: readonly { readonly key: string; readonly value: Uint8Array }[];
+}
 
 export class EtcdObjects {
   readonly #codec = new RuleTableCodec();
   readonly #reader = new ValueReader(new InlineParser());
 
-  constructor(private readonly options: EtcdObjectsOptions) {}
+  readonly #requestBytes: number;
+
+  constructor(private readonly options: EtcdObjectsOptions) {
+    this.#requestBytes = options.requestBytes ?? REQUEST_BYTES;
+  }
 
   /** Objects of these kinds (KindInfo.kind), by name, and keys whose values are none. */
   async list(kinds: readonly string[], signal: AbortSignal): Promise<{ readonly objects: StoredObject[]; readonly refused: Refused[] }> {
@@ -65,7 +89,7 @@ export class EtcdObjects {
   }
 
   /**
-   * Stores the objects; all or nothing, as far as etcd takes them in one step (120 changes, 1.4 MB), else in several. A document with
+   * Stores the objects; all or nothing, as far as etcd takes them in one step (120 changes, 1.4 MB), else in several; each object in one. A document with
    * metadata.resourceVersion is stored only over that revision. @throws AgentError E_CONFLICT when somebody else changed one meanwhile.
    */
   async apply(objects: readonly NewObject[], signal: AbortSignal): Promise<ObjectChange[]> {
@@ -107,26 +131,58 @@ export class EtcdObjects {
     }
     const { objects: [before] } = await this.#objectsOf(held);
     const stored = withoutVersion(manifest);
-    const same = before !== undefined && JSON.stringify(before.object) === JSON.stringify(object)
+    const same = before !== undefined && isSame(before.object, object)
       && (isProtobuf(object) || JSON.stringify(withoutVersion(before.manifest)) === JSON.stringify(stored));
     if (same) return { change: { object: key, operation: 'unchanged' }, step: undefined };
-    return { change: { object: key, operation: held.length === 0 ? 'created' : 'configured' }, step: { object: key, conditions, writes: this.#writes(object, stored, held) } };
+    return { change: { object: key, operation: held.length === 0 ? 'created' : 'configured' }, step: this.#step(object, stored, held, conditions) };
   }
 
   /** Where the object stands already, else where its kind belongs; whatever else claims it goes. */
-  #writes(object: DesiredObject, manifest: unknown, held: readonly KeyValue[]): Write[] {
+  #step(object: DesiredObject, manifest: unknown, held: readonly KeyValue[], conditions: readonly Condition[]): Step {
     const { keys, host } = this.options;
     const name = nameOf(object);
     const at = keys.manifest(name, host);
     let key = at;
     let value: Uint8Array = Buffer.from(JSON.stringify(manifest));
-    if (isProtobuf(object) && !(held.some((each) => each.key === at) && held.length === 1)) {
+    if (isProtobuf(object) && (value.length > this.#requestBytes || !(held.some((each) => each.key === at) && held.length === 1))) {
       key = object.kind === 'RuleTable' ? keys.table(name.name, host) : keys.set(name.name, host);
       const previous = held.find((each) => each.key === key)?.value;
       value = object.kind === 'RuleTable' ? this.#codec.writeTable(object, previous) : this.#codec.writeSet(object, previous);
+      if (object.kind === 'AddressSet' && value.length > this.#requestBytes) return this.#inParts(object, key, held, conditions);
     }
-    if (value.length > REQUEST_BYTES) throw new AgentError('E_LIMIT', `is ${value.length} bytes; etcd takes ${REQUEST_BYTES} at once. Large address sets can be put there in parts (docs/etcd.md)`, { object: objectKey(object) });
-    return [{ key, value }, ...held.filter((each) => each.key !== key).map((each): Write => ({ key: each.key, value: undefined }))];
+    if (value.length > this.#requestBytes) throw new AgentError('E_LIMIT', `is ${value.length} bytes; etcd takes ${this.#requestBytes} at once`, { object: objectKey(object) });
+    return { object: objectKey(object), conditions, writes: [{ key, value }, ...held.filter((each) => each.key !== key).map((each): Write => ({ key: each.key, value: undefined }))] };
+  }
+
+  #inParts(set: AddressSetObject, head: string, held: readonly KeyValue[], conditions: readonly Condition[]): Step {
+    const { keys, host } = this.options;
+    const object = objectKey(set);
+    const previous = held.find(({ key }) => key === head)?.value;
+    const split = splitSet(set, Math.floor(this.#requestBytes * PART), this.#codec, previous);
+    const parts = split.parts.map(({ name, value }: SetPart) => ({ key: keys.setPart(set.metadata.name, name, host), value }));
+    const other = parts.find(({ key, value }) => held.some((each) => each.key === key && Buffer.compare(each.value, value) !== 0));
+    if (other !== undefined) throw new AgentError('E_CONFLICT', `${other.key} is not what its name says. Delete the set first`, { object });
+    const wanted = new Set([head, ...parts.map(({ key }) => key)]);
+    const before = { head, parts, ...(previous === undefined ? {} : this.#pinned(set, previous, held)) };
+    const step: Step = { object, conditions, writes: [{ key: head, value: split.head }, ...held.filter(({ key }) => !wanted.has(key)).map(({ key }): Write => ({ key, value: undefined }))], before };
+    const keysOf = new Set([...conditions, ...before.parts].map(({ key }) => key));
+    if (keysOf.size > OPERATIONS) throw new AgentError('E_LIMIT', `has ${keysOf.size} keys, old and new; etcd takes ${OPERATIONS} at once. Delete it first, or write fewer parts`, { object });
+    return step;
+  }
+
+  /** While the set takes in whatever parts there are, none may be put beside it. */
+  #pinned({ metadata: { name } }: AddressSetObject, standing: Uint8Array, held: readonly KeyValue[]): { readonly pinned?: Uint8Array } {
+    try {
+      if (this.#codec.readSet(standing, name).parts !== undefined) return {};
+      const { keys, host } = this.options;
+      const parts = held.flatMap(({ key }) => {
+        const place = keys.parse(key, host);
+        return place.form === 'addressset' && place.part !== undefined ? [place.part] : [];
+      });
+      return { pinned: this.#codec.withParts(standing, name, parts) };
+    } catch (error) {
+      throw new AgentError('E_CONFLICT', `what stands there cannot be read (${describeError(error)}), and the new one is too large to take its place at once. Delete it first`, { object: `AddressSet/${name}`, cause: error });
+    }
   }
 
   async #standing(names: readonly ObjectName[], signal: AbortSignal): Promise<Standing[]> {
@@ -154,11 +210,38 @@ export class EtcdObjects {
 
   async #commit(steps: readonly Step[], signal: AbortSignal): Promise<void> {
     let done = 0;
-    for (const batch of batches(steps)) {
-      const { done: written } = await this.options.client.commit(batch.flatMap(({ conditions }) => conditions), batch.flatMap(({ writes }) => writes), signal);
-      if (!written && !(await this.#isWritten(batch, signal))) throw await this.#conflict(batch, done, signal);
+    for (const batch of batches(steps, this.#requestBytes)) {
+      await this.#write(await Promise.all(batch.map(async (step) => this.#prepared(step, done, signal))), done, signal);
       done += batch.length;
     }
+  }
+
+  /** Its parts are written; what the rest asks is as they left it. */
+  async #prepared(step: Step, done: number, signal: AbortSignal): Promise<Step> {
+    const { object, conditions, writes, before } = step;
+    if (before === undefined) return step;
+    const { head, pinned, parts } = before;
+    const known = new Map(conditions.map((condition): [string, Condition] => [condition.key, condition]));
+    const write = async (key: string, value: Uint8Array, asked: readonly Condition[]): Promise<void> => {
+      known.set(key, { key, revision: await this.#write([{ object, conditions: asked, writes: [{ key, value }] }], done, signal) });
+    };
+    if (pinned !== undefined) await write(head, pinned, conditions);
+    for (const { key, value } of parts) {
+      const standing = known.get(head);
+      if (!known.has(key)) await write(key, value, [...(standing === undefined ? [] : [standing]), { key, revision: 0 }]);
+    }
+    return { object, conditions: [...known.values()], writes };
+  }
+
+  /** In one request; the revision that the first of them has now. @throws AgentError E_CONFLICT. */
+  async #write(batch: readonly Step[], done: number, signal: AbortSignal): Promise<number> {
+    const { client } = this.options;
+    const answer = await client.commit(batch.flatMap(({ conditions }) => conditions), batch.flatMap(({ writes }) => writes), signal);
+    if (answer.done) return answer.at.revision;
+    if (!(await this.#isWritten(batch, signal))) throw await this.#conflict(batch, done, signal);
+    const first = batch[0]?.writes[0];
+    const now = first === undefined ? undefined : (await client.range({ range: onlyKey(first.key) }, signal)).found[0];
+    return now?.modRevision ?? 0;
   }
 
   /** The answer to an earlier attempt may have been lost. */
@@ -219,14 +302,20 @@ export class EtcdObjects {
   }
 }
 
-function* batches(steps: readonly Step[]): Generator<Step[]> {
+function* batches(steps: readonly Step[], most: number): Generator<Step[]> {
   let batch: Step[] = [];
   let conditions = 0;
   let writes = 0;
   let bytes = 0;
   for (const step of steps) {
+    if (step.before !== undefined) {
+      if (batch.length > 0) yield batch;
+      yield [step];
+      [batch, conditions, writes, bytes] = [[], 0, 0, 0];
+      continue;
+    }
     const size = step.writes.reduce((sum, { key, value }) => sum + key.length + (value?.length ?? 0) + 32, 0);
-    if (batch.length > 0 && (conditions + step.conditions.length > OPERATIONS || writes + step.writes.length > OPERATIONS || bytes + size > REQUEST_BYTES)) {
+    if (batch.length > 0 && (conditions + step.conditions.length > OPERATIONS || writes + step.writes.length > OPERATIONS || bytes + size > most)) {
       yield batch;
       [batch, conditions, writes, bytes] = [[], 0, 0, 0];
     }
@@ -236,6 +325,14 @@ function* batches(steps: readonly Step[]): Generator<Step[]> {
     bytes += size;
   }
   if (batch.length > 0) yield batch;
+}
+
+/** Sets have no order. */
+function isSame(a: DesiredObject, b: DesiredObject): boolean {
+  if (a.kind !== 'AddressSet' || b.kind !== 'AddressSet') return JSON.stringify(a) === JSON.stringify(b);
+  if (JSON.stringify({ ...a, addresses: [] }) !== JSON.stringify({ ...b, addresses: [] })) return false;
+  const members = new Set(a.addresses);
+  return members.size === new Set(b.addresses).size && b.addresses.every((member) => members.has(member));
 }
 
 function isProtobuf(object: DesiredObject): object is Extract<DesiredObject, { kind: 'RuleTable' | 'AddressSet' }> {

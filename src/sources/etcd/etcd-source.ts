@@ -57,6 +57,8 @@ export class EtcdSource implements Source {
   #doubt: SourceTrouble | undefined;
   #storeTrouble: SourceTrouble | undefined;
   #turn: Promise<unknown> = Promise.resolve();
+  /** The last change's way to the disk. Never rejects. */
+  #storing: Promise<void> = Promise.resolve();
   #ready: () => void = () => undefined;
   #reported = new Set<string>();
 
@@ -139,6 +141,7 @@ export class EtcdSource implements Source {
     await this.#parser.close();
     await this.#mirror.stopped();
     await this.#turn;
+    await this.#storing;
     await this.options.state.close();
   }
 
@@ -157,6 +160,7 @@ export class EtcdSource implements Source {
       this.#at = at;
       const { publish } = await this.#take(arrivals, true);
       // Before anybody enforces it: who dies here must not come back with what was before, should etcd be away then.
+      await this.#storing;
       await this.#store(() => this.options.state.replace(this.#whole()));
       publish();
       if (first || !continued || asked) this.options.log.info('etcd.loaded', { objects: this.#table.size, errors: this.#table.snapshot.errors.length, revision: at.revision });
@@ -192,9 +196,11 @@ export class EtcdSource implements Source {
       const latest = new Map(events.map((event): [string, Arrival] => [event.key, event]));
       this.#at = { ...this.#at, revision: Math.max(this.#at.revision, events.at(-1)?.modRevision ?? 0) };
       const { changes, publish } = await this.#take([...latest.values()], false);
+      await this.#storing;
       if (changes.length > 0) await this.#store(() => this.options.state.add(changes, this.#at.revision));
       publish();
-      await this.#store(() => this.options.state.tidy(() => this.#whole()));
+      // What comes next is read meanwhile.
+      this.#storing = this.#store(() => this.options.state.tidy(() => this.#whole()));
     });
   }
 

@@ -6,6 +6,7 @@
  *   <prefix>/addresssets/<name>[@<part>]           AddressSet, protobuf         also under <prefix>/hosts/<node>/
  *   <prefix>/workloads/<node>/<Kind>/[<namespace>/]<name>   published by the agent of that node, under its lease
  *   <prefix>/workloads/<node>/.agent               who that agent is
+ *   <prefix>/egress/...                            who has which address of Egresses (lease-records.ts); no desired state
  */
 import { KINDS } from '../../model/kinds.js';
 import { objectKey } from '../../model/objects.js';
@@ -58,6 +59,10 @@ export class EtcdKeys {
     return `${this.#base(node)}/addresssets/${name}`;
   }
 
+  setPart(name: string, part: string, node?: string): string {
+    return `${this.set(name, node)}@${part}`;
+  }
+
   /** The parts of a set, without the set itself. */
   setParts(name: string, node?: string): KeyRange {
     return keysUnder(`${this.set(name, node)}@`);
@@ -70,6 +75,11 @@ export class EtcdKeys {
 
   workload({ kind, namespace, name }: ObjectName): string {
     return `${this.#prefix}/workloads/${this.node}/${kind}/${namespace === undefined ? '' : `${namespace}/`}${name}`;
+  }
+
+  /** Folder of the leases of Egresses. */
+  leases(): string {
+    return `${this.#prefix}/egress/`;
   }
 
   agent(): string {

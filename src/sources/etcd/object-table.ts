@@ -1,7 +1,8 @@
 /**
  * From keys to objects: which key's value stands for an object, what stays of a key whose value became bad, what is refused. Pure. One object
  * may be claimed by several keys: those of this host stand before those of all hosts, and say so to nobody; within one
- * scope protobuf before manifests, and the others are errors. An address set is its key and its parts.
+ * scope protobuf before manifests, and the others are errors. An address set is its key and its parts: all of them, or
+ * those that it names, which come into force together with it.
  */
 import type { AddressSetObject, DesiredObject } from '../../model/objects.js';
 import { LIMITS } from '../../model/rule.js';
@@ -18,6 +19,8 @@ export interface KeyChange {
   readonly verdict: Verdict | undefined;
 }
 
+type Found = { readonly object: DesiredObject; readonly manifest: unknown } | 'held';
+type GoodSet = Extract<Good, { form: 'set' }>;
 interface Entry { readonly place: ObjectPlace; readonly good: Good | undefined }
 
 /** Errors told at once. */
@@ -30,6 +33,8 @@ export class ObjectTable {
   readonly #store = new ObjectStore();
   readonly #manifests = new Map<string, unknown>();
   readonly #refused = new Map<string, SourceError>();
+  /** By scope and set, of sets that name their parts: what was made of which. A part that comes beside them changes nothing. */
+  readonly #assembled = new Map<string, { readonly of: readonly GoodSet[]; readonly result: Found }>();
   /** By object. */
   readonly #conflicts = new Map<string, readonly SourceError[]>();
   #snapshot: SourceSnapshot = { objects: new Map(), manifests: this.#manifests, errors: [], revision: 0 };
@@ -96,24 +101,25 @@ export class ObjectTable {
   }
 
   /** `held`: what it was before stays. */
-  #chosen(object: string, problems: SourceError[]): { readonly object: DesiredObject; readonly manifest: unknown } | 'held' | undefined {
+  #chosen(object: string, problems: SourceError[]): Found | undefined {
     const entries = [...(this.#claims.get(object) ?? [])].sort().flatMap((key) => {
       const entry = this.#entries.get(key);
       return entry === undefined ? [] : [{ key, ...entry }];
     });
-    let chosen: { readonly object: DesiredObject; readonly manifest: unknown } | 'held' | undefined;
+    let chosen: Found | undefined;
     for (const scope of ['host', 'all'] as const) {
       const here = entries.filter(({ place }) => place.scope === scope);
       let owner: string | undefined;
-      const take = (key: string, value: Exclude<typeof chosen, undefined>): void => {
+      const take = (key: string, value: Found): void => {
         if (owner === undefined) chosen ??= value;
         else problems.push({ object: shown(key), path: '', message: `${object} is already defined by ${shown(owner)}` });
         owner ??= key;
       };
       const parts = here.filter(({ place }) => place.form === 'addressset' && place.part !== undefined);
       const head = here.find(({ place }) => place.form === 'addressset' && place.part === undefined);
-      if (head?.good !== undefined) take(head.key, this.#assemble(object, head.key, [head, ...parts].flatMap(({ good }) => (good?.form === 'set' ? [good] : [])), problems));
-      else for (const { key } of parts) problems.push({ object: shown(key), path: '', message: 'is a part of a set that has no key of its own; it is not in force' });
+      if (head?.good?.form === 'set') take(head.key, this.#assembleNamed(scope, object, { key: head.key, good: head.good }, parts, problems));
+      else this.#assembled.delete(`${scope} ${object}`);
+      if (head?.good === undefined) for (const { key } of parts) problems.push({ object: shown(key), path: '', message: 'is a part of a set that has no key of its own; it is not in force' });
       for (const form of ['ruletable', 'manifest']) {
         for (const { key, place, good } of here) if (place.form === form && good?.form === 'object') take(key, good);
       }
@@ -121,7 +127,26 @@ export class ObjectTable {
     return chosen;
   }
 
-  #assemble(object: string, key: string, parts: readonly Extract<Good, { form: 'set' }>[], problems: SourceError[]): { readonly object: AddressSetObject; readonly manifest: unknown } | 'held' {
+  /** Of a set that names its parts, these; what else there is was, or will be, another version of it. */
+  #assembleNamed(scope: string, object: string, { key, good: head }: { readonly key: string; readonly good: GoodSet }, found: readonly { readonly place: ObjectPlace; readonly good: Good | undefined }[], problems: SourceError[]): Found {
+    const goods = new Map(found.flatMap(({ place, good }): [string, GoodSet][] => (place.form === 'addressset' && good?.form === 'set' ? [[place.part ?? '', good]] : [])));
+    const { parts: names } = head;
+    const missing = names?.find((name) => !goods.has(name));
+    if (missing !== undefined) {
+      problems.push({ object: shown(key), path: 'parts', message: `part ${JSON.stringify(missing)} of the set is not there, or bad; the set stays as it was` });
+      return 'held';
+    }
+    const of = [head, ...(names === undefined ? goods.values() : names.flatMap((name) => goods.get(name) ?? []))];
+    const known = this.#assembled.get(`${scope} ${object}`);
+    if (known !== undefined && known.of.length === of.length && known.of.every((good, index) => good === of[index])) return known.result;
+    const result = this.#assemble(object, key, of, problems);
+    // What has a problem says it each time.
+    if (result === 'held' || names === undefined) this.#assembled.delete(`${scope} ${object}`);
+    else this.#assembled.set(`${scope} ${object}`, { of, result });
+    return result;
+  }
+
+  #assemble(object: string, key: string, parts: readonly GoodSet[], problems: SourceError[]): { readonly object: AddressSetObject; readonly manifest: unknown } | 'held' {
     const [first, ...more] = parts;
     const count = parts.reduce((sum, { addresses }) => sum + addresses.length, 0);
     if (count > LIMITS.addressesPerSet) {

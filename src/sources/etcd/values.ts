@@ -10,12 +10,12 @@ import { RuleTableCodec } from './ruletable/codec.js';
 /** A whole object, or what one key contributes to an address set. */
 export type Good =
   | { readonly form: 'object'; readonly object: DesiredObject; readonly manifest: unknown }
-  | { readonly form: 'set'; readonly labels: Readonly<Record<string, string>>; readonly addresses: readonly string[] };
+  | { readonly form: 'set'; readonly labels: Readonly<Record<string, string>>; readonly addresses: readonly string[]; /** Which parts the set has; absent: all that are there. */ readonly parts?: readonly string[] };
 export interface Refusal { readonly path: string; readonly message: string }
 export type Verdict = { readonly good: Good } | { readonly refused: Refusal };
 
 /** What agents may publish of their hosts: nothing that decides about others' traffic. */
-const PUBLISHED: ReadonlySet<string> = new Set(['VirtualMachine', 'Pod']);
+const PUBLISHED: ReadonlySet<string> = new Set(['VirtualMachine', 'Pod', 'Node']);
 
 export class ValueReader {
   readonly #codec = new RuleTableCodec();
@@ -41,6 +41,7 @@ export class ValueReader {
       case 'workload': {
         const good = await this.#manifest(place.object, value);
         if (!PUBLISHED.has(good.object.kind)) throw new AgentError('E_INVALID', `a host publishes workloads (${[...PUBLISHED].join(', ')}), no ${good.object.kind}`, { path: 'kind' });
+        if (good.object.kind === 'Node' && good.object.metadata.name !== place.node) throw new AgentError('E_INVALID', `a host publishes itself, ${place.node}, and no other node`, { path: 'metadata.name' });
         return good;
       }
       case 'ruletable': {
@@ -48,10 +49,10 @@ export class ValueReader {
         return { form: 'object', object: this.#decode(manifest), manifest };
       }
       case 'addressset': {
-        const { labels, hosts, others } = this.#codec.readSet(value, place.name);
+        const { labels, hosts, others, parts } = this.#codec.readSet(value, place.name);
         const checked = this.#decode({ kind: 'AddressSet', metadata: { name: place.name, labels }, spec: { addresses: others } });
         if (checked.kind !== 'AddressSet') throw new AgentError('E_INTERNAL', 'an address set became something else');
-        return { form: 'set', labels, addresses: others.length === 0 ? hosts : [...hosts, ...checked.addresses] };
+        return { form: 'set', labels, addresses: others.length === 0 ? hosts : [...hosts, ...checked.addresses], ...(parts === undefined ? {} : { parts }) };
       }
     }
   }

@@ -1,7 +1,6 @@
 /** Requests to the API server with the credentials of now: read again when their files change, or when the server refuses them. */
 import { stat } from 'node:fs/promises';
 import { X509Certificate } from 'node:crypto';
-import { createGunzip } from 'node:zlib';
 import { Agent, ProxyAgent, request, type Dispatcher } from 'undici';
 import { AgentError, describeError } from '../../model/errors.js';
 import type { Clock } from '../../platform/clock.js';
@@ -9,7 +8,7 @@ import { requestFailure, statusError } from './api-errors.js';
 import type { Credentials, CredentialsReader } from './credentials.js';
 
 export interface ApiRequest {
-  readonly method?: 'GET' | 'POST' | 'PUT' | 'PATCH';
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** Path and query. */
   readonly path: string;
   readonly body?: unknown;
@@ -19,12 +18,14 @@ export interface ApiRequest {
   readonly idleMs?: number;
   /** Until the answer begins. Default 60 s. */
   readonly headersMs?: number;
-  /** Ask for a compressed answer: of long lists a tenth goes over the network. */
+  /** Allow a compressed answer: of long lists a tenth goes over the network. */
   readonly compressed?: boolean;
 }
 
 export interface ApiResponse {
   readonly body: AsyncIterable<Uint8Array>;
+  /** `body` is compressed by gzip; only where that was asked for. */
+  readonly packed: boolean;
 }
 
 /** What the sources need of an API server. */
@@ -49,8 +50,6 @@ export interface HttpApiClientOptions {
 const DEFAULT_IDLE_MS = 30_000;
 /** The server's first byte: a list of everything takes its time. */
 const HEADERS_MS = 60_000;
-/** The default, 16 kB, costs more in calls than in unpacking. */
-const UNPACKED_CHUNK = 512 * 1024;
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 /** Credentials that the server refuses are not read again any sooner. */
 const REFUSED_MS = 5_000;
@@ -151,11 +150,7 @@ export class HttpApiClient implements ApiClient {
       if (response.statusCode < 200 || response.statusCode > 299) {
         throw statusError(response.statusCode, await textOf(response.body), { path, method, ...(typeof retryAfter === 'string' ? { retryAfter } : {}) });
       }
-      if (encoding !== 'gzip') return { body: response.body };
-      const unpacked = createGunzip({ chunkSize: UNPACKED_CHUNK });
-      response.body.on('error', (error: Error) => unpacked.destroy(error));
-      unpacked.on('close', () => response.body.destroy());
-      return { body: response.body.pipe(unpacked) };
+      return { body: response.body, packed: encoding === 'gzip' };
     } catch (error) {
       throw requestFailure(error, credentials.server, clock.now());
     }

@@ -400,9 +400,14 @@ export class KubernetesSource implements Source {
     return this.state.names('Node');
   }
 
+  /** As the server has a kind that is watched. */
+  served(kind: string): ServedResource | undefined {
+    return this.followed.get(kind)?.resource;
+  }
+
   private judged(judgement: Judgement): void {
     const [kind = ''] = judgement.key.split('/', 1);
-    const resource = this.followed.get(kind)?.resource;
+    const resource = this.served(kind);
     if (resource !== undefined) this.options.onJudged?.(judgement, resource);
   }
 }

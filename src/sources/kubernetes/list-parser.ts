@@ -1,11 +1,12 @@
 /**
  * The body of a list response, taken apart while it arrives: items come out one by one, so that a list of any length costs the memory of
- * one item. The rest (kind, metadata) is parsed at the end. Pure.
+ * one item, cut down to what is looked at before anything is parsed. The rest (kind, metadata) is parsed at the end. Pure.
  *
  * Kubernetes API conventions, "Types (Kinds)": a list is one JSON object whose field `items` is an array; the order of fields is not fixed.
  */
 import { AgentError } from '../../model/errors.js';
 import { fieldsOf } from '../../model/identity.js';
+import { JsonCutter, type Shape } from './json-cut.js';
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -46,8 +47,8 @@ export interface ListEnvelope {
   readonly continueToken: string;
 }
 
-/** One response. push() in order, then finish(); after a throw the parser is worthless. */
-export class ListParser {
+/** One response. push() in order, then finish(); after a throw the splitter is worthless. */
+export class ListSplitter {
   /** Nesting around the current byte; items are at depth 2, inside of the array. */
   private depth = 0;
   private inString = false;
@@ -58,10 +59,18 @@ export class ListParser {
   private partial: Uint8Array[] = [];
   private partialBytes = 0;
   private envelope = '';
+  private readonly cutter: JsonCutter | undefined;
 
-  /** The items that this chunk completes. Throws E_PARSE when one is no JSON, E_LIMIT when one is too large. */
-  push(chunk: Uint8Array): unknown[] {
-    const items: unknown[] = [];
+  /** `shape`: only so much of each item is given. */
+  constructor(shape: Shape = 'all') {
+    if (shape !== 'all') this.cutter = new JsonCutter(shape);
+  }
+
+  /**
+   * Gives each item that this chunk completes to `take`, as bytes that are good until that returns. They are an item's if they are JSON, which
+   * is not looked at. Throws E_LIMIT when one is too large.
+   */
+  push(chunk: Uint8Array, take: (item: Uint8Array) => void): void {
     let { depth, inString, escaped } = this;
     // Where the current item, or the current piece of the envelope, begins in this chunk.
     let start = 0;
@@ -86,7 +95,7 @@ export class ListParser {
       if (this.inItems && depth === 2) {
         if (byte === COMMA || byte === CLOSE_BRACKET || byte <= SPACE) {
           if (within && byte !== CLOSE_BRACKET && byte !== COMMA) continue;
-          if (within) items.push(this.complete(chunk.subarray(start, at)));
+          if (within) take(this.complete(chunk.subarray(start, at)));
           within = false;
           if (byte === CLOSE_BRACKET) {
             this.inItems = false;
@@ -96,6 +105,12 @@ export class ListParser {
           continue;
         }
         if (!within) {
+          const end = byte === OPEN_BRACE ? this.cutWhole(chunk, at) : undefined;
+          if (end !== undefined && this.cutter !== undefined) {
+            take(this.cutter.result());
+            at = end - 1;
+            continue;
+          }
           within = true;
           start = at;
         }
@@ -118,7 +133,6 @@ export class ListParser {
     this.depth = depth;
     this.inString = inString;
     this.escaped = escaped;
-    return items;
   }
 
   /** Throws E_PARSE when the body ended too early or was no list. */
@@ -138,6 +152,13 @@ export class ListParser {
     return { resourceVersion: typeof resourceVersion === 'string' ? resourceVersion : '', continueToken: typeof token === 'string' ? token : '' };
   }
 
+  /** Where the item ends that begins there, if that is in this chunk: it is looked at once only. */
+  private cutWhole(chunk: Uint8Array, from: number): number | undefined {
+    const end = this.cutter?.cutAt(chunk, from);
+    const next = end === undefined ? undefined : chunk[end];
+    return next === undefined || next === COMMA || next === CLOSE_BRACKET || next <= SPACE ? end : undefined;
+  }
+
   /** `before`: what stands before the bracket in this chunk. */
   private beginsItems(before: Uint8Array): boolean {
     return /"items"\s*:\s*$/.test(this.envelope.slice(-64) + textOf(before.subarray(-64)));
@@ -155,19 +176,45 @@ export class ListParser {
     if (this.partialBytes > MAX_ITEM_BYTES) throw new AgentError('E_LIMIT', `an item of the list is larger than ${MAX_ITEM_BYTES} bytes`);
   }
 
-  private complete(last: Uint8Array): unknown {
-    let text: string;
-    if (this.partialBytes === 0) text = textOf(last);
-    else {
-      text = textOf(Buffer.concat([...this.partial, last]));
+  private complete(last: Uint8Array): Uint8Array {
+    let bytes = last;
+    if (this.partialBytes > 0) {
+      bytes = Buffer.concat([...this.partial, last]);
       this.partial = [];
       this.partialBytes = 0;
     }
-    try {
-      return JSON.parse(text);
-    } catch (cause) {
-      throw new AgentError('E_PARSE', 'an item of the list is no JSON', { retryable: true, cause });
-    }
+    // What cannot be cut is for the parser to judge.
+    return this.cutter?.cut(bytes) ?? bytes;
+  }
+}
+
+/** The same, parsed. */
+export class ListParser {
+  private readonly splitter: ListSplitter;
+
+  constructor(shape: Shape = 'all') {
+    this.splitter = new ListSplitter(shape);
+  }
+
+  /** The items that this chunk completes. Throws E_PARSE when one is no JSON, E_LIMIT when one is too large. */
+  push(chunk: Uint8Array): unknown[] {
+    const items: unknown[] = [];
+    this.splitter.push(chunk, (item) => items.push(parsed(item)));
+    return items;
+  }
+
+  /** Throws E_PARSE when the body ended too early or was no list. */
+  finish(): ListEnvelope {
+    return this.splitter.finish();
+  }
+}
+
+/** Throws E_PARSE. */
+export function parsed(item: Uint8Array): unknown {
+  try {
+    return JSON.parse(textOf(item));
+  } catch (cause) {
+    throw new AgentError('E_PARSE', 'an item of the list is no JSON', { retryable: true, cause });
   }
 }
 

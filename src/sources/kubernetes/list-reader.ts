@@ -1,27 +1,23 @@
 /** The body of a list response → its items, trimmed, some at a time. */
 import { Turns } from '../../platform/turns.js';
+import { unpacked, type ListBody } from './list-body.js';
 import { ListParser, type ListEnvelope } from './list-parser.js';
-import type { WatchedKind } from './resources.js';
-import { itemTrimmer, type TrimmedItem } from './trimmed-item.js';
+import { itemShape, itemTrimmer, type ItemKind, type TrimmedItem } from './trimmed-item.js';
 import { ValuePool } from './value-pool.js';
-
-export interface ListKind extends Pick<WatchedKind, 'written' | 'own'> {
-  readonly apiVersion: string;
-}
 
 export interface ListReader {
   /** Gives items as they arrive, and at last what stands around them. Throws E_PARSE or E_LIMIT, and what the body throws. */
-  read(body: AsyncIterable<Uint8Array>, kind: ListKind): AsyncGenerator<readonly TrimmedItem[], ListEnvelope>;
+  read(body: ListBody, kind: ItemKind): AsyncGenerator<readonly TrimmedItem[], ListEnvelope>;
   close(): Promise<void>;
 }
 
 /** In this thread, in portions. */
 export class InlineListReader implements ListReader {
-  async *read(body: AsyncIterable<Uint8Array>, { apiVersion, ...kind }: ListKind): AsyncGenerator<readonly TrimmedItem[], ListEnvelope> {
-    const parser = new ListParser();
+  async *read(body: ListBody, kind: ItemKind): AsyncGenerator<readonly TrimmedItem[], ListEnvelope> {
+    const parser = new ListParser(itemShape(kind));
     const turns = new Turns();
-    const trim = itemTrimmer(kind, apiVersion, new ValuePool());
-    for await (const chunk of body) {
+    const trim = itemTrimmer(kind, kind.apiVersion, new ValuePool());
+    for await (const chunk of unpacked(body)) {
       for (let at = 0; at < chunk.length; at += PORTION) {
         yield trimAll(parser.push(chunk.subarray(at, at + PORTION)), trim);
         await turns.breathe();

@@ -189,7 +189,7 @@ export class Reflector {
   private async list(): Promise<void> {
     const { sink, log, clock, times, history } = this.options;
     const began = clock.monotonic();
-    const { epoch } = history;
+    const { epoch, mark } = history;
     const whole = this.wholeList;
     this.wholeList = false;
     sink.beginList();
@@ -208,7 +208,7 @@ export class Reflector {
       this.wholeList = isGone(error);
       throw error;
     }
-    const behind = history.isBehind(resourceVersion);
+    const behind = history.isBehind(resourceVersion, mark);
     const older = sink.endList();
     if (behind || older) this.wentBack(resourceVersion);
     this.epoch = history.epoch === epoch + 1 && (behind || older) ? history.epoch : epoch;
@@ -224,10 +224,10 @@ export class Reflector {
   private async page(limit: number | undefined, token: string): Promise<{ items: number; resourceVersion: string; continueToken: string }> {
     const { client, sink, resource, lists, firstPages } = this.options;
     const query = this.query({ ...(limit === undefined ? {} : { limit: String(limit) }), ...(token === '' ? {} : { continue: token }) });
-    const { body } = await client.open({ path: `${this.path}${query}`, signal: this.ending.signal, compressed: true });
+    const { body, packed } = await client.open({ path: `${this.path}${query}`, signal: this.ending.signal, compressed: true });
     const reader = token === '' && limit !== undefined ? firstPages : lists;
     const { apiVersion, watched } = resource;
-    const pages = reader.read(body, { apiVersion, written: watched.written, own: watched.own });
+    const pages = reader.read({ bytes: body, packed }, { apiVersion, written: watched.written, own: watched.own });
     const turns = new Turns();
     let items = 0;
     try {
@@ -313,11 +313,13 @@ export class Reflector {
       this.mustList = true;
       return;
     }
+    const { mark } = history;
+    const { revision } = this;
     const answer = fieldsOf(await client.json({ path: `${this.path}${this.query({ limit: '1' })}`, signal: this.interrupt.signal }));
     const now = fieldsOf(answer?.['metadata'])?.['resourceVersion'];
     this.checkedAt = clock.monotonic();
     this.doubtful = false;
-    if (typeof now === 'string' && (history.isBehind(now) || (this.revision !== undefined && wentBack(this.revision, now)))) this.wentBack(now);
+    if (typeof now === 'string' && (history.isBehind(now, mark) || (revision !== undefined && wentBack(revision, now)))) this.wentBack(now);
   }
 
   private reached(revision: string): void {

@@ -20,9 +20,14 @@ export class ServerHistory {
     if (this.highest === '' || wentBack(revision, this.highest)) this.highest = revision;
   }
 
-  /** The server says, to a question asked now, that it is at this revision. True when it has been further. */
-  isBehind(revision: string): boolean {
-    return wentBack(this.highest, revision);
+  /** How far the server is known to be, before it is asked something. */
+  get mark(): string {
+    return this.highest;
+  }
+
+  /** The server says, to a question asked at `mark`, that it is at this revision. True when it had been further. What others see meanwhile says nothing: the answer may be older than that. */
+  isBehind(revision: string, mark: string): boolean {
+    return wentBack(mark, revision);
   }
 
   /** Somebody who read in `epoch` has found that the server went back. Those who read since have no news. */

@@ -6,6 +6,7 @@ import type { SchemaObject } from 'ajv';
 import { fieldsOf } from '../../model/identity.js';
 import type { PodObject } from '../../model/objects.js';
 import { PROTOCOL_NUMBERS } from '../manifests/ports.js';
+import { objectShape, type Shape } from './json-cut.js';
 import type { ValuePool } from './value-pool.js';
 
 type Trim = (value: unknown) => unknown;
@@ -30,6 +31,24 @@ export function trimmer(apiVersion: string, kind: string, schema: SchemaObject, 
     const { apiVersion: _version, kind: _kind, metadata, ...rest } = fields;
     return { apiVersion, kind, metadata: trimMeta(metadata, pool), ...rest };
   };
+}
+
+/** What trimmer() and itemTrimmer() look at: cutting a document to it before it is parsed changes nothing of what they give. */
+export function keptShape(schema: SchemaObject): Shape {
+  if (schema['additionalProperties'] === false) {
+    return objectShape({ metadata: objectShape({ managedFields: 'none', annotations: objectShape({ [LAST_APPLIED]: 'none' }, 'all') }, 'all') }, 'all');
+  }
+  const { metadata, ...others } = (schema['properties'] ?? {}) as Readonly<Record<string, SchemaObject>>;
+  const named = Object.entries(others).map(([name, part]): readonly [string, Shape] => [name, partShape(part)]);
+  const ofMeta = Object.entries((metadata?.['properties'] ?? {}) as Readonly<Record<string, SchemaObject>>).map(([name, part]): readonly [string, Shape] => [name, partShape(part)]);
+  return objectShape({ metadata: objectShape({ ...Object.fromEntries(ofMeta), name: 'all', namespace: 'all', resourceVersion: 'all' }), ...Object.fromEntries(named) });
+}
+
+/** As pruner() does. */
+function partShape(schema: SchemaObject): Shape {
+  const { properties, items } = schema as { properties?: Record<string, SchemaObject>; items?: SchemaObject };
+  if (properties !== undefined) return objectShape(Object.fromEntries(Object.entries(properties).map(([name, part]) => [name, partShape(part)])));
+  return items === undefined ? 'all' : { items: partShape(items) };
 }
 
 function trimMeta(metadata: unknown, pool: ValuePool): unknown {

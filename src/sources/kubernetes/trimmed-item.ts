@@ -1,8 +1,10 @@
 /** An object of the API as it is handed on: trimmed, and what is known of it without decoding. Passes between threads as JSON. */
+import type { SchemaObject } from 'ajv';
 import { fieldsOf } from '../../model/identity.js';
 import { KIND_DECODERS } from '../manifests/kinds.js';
 import type { WatchedKind } from './resources.js';
-import { trimmer } from './trim.js';
+import type { Shape } from './json-cut.js';
+import { keptShape, trimmer } from './trim.js';
 import type { ValuePool } from './value-pool.js';
 
 export interface TrimmedItem {
@@ -22,9 +24,18 @@ export interface Told {
   readonly conditions: readonly unknown[];
 }
 
+export interface ItemKind extends Pick<WatchedKind, 'written' | 'own'> { readonly apiVersion: string }
+
+/** What itemTrimmer() looks at. */
+export function itemShape({ written, own, apiVersion }: ItemKind): Shape {
+  const schema = schemaOf(written, apiVersion);
+  // Status and Events need more of our own kinds; all of them have closed schemas, of which nearly everything is kept.
+  return own && schema['additionalProperties'] !== false ? 'all' : keptShape(schema);
+}
+
 /** Gives undefined for what has no name: nothing can be said about it. */
 export function itemTrimmer({ written, own }: Pick<WatchedKind, 'written' | 'own'>, apiVersion: string, pool: ValuePool): (item: unknown) => TrimmedItem | undefined {
-  const schema = KIND_DECODERS.find(({ kind, apiVersions }) => kind === written && apiVersions.includes(apiVersion))?.schema ?? {};
+  const schema = schemaOf(written, apiVersion);
   const trim = trimmer(apiVersion, written, schema, pool);
   return (item) => {
     const fields = fieldsOf(item);
@@ -36,6 +47,10 @@ export function itemTrimmer({ written, own }: Pick<WatchedKind, 'written' | 'own
       manifest: trim(item), ...(own ? { told: toldOf(metadata, fields?.['status']) } : {}),
     };
   };
+}
+
+function schemaOf(written: string, apiVersion: string): SchemaObject {
+  return KIND_DECODERS.find(({ kind, apiVersions }) => kind === written && apiVersions.includes(apiVersion))?.schema ?? {};
 }
 
 function toldOf(metadata: Readonly<Record<string, unknown>> | undefined, status: unknown): Told {

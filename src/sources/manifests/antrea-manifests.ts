@@ -89,7 +89,7 @@ export interface EgressManifest {
     readonly egressIPs?: Optional<readonly string[]>;
     readonly externalIPPool?: string | null;
     readonly externalIPPools?: Optional<readonly string[]>;
-    readonly bandwidth?: unknown;
+    readonly bandwidth?: Optional<{ readonly rate: string | number; readonly burst: string | number }>;
   };
   readonly status?: Optional<{ readonly egressIP?: string | null }>;
 }

@@ -5,6 +5,7 @@ import {
 } from './schema-parts.js';
 
 const INTEGER = { type: 'integer' };
+const QUANTITY = { type: ['string', 'number'] };
 const NAMED = closed({ name: STRING, namespace: STRING }, ['name', 'namespace']);
 const SCOPE = maybe(oneOf('Cluster', 'ClusterSet'));
 const SELECTORS = { podSelector: SELECTOR, namespaceSelector: SELECTOR, externalEntitySelector: SELECTOR, nodeSelector: SELECTOR };
@@ -42,10 +43,9 @@ export const EXTERNAL_ENTITY = governed(closed({
   ports: list(closed({ protocol: maybe(oneOf('TCP', 'UDP', 'SCTP')), port: maybe(INTEGER), name: OPTIONAL_STRING })),
   externalNode: OPTIONAL_STRING,
 }));
-/** What limits bandwidth, or places an address on a wire, is the controller's. */
 export const EGRESS = governed(closed({
   appliedTo: maybe(closed({ podSelector: SELECTOR, namespaceSelector: SELECTOR })), egressIP: OPTIONAL_STRING, egressIPs: maybe(STRINGS),
-  externalIPPool: OPTIONAL_STRING, externalIPPools: maybe(STRINGS), bandwidth: {},
+  externalIPPool: OPTIONAL_STRING, externalIPPools: maybe(STRINGS), bandwidth: maybe(closed({ rate: QUANTITY, burst: QUANTITY }, ['rate', 'burst'])),
 }), {}, maybe(open({ egressIP: OPTIONAL_STRING })));
 export const EXTERNAL_IP_POOL = governed(closed({
   ipRanges: { type: 'array', items: closed({ cidr: OPTIONAL_STRING, start: OPTIONAL_STRING, end: OPTIONAL_STRING }) }, subnetInfo: {}, nodeSelector: SELECTOR,

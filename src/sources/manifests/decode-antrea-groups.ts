@@ -3,13 +3,18 @@ import type { AntreaGroupObject, EgressObject, ExternalEntityObject, ExternalIpP
 import type { AntreaGroupManifest, EgressManifest, ExternalEntityManifest, ExternalIpPoolManifest, IpRangeManifest } from './antrea-manifests.js';
 import { canonicalMember } from '../../model/address.js';
 import { portNameProblem, subdomainProblem } from '../../model/names.js';
+import { quote } from '../../model/quote.js';
 import { decodeHost, decodeIpBlock, decodePrefix } from './addresses.js';
 import { NONE, at, checkUnique, fieldsPresent, refuse, refuseIf, type Draft } from './checks.js';
 import { decodeClusterMeta, decodeNamespacedMeta, decodeNamespacedName } from './metadata.js';
 import { PROTOCOL_NUMBERS, checkPort } from './ports.js';
+import { quantityOf } from './quantity.js';
 import { EVERYTHING, decodeOptionalSelector } from './selectors.js';
 
 const WAYS = ['podSelector', 'namespaceSelector', 'externalEntitySelector', 'nodeSelector', 'ipBlock', 'ipBlocks', 'serviceReference', 'childGroups'] as const;
+/** A burst that the kernel can count: 32 bits of bytes. */
+const MAX_BITS = 34_000_000_000;
+const MIN_BITS = 8_000;
 type Way = (typeof WAYS)[number];
 
 export function decodeClusterGroup(manifest: AntreaGroupManifest): AntreaGroupObject {
@@ -99,13 +104,26 @@ export function decodeEgress(manifest: EgressManifest): EgressObject {
   if (address === undefined && pool === undefined) throw refuse('spec', 'has no address; give egressIP or externalIPPool');
   if (address !== undefined) egress.egressIp = decodeHost(address.value, address.path);
   // The address that the pool gave.
-  else if (status?.egressIP !== undefined && status.egressIP !== null && status.egressIP !== '') egress.egressIp = decodeHost(status.egressIP, 'status.egressIP');
+  else if (status?.egressIP !== undefined && status.egressIP !== null && status.egressIP !== '') {
+    egress.egressIp = decodeHost(status.egressIP, 'status.egressIP');
+    egress.isGiven = true;
+  }
   if (pool !== undefined) {
     refuseIf(subdomainProblem(pool.value), pool.path);
     egress.externalIpPool = pool.value;
   }
-  if (spec.bandwidth !== undefined && spec.bandwidth !== null) egress.limitsBandwidth = true;
+  if (spec.bandwidth !== undefined && spec.bandwidth !== null) {
+    egress.bandwidth = { bitsPerSecond: bitsOf(spec.bandwidth.rate, 'spec.bandwidth.rate'), burstBits: bitsOf(spec.bandwidth.burst, 'spec.bandwidth.burst') };
+  }
   return egress;
+}
+
+/** Of a Quantity. From 8 kbit, below which no packet of usual size goes. */
+function bitsOf(quantity: string | number, path: string): number {
+  const bits = quantityOf(String(quantity));
+  if (bits === undefined) throw refuse(path, `${quote(String(quantity))} is no quantity; write 500k, 10M or 2G (bits)`);
+  if (bits < MIN_BITS || bits > MAX_BITS) throw refuse(path, `must be ${MIN_BITS} to ${MAX_BITS} bits`);
+  return bits;
 }
 
 /** The value of a field that also exists as a list. */

@@ -10,15 +10,16 @@ export interface Definition {
   readonly status: boolean;
 }
 
-function builtIn(apiVersion: string, kind: string, plural: string, namespaced: boolean): Definition {
+function builtIn(apiVersion: string, kind: string, plural: string, namespaced: boolean, status = true): Definition {
   const slash = apiVersion.lastIndexOf('/');
-  return { group: slash < 0 ? '' : apiVersion.slice(0, slash), version: apiVersion.slice(slash + 1), kind, plural, namespaced, status: true };
+  return { group: slash < 0 ? '' : apiVersion.slice(0, slash), version: apiVersion.slice(slash + 1), kind, plural, namespaced, status };
 }
 
 export const BUILT_IN: readonly Definition[] = [
   builtIn('v1', 'Namespace', 'namespaces', false), builtIn('v1', 'Pod', 'pods', true), builtIn('v1', 'Node', 'nodes', false), builtIn('v1', 'Service', 'services', true),
   builtIn('discovery.k8s.io/v1', 'EndpointSlice', 'endpointslices', true),
   builtIn('networking.k8s.io/v1', 'NetworkPolicy', 'networkpolicies', true), builtIn('networking.k8s.io/v1', 'Ingress', 'ingresses', true),
+  builtIn('coordination.k8s.io/v1', 'Lease', 'leases', true, false),
   builtIn('events.k8s.io/v1', 'Event', 'events', true),
   builtIn('apiextensions.k8s.io/v1', 'CustomResourceDefinition', 'customresourcedefinitions', false),
 ];

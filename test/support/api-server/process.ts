@@ -37,7 +37,7 @@ export class ServerProcess {
     for (const crd of definitions()) await made.put(crd);
     world.cleanup.defer('door', () => door.shut());
     await door.open();
-    await carry(world, door.path);
+    await carry(world, world.host, door.path);
     await writeKubeconfig(made.kubeconfig, { url: `https://127.0.0.1:${PORT}` }, authority, { token: TOKEN });
     return made;
   }

@@ -391,7 +391,12 @@ export class ApiServer {
       return this.send(response, 201, created);
     }
     if (before === undefined) return this.notFound(response, target);
-    if (verb === 'delete') return this.send(response, 200, this.unstore(definition, key));
+    if (verb === 'delete') {
+      const wanted = (body as { preconditions?: { resourceVersion?: string; uid?: string } }).preconditions;
+      const is = (field: 'resourceVersion' | 'uid'): boolean => wanted?.[field] === undefined || wanted[field] === before.metadata[field];
+      if (!is('resourceVersion') || !is('uid')) return this.status(response, 409, 'Conflict', `Precondition failed: ${JSON.stringify(wanted)}`);
+      return this.send(response, 200, this.unstore(definition, key));
+    }
     const merged = (verb === 'patch' ? merge(before, body) : body) as StoredObject;
     const asked = merged.metadata['resourceVersion'];
     if (asked !== undefined && asked !== before.metadata['resourceVersion']) return this.status(response, 409, 'Conflict', 'the object has been modified; please apply your changes to the latest version and try again');

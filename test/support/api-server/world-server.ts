@@ -34,8 +34,8 @@ export class WorldServer implements ManifestStore {
     this.kubeconfig = join(directory, 'kubeconfig');
   }
 
-  /** Ends with the world. */
-  static async create(world: World): Promise<WorldServer> {
+  /** Ends with the world. `hosts`: network namespaces where it is to be had. */
+  static async create(world: Pick<World, 'host' | 'cleanup' | 'exec'>, hosts: readonly string[] = [world.host]): Promise<WorldServer> {
     const directory = await mkdtemp(join(tmpdir(), 'dfwt-api-'));
     world.cleanup.defer('API server directory', () => rm(directory, { recursive: true, force: true }));
     const authority = await Authority.create();
@@ -47,7 +47,7 @@ export class WorldServer implements ManifestStore {
     for (const crd of definitions()) server.put(crd);
     await server.start();
     world.cleanup.defer('API server', () => server.stop());
-    await carry(world, path);
+    await Promise.all(hosts.map((host) => carry(world, host, path)));
     await writeKubeconfig(made.kubeconfig, server, authority, { token: TOKEN });
     return made;
   }
@@ -91,13 +91,6 @@ export class WorldServer implements ManifestStore {
   }
 }
 
-/** Connections of the world's host to PORT are carried to the Unix socket, until the world ends. */
-export async function carry(world: World, path: string): Promise<void> {
-  const carrier = spawn('ip', ['netns', 'exec', world.host, 'socat', `TCP-LISTEN:${PORT},bind=127.0.0.1,fork,reuseaddr`, `UNIX-CONNECT:${path}`], { stdio: 'ignore' });
-  world.cleanup.defer('carrier to the API server', () => { carrier.kill('SIGTERM'); });
-  await eventually('the carrier listens', async () => ((await world.exec(world.host, 'ss', ['-ltnH', `sport = :${PORT}`])).stdout.includes('127.0.0.1') ? true : undefined), 5_000, 20);
-}
-
 /** A conversion webhook: of a kind with several versions, one is stored. */
 function current(object: StoredObject): StoredObject {
   const apiVersion = (object.apiVersion as string | undefined) ?? 'dfw.dev/v1';
@@ -132,4 +125,11 @@ export function definitions(): StoredObject[] {
     }
   }
   return [...crds.values()];
+}
+
+/** Connections of the host to PORT are carried to the Unix socket, until the world ends. */
+export async function carry(world: Pick<World, 'cleanup' | 'exec'>, host: string, path: string): Promise<void> {
+  const carrier = spawn('ip', ['netns', 'exec', host, 'socat', `TCP-LISTEN:${PORT},bind=127.0.0.1,fork,reuseaddr`, `UNIX-CONNECT:${path}`], { stdio: 'ignore' });
+  world.cleanup.defer('carrier to the API server', () => { carrier.kill('SIGTERM'); });
+  await eventually('the carrier listens', async () => ((await world.exec(host, 'ss', ['-ltnH', `sport = :${PORT}`])).stdout.includes('127.0.0.1') ? true : undefined), 5_000, 20);
 }

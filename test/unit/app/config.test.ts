@@ -58,14 +58,14 @@ describe('loadConfig', () => {
   it('sets every key through its option, its variable and the file alike', () => {
     const samples: Record<string, unknown> = {
       node: 'n-2', cluster: 'demo', datapath: 'ovs', 'ovs.bridge': 'br-x', 'ovs.database': 'tcp:127.0.0.1:6640', 'ovs.discoverPorts': false, 'ovs.endRestoreWait': true, 'ovs.firstTable': 100, 'ovs.nextTable': 200, sources: [{ type: 'file', path: '/a' }, { type: 'file', path: '/b' }],
-      'discovery.pods': false, 'discovery.libvirt': '/run/other', 'cni.socket': '/cni.sock', 'cni.interfaces': ['veth*', 'eth7'], failurePolicy: 'open', spoofGuard: 'declared', 'api.socket': '/s', 'api.group': 'ops', 'metrics.listen': '[::1]:1', 'audit.path': '/a', 'audit.format': 'json', 'ids.enabled': true,
+      'discovery.pods': false, 'discovery.libvirt': '/run/other', 'discovery.node.enabled': true, 'discovery.node.labels': { zone: 'a' }, 'discovery.node.addresses': ['192.0.2.9'], 'cni.socket': '/cni.sock', 'cni.interfaces': ['veth*', 'eth7'], failurePolicy: 'open', spoofGuard: 'declared', 'api.socket': '/s', 'api.group': 'ops', 'metrics.listen': '[::1]:1', 'audit.path': '/a', 'audit.format': 'json', 'ids.enabled': true,
       'ids.tap': 'tap1', 'ids.sensor': 'tap2', 'ids.engine': 'external', 'ids.program': '/opt/suricata', 'ids.mode': 'ids', 'ids.inlineTap': 'i0', 'ids.inlineSensor': 'i1', 'ids.returnTap': 'i2', 'ids.returnSensor': 'i3', 'ids.returnedMark': 128, 'ids.signatures': '/sig',
       'ids.eveFile': '/log/eve.json', 'ids.homeNetworks': ['10.0.0.0/8', 'fd00::1'], 'ids.commandSocket': '/run/s.sock', 'ids.engineDirectory': '/var/lib/engine', 'ids.endsWithAgent': true, 'ids.memoryLimit': 1, 'ids.processorLimit': 2,
       'ids.bundle': 'https://rules.example/a.tar.gz', 'ids.bundleChecksum': '', 'ids.bundleInterval': 3600, 'ids.bundleCa': '/ca.pem', 'ids.allowFailedSignatures': 3,
       'ids.alertWindow': 0, 'ids.sinks': [{ type: 'file', path: '/alerts' }], 'ids.pcap.enabled': true, 'ids.pcap.bytes': 1048576,
       'ids.response': [{ action: 'quarantine', duration: 60, severities: [1] }], 'ids.quarantine.allow': [{ addresses: ['10.0.0.1'] }], stateDir: '/state',
       'log.level': 'debug', nflogGroup: 7, 'dns.minTTL': 60, 'dns.holdReplies': false, 'dns.servers': ['10.96.0.10', 'fd00:96::/64'], 'dns.nflogGroup': 8, 'bridge.nflogGroup': 9,
-      'egress.leases': 'file', 'egress.directory': '/leases', 'egress.leaseMs': 5000, 'egress.exceptCidrs': ['10.0.0.0/8'], 'egress.interface': 'eth1', 'egress.device': 'tun-e', 'egress.tunnelAddress': '192.0.2.1', 'egress.tunnelPort': 4791,
+      'egress.leases': 'file', 'egress.directory': '/leases', 'egress.namespace': 'leases', 'egress.leaseMs': 5000, 'egress.exceptCidrs': ['10.0.0.0/8'], 'egress.interface': 'eth1', 'egress.device': 'tun-e', 'egress.tunnelAddress': '192.0.2.1', 'egress.tunnelPort': 4791,
       'egress.markMask': 0xf000, 'egress.routeTable': 100, 'egress.rulePriority': 99, 'conntrack.receiveBuffer': 1048576, resyncSeconds: 0,
     };
     expect(configKeys().map((key) => key.path.join('.')).toSorted()).toEqual(Object.keys(samples).toSorted());
@@ -164,6 +164,8 @@ describe('loadConfig', () => {
 
   it('refuses settings of Egress that cannot be', () => {
     expect(problemsOf({ file: 'egress: { leases: file }\n' })).toContain('egress.directory');
+    expect(problemsOf({ file: 'egress: { leases: etcd }\n' })).toMatch(/egress\.leases.*needs a source of type etcd/);
+    expect(problemsOf({ file: 'egress: { leases: etcd }\nsources: [{ type: etcd, endpoints: ["http://e:2379"] }]\n' })).toBe('accepted');
     expect(problemsOf({ file: 'egress: { markMask: 0x5 }\n' })).toMatch(/egress\.markMask.*must be bits in a row/);
     expect(problemsOf({ file: 'egress: { markMask: 0xf0 }\n' })).toMatch(/egress\.markMask.*has bits of ids\.returnedMark/);
     expect(problemsOf({ file: 'egress: { exceptCidrs: [10.0.0.1/8] }\n' })).toMatch(/egress\.exceptCidrs/);

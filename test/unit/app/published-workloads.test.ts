@@ -20,7 +20,7 @@ const filter = (workload: object, spec: object = {}): Filter => {
   const { kind, namespace, name } = attachment.workload;
   return buildFilter(attachment, objects.get(objectKey({ kind, metadata: { name, ...(namespace === undefined ? {} : { namespace }) } })), [], { number: () => 1 });
 };
-const published = (filters: readonly Filter[], shared = false): unknown[] => publishedWorkloads(filters, (key) => {
+const published = (filters: readonly Filter[], shared = false, cluster = ''): unknown[] => publishedWorkloads(filters, { node: 'n', cluster }, (key) => {
   const object = objects.get(key);
   return object === undefined ? undefined : { object, shared };
 }).map(({ manifest }) => manifest);
@@ -43,4 +43,19 @@ it('one that nobody declared is published by its attachment alone', () => {
 it('nodes, and what others read where this host did, are not published', () => {
   expect(published([filter({ kind: 'Node', name: 'n' })])).toEqual([]);
   expect(published([filter({ kind: 'VirtualMachine', name: 'db' })], true)).toEqual([]);
+});
+
+it('this host is published as the Node that it is, and pods and nodes with their cluster; virtual machines are of none', () => {
+  const node = accept('Node', { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n', labels: { zone: 'a' } }, spec: { podCIDRs: ['10.1.0.0/24'] }, status: { addresses: [{ type: 'InternalIP', address: '192.0.2.1' }] } });
+  objects.set('Node/n', node);
+  try {
+    expect(published([]).map((manifest) => accept('Node', manifest))).toEqual([node]);
+    expect(published([], true)).toEqual([]);
+    const cluster = { 'dfw.dev/cluster': 'c' };
+    const all = published([filter({ kind: 'Pod', namespace: 'shop', name: 'web' }), filter({ kind: 'VirtualMachine', name: 'db' })], false, 'c');
+    expect(all).toMatchObject([{ kind: 'Node', metadata: { labels: { zone: 'a', ...cluster } } }, { kind: 'Pod', metadata: { labels: { app: 'web', ...cluster } } }, { metadata: { labels: { app: 'demo' } } }]);
+    expect(accept('VirtualMachine', all[2]).metadata.labels).toEqual({ app: 'demo' });
+  } finally {
+    objects.delete('Node/n');
+  }
 });

@@ -119,6 +119,12 @@ describe('the image', () => {
     for (const library of libraries) expect(built).toContain(library);
   });
 
+  it('has the signature that is always loaded where the agent looks for it, as an installed agent has', () => {
+    expect(read('src/app/ids-wiring.ts')).toContain("join(environment.installDir, 'deploy/signatures/dfw-test.rules')");
+    expect(lines).toContain('COPY --from=build /src/deploy/signatures deploy/signatures');
+    expect(read('scripts/install')).toContain('cp -r deploy/signatures "$TARGET.new/deploy/"\n');
+  });
+
   it('has every program that the pod starts', () => {
     const { containers, initContainers } = pod();
     const started = [...containers, ...initContainers].flatMap(({ command, livenessProbe }) => [command?.[0], livenessProbe?.exec?.command[0]]).filter((name) => name !== undefined);

@@ -12,7 +12,9 @@ import { addressesMessage, addressesOf } from './addresses.js';
 import { tableManifest, tableMessage } from './table-message.js';
 
 /** Of rule_table.proto, as this program knows it. */
-export const SCHEMA_REVISION = 1;
+export const SCHEMA_REVISION = 2;
+/** The first that has AddressSet.parts. */
+const PARTS_REVISION = 2;
 const API_VERSION = 'dfw.dev/v1';
 const READER = 'reader';
 
@@ -22,6 +24,8 @@ export interface ReadSet {
   readonly hosts: readonly string[];
   /** To be checked. */
   readonly others: readonly unknown[];
+  /** Names of its parts; absent: all that are there. */
+  readonly parts?: readonly string[];
 }
 
 export class RuleTableCodec {
@@ -36,7 +40,8 @@ export class RuleTableCodec {
   /** Bytes of a set, or of a part of one. @throws AgentError E_PARSE, E_INVALID, E_LIMIT. */
   readSet(bytes: Uint8Array, name: string): ReadSet {
     const message = this.#parse('AddressSet', bytes, name);
-    return { labels: labelsOf(message['labels']), ...addressesOf(message['addresses'], 'spec.addresses') };
+    const parts = partsOf(message['parts']);
+    return { labels: labelsOf(message['labels']), ...addressesOf(message['addresses'], 'spec.addresses'), ...(parts === undefined ? {} : { parts }) };
   }
 
   /**
@@ -48,15 +53,22 @@ export class RuleTableCodec {
     return this.#write('RuleTable', { name: table.metadata.name, labels: labelList(table.metadata.labels), ...tableMessage(fieldsOf(manifest['spec']) ?? {}, table) }, previous);
   }
 
-  /** As writeTable. */
-  writeSet(set: AddressSetObject, previous?: Uint8Array): Buffer {
-    return this.#write('AddressSet', { name: set.metadata.name, labels: labelList(set.metadata.labels), addresses: addressesMessage(set.addresses) }, previous);
+  /** As writeTable. `parts`: the set has these and no others. */
+  writeSet(set: AddressSetObject, previous?: Uint8Array, parts?: readonly string[]): Buffer {
+    const { metadata: { name, labels }, addresses } = set;
+    return this.#write('AddressSet', { name, labels: labelList(labels), addresses: addressesMessage(addresses), ...(parts === undefined ? {} : { reader: PARTS_REVISION, parts: { names: parts } }) }, previous);
+  }
+
+  /** The same set, which now says what parts it has. @throws AgentError E_PARSE, E_INVALID, E_LIMIT where the bytes are none. */
+  withParts(bytes: Uint8Array, name: string, parts: readonly string[]): Buffer {
+    const message = this.#parse('AddressSet', bytes, name);
+    return this.#messages.serialize('AddressSet', withUnknownOf({ ...message, reader: PARTS_REVISION, parts: { names: parts } }, message));
   }
 
   #write(type: string, message: Readonly<Record<string, unknown>>, previous: Uint8Array | undefined): Buffer {
     const name = String(message['name']);
     const before = previous === undefined ? undefined : this.#replaced(type, previous, name);
-    return this.#messages.serialize(type, before === undefined ? message : withUnknownOf({ ...message, ...reader(before) }, before));
+    return this.#messages.serialize(type, before === undefined ? message : withUnknownOf({ ...reader(before), ...message }, before));
   }
 
   /** What cannot be read at all has nothing to keep. */
@@ -85,8 +97,17 @@ export class RuleTableCodec {
   }
 }
 
+function partsOf(message: unknown): readonly string[] | undefined {
+  const fields = fieldsOf(message);
+  if (fields === undefined) return undefined;
+  const { names } = fields;
+  return Array.isArray(names) ? names.map(String) : [];
+}
+
+/** What it needed for fields that this program does not know, it needs on; for parts, where it has them. */
 function reader(before: Readonly<Record<string, unknown>>): { readonly reader?: unknown } {
-  return before['reader'] === undefined ? {} : { reader: before['reader'] };
+  const { reader: needed, parts } = before;
+  return needed === undefined || (parts !== undefined && needed === PARTS_REVISION) ? {} : { reader: needed };
 }
 
 function metadataOf(name: string, message: Readonly<Record<string, unknown>>): object {

@@ -18,6 +18,16 @@ describe('allocation', () => {
     expect(Object.fromEntries(result.addresses)).toEqual({ a: '192.0.2.2', z: '192.0.2.1' });
     expect(result.usage.get('p')).toEqual({ total: 2, used: 2 });
   });
+  test('what a status says was given is kept before what this agent knows, while the pool has it and nobody else', () => {
+    const given = (name: string, address: string): EgressObject => ({ ...egress(name, 'p', address), isGiven: true });
+    const before = new Map([['a', '192.0.2.3'], ['b', '192.0.2.2']]);
+    const pools = [pool('p', '192.0.2.1-192.0.2.4')];
+    expect(Object.fromEntries(allocate([egress('b', 'p'), given('a', '192.0.2.2')], pools, before).addresses)).toMatchObject({ a: '192.0.2.2' });
+    expect(allocate([egress('b', 'p'), given('a', '192.0.2.2')], pools, before).addresses.get('b')).not.toBe('192.0.2.2');
+    expect(Object.fromEntries(allocate([given('a', '198.51.100.1'), egress('c', 'p', '192.0.2.4')], pools, before).addresses)).toEqual({ a: '192.0.2.3', c: '192.0.2.4' });
+    expect(allocate([given('a', '192.0.2.1'), given('b', '192.0.2.1')], pools, before)).toMatchObject({ problems: [] });
+    expect(messages(allocate([given('a', '192.0.2.1')], [], before))).toEqual(['Egress/a: there is no ExternalIPPool p']);
+  });
   test('conflicts are said', () => {
     const result = allocate([egress('a', 'p', '192.0.2.1'), egress('b', undefined, '192.0.2.1'), egress('c', 'p', '192.0.2.9'), egress('d', 'p'), egress('e', 'q'), egress('f', 'q', '192.0.2.1')], [pool('p', '192.0.2.1')], NONE);
     expect([...result.addresses]).toEqual([['a', '192.0.2.1']]);

@@ -146,6 +146,18 @@ describe('ownership of addresses', () => {
     expect(failing.ownership.problems).toEqual([]);
   });
 
+  test('what is there in its name, and is not its own any more, is given up: others could not have it', async () => {
+    const { store, clock, nodes: [other], pass } = worldOf('b');
+    // Of a process before this one, or of a claim whose answer came too late; somebody keeps it alive.
+    for (const address of ADDRESSES) store.claim({ key: ADDRESS_PREFIX + address, holder: 'a', value: '{}' }, 1e9);
+    await pass(1_000);
+    expect(other?.uses()).toEqual([]);
+    const node = new Node('a', clock, store, 'a', (name) => name === 'b');
+    await pass(2_000);
+    expect(other?.uses().sort()).toEqual(ADDRESSES);
+    node.end();
+  });
+
   test('who goes on after a stop forgets what it held before it does anything else', async () => {
     const { nodes: [node], store, clock, pass } = worldOf('a');
     await pass(2_000);

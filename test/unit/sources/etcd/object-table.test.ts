@@ -79,3 +79,40 @@ describe('objects of keys', () => {
     }));
   });
 });
+
+describe('a set that names its parts', () => {
+  const put = (table: ObjectTable, ...entries: readonly (readonly [name: string, addresses: readonly string[] | undefined, parts?: readonly string[]])[]): void => {
+    table.apply(entries.map(([name, addresses, parts]) => {
+      const key = keys.set(name);
+      const place = keys.parse(key);
+      if (place.form !== 'addressset') throw new Error(key);
+      return { key, place, verdict: addresses === undefined ? undefined : { good: { form: 'set', labels: {}, addresses, ...(parts === undefined ? {} : { parts }) } } };
+    }));
+  };
+  const held = (table: ObjectTable): DesiredObject | undefined => table.snapshot.objects.get('AddressSet/s');
+
+  it('is made of these in their order, and of no others', () => {
+    const table = new ObjectTable();
+    put(table, ['s', ['10.0.0.1'], ['b', 'a']], ['s@a', ['10.0.0.3']], ['s@b', ['10.0.0.2']], ['s@c', ['10.0.0.4']]);
+    expect(held(table)).toMatchObject({ addresses: ['10.0.0.1', '10.0.0.2', '10.0.0.3'] });
+    const before = held(table);
+    put(table, ['s@d', ['10.0.0.5']], ['s@c', undefined]);
+    expect(held(table)).toBe(before);
+    put(table, ['s', ['10.0.0.1'], []]);
+    expect(held(table)).toMatchObject({ addresses: ['10.0.0.1'] });
+    put(table, ['s', ['10.0.0.1']]);
+    expect(held(table)).toMatchObject({ addresses: ['10.0.0.1', '10.0.0.3', '10.0.0.2', '10.0.0.5'] });
+  });
+
+  it('stays as it was while one is not there, and says so', () => {
+    const table = new ObjectTable();
+    put(table, ['s', [], ['a']]);
+    expect([held(table), table.snapshot.errors.map(({ object, path }) => `${object} ${path}`)]).toEqual([undefined, ['/p/addresssets/s parts']]);
+    put(table, ['s@a', ['10.0.0.1']]);
+    expect([held(table), table.snapshot.errors]).toEqual([expect.objectContaining({ addresses: ['10.0.0.1'] }), []]);
+    put(table, ['s', [], ['b']], ['s@a', undefined]);
+    expect([held(table), table.snapshot.errors.length]).toEqual([expect.objectContaining({ addresses: ['10.0.0.1'] }), 1]);
+    put(table, ['s@b', ['10.0.0.2']]);
+    expect([held(table), table.snapshot.errors]).toEqual([expect.objectContaining({ addresses: ['10.0.0.2'] }), []]);
+  });
+});

@@ -79,6 +79,21 @@ describe('rule tables', () => {
     expect(() => codec.writeTable(table, newer)).toThrowError(refused('E_CONFLICT'));
   });
 
+  it('of sets with named parts ask for a reader that knows them, as long as there are any', () => {
+    const AddressSet = root.lookupType('dfw.v1.AddressSet');
+    const written = (bytes: Uint8Array): object => AddressSet.toObject(AddressSet.decode(bytes));
+    const set = accept('AddressSet', { kind: 'AddressSet', metadata: { name: 's', labels: { a: 'b' } }, spec: { addresses: ['10.0.0.1'] } });
+    const plain = codec.writeSet(set);
+    expect(written(plain)).not.toHaveProperty('reader');
+    const pinned = codec.withParts(Buffer.concat([plain, Buffer.from([0xa2, 0x06, 1, 0x78])]), 's', []);
+    expect(codec.readSet(pinned, 's')).toEqual({ labels: { a: 'b' }, hosts: ['10.0.0.1'], others: [], parts: [] });
+    expect(written(pinned)).toMatchObject({ reader: 2 });
+    // A field that this program does not know stays.
+    expect(pinned.toString('hex')).toContain('a2060178');
+    expect(codec.readSet(codec.writeSet(set, pinned, ['x', 'y']), 's').parts).toEqual(['x', 'y']);
+    expect(written(codec.writeSet(set, pinned))).not.toHaveProperty('reader');
+  });
+
   it('that another key names are refused', () => {
     const table = accept('RuleTable', { kind: 'RuleTable', metadata: { name: 't' }, spec: { rules: [] } });
     expect(() => codec.readTable(codec.writeTable(table), 'u')).toThrowError(refused('E_INVALID', 'name'));

@@ -1,11 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { fieldsOf } from '../../../../src/model/identity.js';
+import { objectShape, type Shape } from '../../../../src/sources/kubernetes/json-cut.js';
 import { LineSplitter } from '../../../../src/sources/kubernetes/line-splitter.js';
 import { ListParser, type ListEnvelope } from '../../../../src/sources/kubernetes/list-parser.js';
 
-function parse(text: string, cuts: readonly number[]): { items: unknown[]; envelope: ListEnvelope } {
+function pick(fields: Readonly<Record<string, unknown>>, name: string, change: (value: unknown) => unknown): object {
+  return Object.hasOwn(fields, name) ? { [name]: change(fields[name]) } : {};
+}
+
+function parse(text: string, cuts: readonly number[], shape?: Shape): { items: unknown[]; envelope: ListEnvelope } {
   const bytes = Buffer.from(text);
-  const parser = new ListParser();
+  const parser = new ListParser(shape);
   const items: unknown[] = [];
   let start = 0;
   for (const cut of [...cuts.map((each) => each % (bytes.length + 1)), bytes.length].sort((a, b) => a - b)) {
@@ -30,6 +36,38 @@ describe('ListParser', () => {
       expect(parsed.items).toEqual(items.map((item) => JSON.parse(item) as unknown));
       expect(parsed.envelope).toEqual({ resourceVersion: '12', continueToken: 'abc' });
     }), { numRuns: 500 });
+  });
+
+  it('gives of each item what its shape keeps, wherever the list is cut', () => {
+    const shape = objectShape({ a: 'all', b: objectShape({ c: { items: objectShape({ a: 'all' }) } }) });
+    const kept = (value: unknown): unknown => {
+      const fields = fieldsOf(value);
+      if (fields === undefined) return value;
+      const inner = fieldsOf(fields['b']);
+      const c = inner?.['c'];
+      const cutC = Array.isArray(c) ? c.map((each: unknown) => (fieldsOf(each) === undefined ? each : pick(fieldsOf(each) ?? {}, 'a', (all) => all))) : c;
+      return { ...pick(fields, 'a', (all) => all), ...pick(fields, 'b', (b) => (inner === undefined ? b : pick(inner, 'c', () => cutC))) };
+    };
+    const names = fc.constantFrom('a', 'b', 'c', 'd', 'aa', '', 'ä');
+    const scalar = fc.constantFrom(1, -2.5e-3, true, false, null, '', 'x', 'say "]},', '\\', 'ä€');
+    const some = { maxLength: 3 };
+    const value = fc.oneof(scalar, fc.array(scalar, some), fc.dictionary(names, scalar, { maxKeys: 3 }));
+    const inner = fc.dictionary(names, fc.oneof(value, fc.array(value, some)), { maxKeys: 3 });
+    const objects = fc.dictionary(names, fc.oneof(value, inner), { maxKeys: 4 });
+    fc.assert(fc.property(fc.array(fc.oneof(objects, value), { maxLength: 4 }), fc.array(fc.nat(), { maxLength: 4 }), fc.constantFrom(0, 1), (items, cuts, space) => {
+      const text = JSON.stringify({ metadata: { resourceVersion: '1' }, items }, undefined, space);
+      expect(parse(text, cuts, shape).items).toEqual((JSON.parse(text) as { items: unknown[] }).items.map((item) => kept(item)));
+    }), { numRuns: 500 });
+  });
+
+  it('reads names that are written with escapes', () => {
+    expect(parse('{"metadata":{},"items":[{"\\u0061":1,"d":2}]}', [], objectShape({ a: 'all' })).items).toEqual([{ a: 1, d: 2 }]);
+  });
+
+  it('refuses items that are no JSON also where they are cut down', () => {
+    for (const item of ['{"d":b}', '{"d":}', '{"d" 1}', '{"a":nul}', '{"a":[1,]}', '{"d":1,}', '{,"d":1}', '{"d":1 "a":2}', '{"a":1}{"a":2}', '{"d":01x}']) {
+      expect(() => parse(`{"metadata":{},"items":[${item}]}`, [], objectShape({ a: 'all' })), item).toThrow('no JSON');
+    }
   });
 
   it('takes null for an empty list, as Go writes it', () => {

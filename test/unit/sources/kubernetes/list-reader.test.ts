@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { InlineListReader, type ListReader } from '../../../../src/sources/kubernetes/list-reader.js';
 import { ThreadListReader } from '../../../../src/sources/kubernetes/thread-list-reader.js';
@@ -12,17 +13,17 @@ import type { TrimmedItem } from '../../../../src/sources/kubernetes/trimmed-ite
 const repository = resolve(import.meta.dirname, '../../../..');
 const PODS = { written: 'Pod', own: false, apiVersion: 'v1' };
 
-async function* inChunks(text: string, size: number): AsyncGenerator<Uint8Array> {
-  const bytes = Buffer.from(text);
+async function* inChunks(text: string | Uint8Array, size: number): AsyncGenerator<Uint8Array> {
+  const bytes = typeof text === 'string' ? Buffer.from(text) : text;
   for (let at = 0; at < bytes.length; at += size) {
     await sleep(0);
     yield bytes.subarray(at, at + size);
   }
 }
 
-async function readAll(reader: ListReader, body: AsyncIterable<Uint8Array>, kind = PODS): Promise<{ items: TrimmedItem[]; resourceVersion: string; continueToken: string }> {
+async function readAll(reader: ListReader, body: AsyncIterable<Uint8Array>, kind = PODS, packed = false): Promise<{ items: TrimmedItem[]; resourceVersion: string; continueToken: string }> {
   const items: TrimmedItem[] = [];
-  const pages = reader.read(body, kind);
+  const pages = reader.read({ bytes: body, packed }, kind);
   for (;;) {
     const step = await pages.next();
     if (step.done === true) return { items, ...step.value };
@@ -38,7 +39,7 @@ describe('list readers', () => {
   let worker: URL;
   const readers: ListReader[] = [];
   const threaded = (): ThreadListReader => {
-    const reader = new ThreadListReader(worker);
+    const reader = new ThreadListReader({ module: worker });
     readers.push(reader);
     return reader;
   };
@@ -70,6 +71,16 @@ describe('list readers', () => {
     const reader = threaded();
     const answers = await Promise.all([997, 50_000, 10_000_000].map(async (size) => readAll(reader, inChunks(text, size))));
     for (const answer of answers) expect(answer).toEqual(inline);
+    for (const size of [13, 1_000_000]) for (const each of [reader, new InlineListReader()]) expect(await readAll(each, inChunks(gzipSync(text), size), PODS, true)).toEqual(inline);
+  });
+
+  it('refuse what is packed and cut off, or not packed at all', async () => {
+    for (const reader of [new InlineListReader(), threaded()]) {
+      for (const bytes of [gzipSync(list(300)).subarray(0, -20), Buffer.from(list(3))]) {
+        await expect(readAll(reader, inChunks(bytes, 500), PODS, true)).rejects.toThrow();
+        expect((await readAll(reader, inChunks(gzipSync(list(3)), 100), PODS, true)).items).toHaveLength(3);
+      }
+    }
   });
 
   it('tell what status needs of our own kinds', async () => {

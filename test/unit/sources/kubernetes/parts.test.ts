@@ -70,14 +70,18 @@ describe('parts of the Kubernetes source', () => {
     let told = 0;
     const history = new ServerHistory(() => { told++; });
     history.seen('100');
-    expect(history.isBehind('99')).toBe(true);
+    expect(history.isBehind('99', history.mark)).toBe(true);
     const { epoch } = history;
     history.back(epoch, '50');
     history.back(epoch, '51');
     expect(told).toBe(1);
-    expect(history.isBehind('50')).toBe(false);
+    expect(history.isBehind('50', history.mark)).toBe(false);
     history.back(history.epoch, '40');
     expect(told).toBe(2);
+    // The answer to a question asked before somebody else saw more.
+    const { mark } = history;
+    history.seen('60');
+    expect([history.isBehind('55', mark), history.isBehind('55', history.mark)]).toEqual([false, true]);
   });
 
   it('pauses longer and longer, never longer than it may, and from the start after a success', () => {

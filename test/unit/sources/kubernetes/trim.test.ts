@@ -4,7 +4,9 @@ import type { PodObject } from '../../../../src/model/objects.js';
 import { Decoder } from '../../../../src/sources/manifests/decode.js';
 import { KIND_DECODERS } from '../../../../src/sources/manifests/kinds.js';
 import { ValuePool } from '../../../../src/sources/kubernetes/value-pool.js';
+import { JsonCutter } from '../../../../src/sources/kubernetes/json-cut.js';
 import { podManifest, trimmer } from '../../../../src/sources/kubernetes/trim.js';
+import { itemShape, itemTrimmer } from '../../../../src/sources/kubernetes/trimmed-item.js';
 
 const decoder = new Decoder();
 const name = fc.stringMatching(/^[a-z]{1,8}$/);
@@ -41,6 +43,20 @@ describe('trimming', () => {
       if ('object' in whole) accepted++;
     }), { numRuns: 400 });
     expect(accepted).toBeGreaterThan(15);
+  });
+
+  it('looks at no more than what a document is cut down to before', () => {
+    for (const [written, apiVersion, own] of [['Pod', 'v1', false], ['NetworkPolicy', 'networking.k8s.io/v1', false], ['SecurityPolicy', 'dfw.dev/v1', true]] as const) {
+      const trim = itemTrimmer({ written, own }, apiVersion, new ValuePool());
+      const cutter = new JsonCutter(itemShape({ written, own, apiVersion }));
+      fc.assert(fc.property(pods, fc.integer(), fc.boolean(), (pod, generation, pretty) => {
+        const metadata = { ...pod.metadata, resourceVersion: '7', generation, annotations: { mine: '1', 'kubectl.kubernetes.io/last-applied-configuration': '{}', ...pod.metadata.annotations } };
+        const text = JSON.stringify({ ...pod, metadata }, undefined, pretty ? 2 : undefined);
+        const cut = cutter.cut(Buffer.from(text));
+        expect(cut).toBeDefined();
+        expect(trim(JSON.parse(Buffer.from(cut ?? []).toString()))).toEqual(trim(JSON.parse(text)));
+      }), { numRuns: 150 });
+    }
   });
 
   it('makes of a Pod the manifest that means it', () => {

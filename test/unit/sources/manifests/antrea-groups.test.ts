@@ -88,10 +88,13 @@ describe('Egress', () => {
     [{ appliedTo, egressIP: '192.0.2.7' }, undefined, { egressIp: '192.0.2.7' }],
     [{ appliedTo, egressIPs: ['FD00::7'] }, undefined, { egressIp: 'fd00::7' }],
     [{ appliedTo, externalIPPool: 'pool' }, undefined, { externalIpPool: 'pool' }],
-    [{ appliedTo, externalIPPools: ['pool'], egressIPs: [''] }, { egressIP: '192.0.2.8' }, { externalIpPool: 'pool', egressIp: '192.0.2.8' }],
-    [{ appliedTo, externalIPPool: 'pool', egressIP: '192.0.2.7', bandwidth: { rate: '1M', burst: '2M' } }, { egressIP: '192.0.2.8', egressNode: 'n' }, { externalIpPool: 'pool', egressIp: '192.0.2.7', limitsBandwidth: true }],
+    [{ appliedTo, externalIPPools: ['pool'], egressIPs: [''] }, { egressIP: '192.0.2.8' }, { externalIpPool: 'pool', egressIp: '192.0.2.8', isGiven: true }],
+    [{ appliedTo, externalIPPool: 'pool', egressIP: '192.0.2.7', bandwidth: { rate: '1M', burst: '2M' } }, { egressIP: '192.0.2.8', egressNode: 'n' }, { externalIpPool: 'pool', egressIp: '192.0.2.7', bandwidth: { bitsPerSecond: 1e6, burstBits: 2e6 } }],
   ])('takes %j', (spec, status, expected) => {
     expect(accept('Egress', egress(spec, status))).toEqual({ kind: 'Egress', metadata: { name: 'e', labels: {} }, appliedTo: { podSelector: EVERYTHING }, ...expected });
+  });
+  it.each([['fast', '2M', 'rate'], ['1M', '10Mbit', 'burst'], ['1k', '1M', 'rate'], ['1M', '1T', 'burst']])('refuses bandwidth %s, %s', (rate, burst, field) => {
+    expect(refuse(egress({ appliedTo, egressIP: '192.0.2.7', bandwidth: { rate, burst } })).path).toBe(`spec.bandwidth.${field}`);
   });
   it('may select nothing', () => {
     expect(accept('Egress', egress({ egressIP: '192.0.2.7' })).appliedTo).toEqual({});
