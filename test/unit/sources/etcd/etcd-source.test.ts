@@ -153,6 +153,30 @@ it('has on the disk what it publishes, before anybody can enforce it', async () 
   expect(seen).toEqual([true, true, true]);
 });
 
+it('does not take a key that never was for one that was deleted', async () => {
+  const client = new FakeEtcd(new FakeStore('1'));
+  client.store.change(KEYS[0] ?? '', valueOf('AddressSet/a', 1));
+  const backup = client.store.backup();
+  const source = new EtcdSource({ client, keys: new EtcdKeys('/dfw/v1', 'h'), state: new LastState(join(directory, 'state.jsonl'), 'x'), clock, log: silent, random: () => 0.5, parser: new InlineParser() });
+  await source.start(new AbortController().signal);
+  try {
+    const [, key = ''] = KEYS;
+    client.store.change(key, valueOf(key, 2));
+    await eventually('it is there', async () => (source.snapshot().objects.has('AddressSet/b') ? true : undefined), 3_000, 5);
+    client.store.change(key, undefined);
+    await eventually('it is gone', async () => (source.snapshot().objects.has('AddressSet/b') ? undefined : true), 3_000, 5);
+    // Another history, in which other things happened at these revisions.
+    client.cut();
+    client.store = backup;
+    client.store.change(KEYS[3] ?? '', valueOf('VirtualMachine/v', 3));
+    client.store.change('/elsewhere', Buffer.from('x'));
+    client.heal();
+    await eventually('what happened there is known', async () => (source.snapshot().objects.has('VirtualMachine/v') ? true : undefined), 3_000, 5);
+  } finally {
+    await source.stop();
+  }
+});
+
 function ofOthers(store: FakeStore): Record<string, string> {
   const state = store.at(store.revision);
   return Object.fromEntries(['first', 'last'].flatMap((name): [string, string][] => {
