@@ -1,4 +1,5 @@
 /** The Kubernetes source against an API server over TLS that does all that real ones do to their clients. */
+import { existsSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -403,6 +404,23 @@ describe('a start without the API server', () => {
     expect(waiting.names('NetworkPolicy')).toEqual(['shop/second']);
     await until('the change', () => stored.source.synced && stored.names('NetworkPolicy').join() === 'shop/second');
     expect(stored.source.troubles).toEqual([]);
+  });
+
+  it('has in the file what it publishes, before anybody can enforce it', async () => {
+    const { source } = await started({ stored: true });
+    const file = join(harness.directory, 'state', 'kubernetes.ndjson');
+    await until('the file', () => existsSync(file));
+    const seen: boolean[] = [];
+    source.onChange(() => {
+      const table = source.snapshot().manifests.get('NetworkPolicy/shop/busy');
+      seen.push(readFileSync(file, 'utf8').includes(JSON.stringify(table)));
+    });
+    for (let index = 0; index < 20; index++) {
+      const before = seen.length;
+      harness.server.put(policy('busy', { podSelector: { matchLabels: { n: String(index) } } }));
+      await until('the change', () => seen.length > before);
+    }
+    expect(seen).not.toContain(false);
   });
 
   it('waits longer for a server that answers than for one that does not', async () => {

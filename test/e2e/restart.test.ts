@@ -90,6 +90,27 @@ it('applies what changed while it was dead, and only that', async () => {
   expect(await traffic.tries({ ...target(), port: 7003 })).toBe('refused');
 });
 
+it('changes a large table under traffic, as often as it is started: nothing is lost', async () => {
+  // Enough that a kernel which empties a table, and fills it, takes its time.
+  const prefixes = (turn: number): string[] => Array.from({ length: 1_500 }, (_, n) => `172.${16 + (turn % 4)}.${n >> 4}.${(n & 15) * 16}/29`);
+  const other = (turn: number): unknown => ruleTable('more', { rules: [{ id: 201, direction: 'inout', protocol: 'tcp', source: { addresses: prefixes(turn) }, ports: [String(8_000 + turn)], action: 'drop', log: turn % 2 === 0 }] });
+  await agent.write('more.yaml', [other(0)]);
+  await agent.sync();
+  const rebuilds = async (): Promise<number> => (await agent.log()).filter(({ event }) => event === 'nftables.not-mended' || event === 'nftables.rebuild').length;
+  const before = await rebuilds();
+  const connections = await streams();
+  for (let turn = 1; turn <= 4; turn += 1) {
+    await agent.kill();
+    // Changed, gone, there again.
+    await agent.write('more.yaml', turn === 3 ? [] : [other(turn)]);
+    await agent.start();
+  }
+  expect(await rebuilds()).toBe(before);
+  await expectNoLoss(connections);
+  await agent.remove('more.yaml');
+  await agent.sync();
+});
+
 it('SIGTERM ends it cleanly and leaves the datapath enforcing', async () => {
   const connections = await streams();
   const written = await watchWrites(world);

@@ -2,18 +2,19 @@
  * After a restart: is what the kernel enforces exactly what shall be enforced? Then nothing is written, and the agent
  * takes over where it left off, unfinished sweeps included.
  */
+import type { LabelInfo } from '../../compile/compiled.js';
 import type { ElementDump } from '../../native/binding.js';
 import { ICMP_PROTOCOLS, PORT_PROTOCOLS, SETS } from './base-layout.js';
 import { Block, equalsDump } from './blocks.js';
 import type { Dialect } from './dialect.js';
 import type { ChainImage, SetImage } from './image.js';
 import { interfaceKey } from './interface-key.js';
-import { DISPATCH_SETS } from './pieces.js';
+import { DISPATCH_SETS, type TablePiece } from './pieces.js';
 import { memberBlock, NOTHING, plan, type Actual, type PlanOptions } from './plan.js';
 import type { ReadVerdict, TableReader } from './reader.js';
 import { elementChanges } from './table-elements.js';
 import { keepsConnections, type Target } from '../../compile/target.js';
-import { CODE_VERDICTS, logChainImage, logVerdicts, PACKET_CODE_VERDICTS, type VerdictElement } from './verdicts.js';
+import { CODE_VERDICTS, logChain, logChainImage, logVerdicts, PACKET_CODE_VERDICTS, type VerdictElement } from './verdicts.js';
 
 export interface Adoption {
   /** Undefined: the kernel differs; `difference` says where it was first seen. */
@@ -46,8 +47,11 @@ export async function adopt(
   if (setDifference !== undefined) return differs(setDifference);
 
   const labels = new Map(wanted.labels);
+  // What stands for them goes with them, after the sweep.
+  const [chains, stateless] = retired.size === 0 ? [new Set<string>(), new Set<number>()] : [await reader.chains(), new Set(words(await reader.elements(SETS.stateless)))];
   for (const id of retired) {
-    labels.set(id, { id, key: kernelIds.get(id) ?? '', table: '', ruleId: 0, side: 'in', action: 'drop', log: false, stateless: false });
+    const label: LabelInfo = { id, key: kernelIds.get(id) ?? '', table: '', ruleId: 0, side: 'in', action: 'drop', log: false, stateless: stateless.has(id) };
+    labels.set(id, { ...label, log: chains.has(logChain(label)) });
   }
   const kept = new Set([...wanted.labels.values()].filter(keepsConnections).map((label) => label.id));
   return {
@@ -60,7 +64,8 @@ export async function adopt(
   };
 }
 
-function expectedChains(wanted: Actual, options: PlanOptions): Map<string, ChainImage> {
+/** Every chain that the kernel has then, by name. */
+export function expectedChains(wanted: Actual, options: PlanOptions): Map<string, ChainImage> {
   const chains = new Map(options.dialect.chains.map((chain) => [chain.name, chain]));
   for (const table of wanted.tables.values()) for (const [name, chain] of table.chains) chains.set(name, chain);
   for (const filter of wanted.filters.values()) for (const [name, chain] of filter.chains) chains.set(name, chain);
@@ -94,34 +99,18 @@ async function compareSets(reader: TableReader, dialect: Dialect, wanted: Actual
   for (const name of have) if (!expected.has(name) && !idle.has(name)) return `set ${name} is not ours`;
   for (const name of expected.keys()) if (!have.has(name)) return `set ${name} is absent`;
 
-  for (const key of ['vnicIn', 'vnicOut', 'packetIn', 'packetOut'] as const) {
-    const elements = [...wanted.filters].map(([name, piece]) => ({ key: interfaceKey(name), verdict: piece.dispatch[key] }));
-    const difference = compareVerdicts(DISPATCH_SETS[key], await reader.verdicts(DISPATCH_SETS[key]), elements);
+  const labels = [...wanted.labels.values()];
+  for (const [set, elements] of dispatchVerdicts(wanted)) {
+    const difference = compareVerdicts(set, await reader.verdicts(set), elements);
     if (difference !== undefined) return difference;
   }
-  const names = new Block(16, 0);
-  for (const name of wanted.filters.keys()) {
-    names.add();
-    names.keyText(name);
-  }
-  const labels = [...wanted.labels.values()];
   const stateless = labels.filter((label) => label.stateless).map((label) => wordKey(label.id));
-  const plain: readonly (readonly [SetImage, Block])[] = [
-    [SETS.vnics, names], [SETS.portProtocols, keyBlock(1, PORT_PROTOCOLS.map((protocol) => Uint8Array.of(protocol)))],
-    [SETS.icmpProtocols, keyBlock(1, ICMP_PROTOCOLS.map((protocol) => Uint8Array.of(protocol)))],
-    ...dialect.memberSets.map(({ set, members, put }) => [set, memberBlock(set, members(wanted.target), put)] as const),
-  ];
-  for (const [set, block] of plain) if (!equalsDump(block, await reader.elements(set), set)) return `elements of ${set.name} differ`;
+  for (const [set, block] of plainBlocks(dialect, wanted)) if (!equalsDump(block, await reader.elements(set), set)) return `elements of ${set.name} differ`;
   const kernelStateless = new Set(words(await reader.elements(SETS.stateless)));
   if (stateless.some((key) => !kernelStateless.has(idOf(key)))) return 'elements of stateless differ';
   for (const id of kernelStateless) if (!retired.has(id) && wanted.labels.get(id)?.stateless !== true) return 'elements of stateless differ';
 
-  for (const [set, codes, mode] of [[SETS.verdicts, CODE_VERDICTS, 'connection'], [SETS.packetVerdicts, PACKET_CODE_VERDICTS, 'packet']] as const) {
-    const elements = [...codes].map(([code, verdict]): VerdictElement => ({ key: wordKey(code), verdict }));
-    for (const label of labels) {
-      const verdict = logVerdicts(label)?.[mode];
-      if (verdict !== undefined) elements.push({ key: wordKey(label.id), verdict });
-    }
+  for (const [set, elements] of codeVerdicts(labels)) {
     const kernel = (await reader.verdicts(set)).filter((element) => !retired.has(idOf(element.key)));
     const difference = compareVerdicts(set, kernel, elements);
     if (difference !== undefined) return difference;
@@ -131,12 +120,47 @@ async function compareSets(reader: TableReader, dialect: Dialect, wanted: Actual
 
 async function compareTables(reader: TableReader, wanted: Actual): Promise<string | undefined> {
   for (const table of wanted.tables.values()) {
-    const blocks = new Map(elementChanges(table.names, undefined, table.compiled, () => false).map(({ set, add }) => [set.name, add]));
-    for (const [name, set] of table.sets) {
-      if (!equalsDump(blocks.get(name) ?? new Block(set.keyLength, 16), await reader.elements(set), set)) return `elements of ${name} differ`;
-    }
+    for (const [set, block] of tableBlocks(table)) if (!equalsDump(block, await reader.elements(set), set)) return `elements of ${set.name} differ`;
   }
   return undefined;
+}
+
+/** Every set of the table with all its elements. */
+export function tableBlocks(table: TablePiece): (readonly [SetImage, Block])[] {
+  const blocks = new Map(elementChanges(table.names, undefined, table.compiled, () => false).map(({ set, add }) => [set.name, add]));
+  return [...table.sets.values()].map((set) => [set, blocks.get(set.name) ?? new Block(set.keyLength, 16)] as const);
+}
+
+/** The sets that do not depend on rules, but for those of labels, with all their elements. */
+export function plainBlocks(dialect: Dialect, wanted: Actual): (readonly [SetImage, Block])[] {
+  const names = new Block(16, 0);
+  for (const name of wanted.filters.keys()) {
+    names.add();
+    names.keyText(name);
+  }
+  return [
+    [SETS.vnics, names], [SETS.portProtocols, keyBlock(1, PORT_PROTOCOLS.map((protocol) => Uint8Array.of(protocol)))],
+    [SETS.icmpProtocols, keyBlock(1, ICMP_PROTOCOLS.map((protocol) => Uint8Array.of(protocol)))],
+    ...dialect.memberSets.map(({ set, members, put }) => [set, memberBlock(set, members(wanted.target), put)] as const),
+  ];
+}
+
+/** Where packets of each filter go. */
+export function dispatchVerdicts(wanted: Actual): (readonly [SetImage, readonly VerdictElement[]])[] {
+  return (['vnicIn', 'vnicOut', 'packetIn', 'packetOut'] as const).map((key) => [
+    DISPATCH_SETS[key], [...wanted.filters].map(([name, piece]) => ({ key: interfaceKey(name), verdict: piece.dispatch[key] })),
+  ] as const);
+}
+
+/** What action codes mean, those of the labels included. */
+export function codeVerdicts(labels: readonly LabelInfo[]): (readonly [SetImage, readonly VerdictElement[]])[] {
+  return ([[SETS.verdicts, CODE_VERDICTS, 'connection'], [SETS.packetVerdicts, PACKET_CODE_VERDICTS, 'packet']] as const).map(([set, codes, mode]) => [set, [
+    ...[...codes].map(([code, verdict]): VerdictElement => ({ key: wordKey(code), verdict })),
+    ...labels.flatMap((label): VerdictElement[] => {
+      const verdict = logVerdicts(label)?.[mode];
+      return verdict === undefined ? [] : [{ key: wordKey(label.id), verdict }];
+    }),
+  ]] as const);
 }
 
 function keyBlock(length: number, keys: readonly Uint8Array[]): Block {
@@ -159,13 +183,13 @@ export function idOf(key: Uint8Array): number {
   return key.length < 4 ? 0 : new DataView(key.buffer, key.byteOffset, 4).getUint32(0, true);
 }
 
-function wordKey(id: number): Uint8Array {
+export function wordKey(id: number): Uint8Array {
   const key = new Uint8Array(4);
   new DataView(key.buffer).setUint32(0, id, true);
   return key;
 }
 
-function words(dump: ElementDump): number[] {
+export function words(dump: ElementDump): number[] {
   const view = new DataView(dump.keys.buffer, dump.keys.byteOffset, dump.keys.byteLength);
   return Array.from({ length: dump.count }, (_, index) => view.getUint32(index * 4, true));
 }

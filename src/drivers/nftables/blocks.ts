@@ -45,6 +45,10 @@ export class Block {
     for (let i = 0; i < text.length; i += 1) this.keyBytes[start + i] = text.charCodeAt(i);
   }
 
+  dataByte(offset: number, value: number): void {
+    this.dataBytes[(this.used - 1) * this.dataLength + offset] = value;
+  }
+
   dataWord(word: number, value: number): void {
     writeBig(this.dataBytes, (this.used - 1) * this.dataLength + word * 4, value);
   }

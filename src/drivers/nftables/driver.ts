@@ -4,7 +4,7 @@
  */
 import { NOT_APPLICABLE_ID } from '../../compile/label-ids.js';
 import type { LabelInfo } from '../../compile/compiled.js';
-import { AgentError } from '../../model/errors.js';
+import { AgentError, describeError } from '../../model/errors.js';
 import type { NftSocket, Segment } from '../../native/binding.js';
 import type { Logger } from '../../platform/logger.js';
 import { adopt, idOf } from './adopt.js';
@@ -13,6 +13,7 @@ import { SETS } from './base-layout.js';
 import type { Dialect } from './dialect.js';
 import { deleteTable, newTable } from './image.js';
 import { INET } from './inet-layout.js';
+import { mend } from './mend.js';
 import { NOTHING, plan, rebuild, settle, type Actual, type Plan, type PlanOptions } from './plan.js';
 import { TableReader } from './reader.js';
 import { EMPTY_TARGET, type Target } from '../../compile/target.js';
@@ -113,8 +114,34 @@ export class NftablesDriver {
     }
     // Ids that connections may carry under rules nobody can compare any more.
     const suspect = new Set([...kernel.keys(), ...this.actual.live, ...this.actual.probation]);
-    this.deps.log.info('nftables.rebuild', { table: this.dialect.title, difference });
-    return this.commit(rebuild(target, this.options, suspect, retired));
+    const rebuilt = rebuild(target, this.options, suspect, retired);
+    // What somebody else changed while we watched is made anew, whatever else they may have changed.
+    const mended = this.actual.present ? undefined : await this.mended(rebuilt);
+    this.deps.log.info(mended === undefined ? 'nftables.rebuild' : 'nftables.mended', { table: this.dialect.title, difference });
+    return mended ?? this.commit(rebuilt);
+  }
+
+  /** What a new table would bring, without one: packets under way would find its maps empty. Undefined: there is nothing that could be mended. */
+  private async mended({ next, summary, lost }: Plan): Promise<Applied | undefined> {
+    try {
+      const mending = await mend(this.reader, next, this.options);
+      if (mending === undefined) return undefined;
+      let bytes = 0;
+      for (const segments of mending.batches) bytes += await this.transact(segments);
+      // Before it is relied on: nothing else says what the kernel made of it.
+      const { actual, difference } = await adopt(this.reader, next.target, this.options, 'all');
+      if (actual === undefined) throw new AgentError('E_KERNEL', `nf_tables has something else after mending: ${difference}`, { object: this.dialect.title, retryable: true });
+      this.actual = actual;
+      this.known = true;
+      if (lost.size > 0) {
+        this.losses += 1;
+        for (const id of lost) this.lostAt.set(id, this.losses);
+      }
+      return { changed: true, elements: mending.elements, lost: summary.lost, sweepDue: this.sweepDue, bytes };
+    } catch (error) {
+      this.deps.log.warn('nftables.not-mended', { table: this.dialect.title, error: describeError(error) });
+      return undefined;
+    }
   }
 
   get sweepDue(): boolean {

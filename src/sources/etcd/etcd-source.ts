@@ -158,10 +158,12 @@ export class EtcdSource implements Source {
       const arrivals: Arrival[] = [...all.values()];
       for (const key of this.#held.keys()) if (!all.has(key)) arrivals.push({ key, value: undefined, modRevision: at.revision });
       this.#at = at;
-      await this.#take(arrivals, true);
-      if (first || !continued || asked) this.options.log.info('etcd.loaded', { objects: this.#table.size, errors: this.#table.snapshot.errors.length, revision: at.revision });
+      const { publish } = await this.#take(arrivals, true);
+      // Before anybody enforces it: who dies here must not come back with what was before, should etcd be away then.
       await this.#storing;
       await this.#store(() => this.options.state.replace(this.#whole()));
+      publish();
+      if (first || !continued || asked) this.options.log.info('etcd.loaded', { objects: this.#table.size, errors: this.#table.snapshot.errors.length, revision: at.revision });
     });
   }
 
@@ -193,22 +195,24 @@ export class EtcdSource implements Source {
     await this.#exclusively(async () => {
       const latest = new Map(events.map((event): [string, Arrival] => [event.key, event]));
       this.#at = { ...this.#at, revision: Math.max(this.#at.revision, events.at(-1)?.modRevision ?? 0) };
-      const changes = await this.#take([...latest.values()], false);
-      // What comes next is read meanwhile: of one transaction, what other ranges got of it.
+      const { changes, publish } = await this.#take([...latest.values()], false);
       await this.#storing;
-      const { revision } = this.#at;
-      if (changes.length > 0) this.#storing = this.#store(() => this.options.state.add(changes, revision, () => this.#whole()));
+      if (changes.length > 0) await this.#store(() => this.options.state.add(changes, this.#at.revision));
+      publish();
+      // What comes next is read meanwhile.
+      this.#storing = this.#store(() => this.options.state.tidy(() => this.#whole()));
     });
   }
 
   async #restore(stored: StoredState | undefined): Promise<void> {
     if (this.synced || stored === undefined) return;
-    await this.#take([...stored.values].map(([key, value]) => ({ key, value, modRevision: 0 })), true);
+    const { publish } = await this.#take([...stored.values].map(([key, value]) => ({ key, value, modRevision: 0 })), true);
+    publish();
     this.options.log.warn('etcd.restored', { objects: this.#table.size, revision: stored.at.revision, reason: this.#mirror.state.reason });
   }
 
-  /** What of the arrivals changed what is good, for the disk. `publish`: also where nothing changed, if it is the first time. */
-  async #take(arrivals: readonly Arrival[], publish: boolean): Promise<ValueChange[]> {
+  /** What of the arrivals changed what is good, for the disk; `publish` makes it known. `whole`: also where nothing changed, if it is the first time. */
+  async #take(arrivals: readonly Arrival[], whole: boolean): Promise<{ readonly changes: readonly ValueChange[]; readonly publish: () => void }> {
     const changes: ValueChange[] = [];
     const objects: KeyChange[] = [];
     const workloads: WorkloadChange[] = [];
@@ -230,10 +234,14 @@ export class EtcdSource implements Source {
       if (place.form === 'workload') workloads.push({ key, place, modRevision, verdict });
       else objects.push({ key, place: place.form === 'none' ? { path: '', message: place.reason } : place, verdict });
     }
-    if (publish) this.#stored = undefined;
-    if (workloads.length > 0 || publish) this.others.apply(workloads);
-    if ((objects.length > 0 || publish) && this.#table.apply(objects)) this.#published();
-    return changes;
+    return {
+      changes,
+      publish: () => {
+        if (whole) this.#stored = undefined;
+        if (workloads.length > 0 || whole) this.others.apply(workloads);
+        if ((objects.length > 0 || whole) && this.#table.apply(objects)) this.#published();
+      },
+    };
   }
 
   async #revive(key: string, place: ObjectPlace | WorkloadPlace, good: Uint8Array, modRevision: number, objects: KeyChange[], workloads: WorkloadChange[]): Promise<void> {

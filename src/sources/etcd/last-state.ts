@@ -68,9 +68,8 @@ export class LastState {
     });
   }
 
-  /** Adds changes; `whole` gives everything, for when the file has grown too long. Does nothing before the first replace(). @throws AgentError E_IO. */
-  async add(changes: readonly ValueChange[], revision: number, whole: () => StoredState): Promise<void> {
-    if (this.#bytes > SMALL_BYTES && this.#bytes > 2 * this.#wholeBytes) return this.replace(whole());
+  /** Adds changes. Does nothing before the first replace(). @throws AgentError E_IO. */
+  async add(changes: readonly ValueChange[], revision: number): Promise<void> {
     await this.#exclusively(async () => {
       if (this.#handle === undefined) return;
       const text = changes.map((change) => lineOf(change, revision)).join('');
@@ -83,6 +82,11 @@ export class LastState {
         throw new AgentError('E_IO', describeError(error), { object: this.file, retryable: true, cause: error });
       }
     });
+  }
+
+  /** Replaces everything by `whole`, if the file has grown too long; takes its time then. @throws AgentError E_IO. */
+  async tidy(whole: () => StoredState): Promise<void> {
+    if (this.#bytes > SMALL_BYTES && this.#bytes > 2 * this.#wholeBytes) await this.replace(whole());
   }
 
   async close(): Promise<void> {

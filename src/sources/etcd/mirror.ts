@@ -178,7 +178,12 @@ export class EtcdMirror {
     }
     const { at, found: [found] } = await client.range({ range: onlyKey(anchor.key), revision: anchor.revision }, signal);
     if (at.cluster !== this.#cluster) return false;
-    return anchor.value === undefined ? found === undefined : found?.modRevision === anchor.revision && Buffer.compare(found.value, anchor.value) === 0;
+    if (anchor.value === undefined) {
+      // A key that never was is absent, too: it must have been there just before.
+      if (found !== undefined) return false;
+      return (await client.range({ range: onlyKey(anchor.key), revision: anchor.revision - 1 }, signal)).found.length > 0;
+    }
+    return found?.modRevision === anchor.revision && Buffer.compare(found.value, anchor.value) === 0;
   }
 
   async #read(continued: boolean, asked: boolean, signal: AbortSignal): Promise<void> {

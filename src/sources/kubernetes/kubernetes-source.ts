@@ -4,6 +4,7 @@
  * Nothing is published before every kind is completely read (or certainly not installed). Where the API server is away at start, the last
  * complete state that was stored is; and while it is away later, all stays as it was read. `troubles` says what is wrong and since when.
  */
+import { setMaxListeners } from 'node:events';
 import { AgentError, describeError } from '../../model/errors.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
@@ -32,6 +33,9 @@ export interface KubernetesTimes extends ReflectorTimes {
 }
 
 export const KUBERNETES_TIMES: KubernetesTimes = { ...DEFAULT_TIMES, discoveryMs: 30_000, absentMs: 30_000, answerMs: 3_000, startMs: 10_000 };
+
+/** So often a publication waits for what came while the rest was recorded. */
+const MOST_TURNS = 5;
 
 export interface KubernetesSourceOptions {
   readonly client: ApiClient & { warnings(): string[]; close(): Promise<void> };
@@ -84,6 +88,8 @@ export class KubernetesSource implements Source {
   private running: Promise<void> | undefined;
   private wake: (() => void) | undefined;
   private cancelPublish: (() => void) | undefined;
+  /** How often what was to be published has waited for more to be recorded. */
+  private turns = 0;
   private onPublished: (() => void) | undefined;
   private detach = (): void => undefined;
   private starting: Promise<unknown> = Promise.resolve();
@@ -151,6 +157,8 @@ export class KubernetesSource implements Source {
     signal.addEventListener('abort', abort, { once: true });
     this.detach = () => signal.removeEventListener('abort', abort);
     this.startedAt = clock.now();
+    // Each request under way listens, and discovery asks for all groups at once: that is no leak to be warned of.
+    setMaxListeners(0, this.ending.signal);
     const ready = new Promise<void>((resolve) => {
       this.onPublished = resolve;
     });
@@ -191,6 +199,7 @@ export class KubernetesSource implements Source {
     const work = async (): Promise<void> => {
       await this.look();
       await Promise.all([...this.followed.values()].flatMap(({ reflectors }) => reflectors.map(async (reflector) => reflector.relist())));
+      await this.journal?.record();
       this.publish(false);
     };
     const aborted = new Promise<never>((_resolve, reject) => {
@@ -323,8 +332,24 @@ export class KubernetesSource implements Source {
   private progress(): void {
     if (this.ending.signal.aborted) return;
     this.cancelPublish ??= this.options.clock.after(0, () => {
-      this.cancelPublish = undefined;
-      this.publish(false);
+      const recording = this.journal?.record();
+      if (recording === undefined) {
+        this.cancelPublish = undefined;
+        this.publish(false);
+        return;
+      }
+      // Before anybody enforces it: who dies here must not come back with what was before, should the API server be away then.
+      void recording.then(() => {
+        this.cancelPublish = undefined;
+        // More may have come meanwhile, and would be published with it; but what never ends must not hold back the rest.
+        if (this.journal?.pending === true && this.turns < MOST_TURNS) {
+          this.turns += 1;
+          this.progress();
+          return;
+        }
+        this.turns = 0;
+        this.publish(false);
+      });
     });
   }
 

@@ -23,7 +23,7 @@ export interface JournalOptions {
   readonly keys: () => Iterable<string>;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Changes are collected for so long. Default 1,000. */
+  /** What was recorded is safe from a loss of power after so long. Default 1,000. */
   readonly collectMs?: number;
 }
 
@@ -40,6 +40,7 @@ export class StateJournal {
   private lines = 0;
   private objects = 0;
   private writing: Promise<void> = Promise.resolve();
+  private syncing: Promise<unknown> = Promise.resolve();
   private cancel: (() => void) | undefined;
   private active = false;
   private failure: { readonly reason: string; readonly since: number } | undefined;
@@ -49,6 +50,11 @@ export class StateJournal {
   /** Why it is not written, and since when (ms since 1970). */
   get problem(): { readonly reason: string; readonly since: number } | undefined {
     return this.failure;
+  }
+
+  /** Something is noted that record() would write. */
+  get pending(): boolean {
+    return this.active && this.handle !== undefined && this.changed.size > 0;
   }
 
   /**
@@ -104,6 +110,18 @@ export class StateJournal {
     if (this.active) this.schedule(this.options.collectMs ?? 1_000);
   }
 
+  /**
+   * What is noted now is in the file when it resolves (the power may still fail), or could not be written. Undefined: there is nothing to be written, or
+   * the file is being written whole, which takes as long as there are objects; what is noted meanwhile follows.
+   */
+  record(): Promise<void> | undefined {
+    if (!this.pending) return undefined;
+    this.writing = this.writing.then(async () => this.guarded(async () => {
+      if (this.handle !== undefined) await this.append();
+    }));
+    return this.writing;
+  }
+
   /** Resolves when everything noted so far is on the disk, or could not be written. */
   async flush(): Promise<void> {
     if (!this.active) return;
@@ -115,7 +133,7 @@ export class StateJournal {
   async stop(): Promise<void> {
     await this.flush();
     this.active = false;
-    await this.writing;
+    await Promise.all([this.writing, this.syncing]);
     await this.handle?.close();
     this.handle = undefined;
   }
@@ -128,32 +146,45 @@ export class StateJournal {
   }
 
   private async enqueue(): Promise<void> {
-    this.writing = this.writing.then(async () => this.write());
-    return this.writing;
+    this.writing = this.writing.then(async () => this.guarded(async () => {
+      if (this.handle === undefined || this.lines > 2 * this.objects + LEAST_GROWTH) return this.rewrite();
+      return this.append();
+    }));
+    // record() does not wait for the disk.
+    this.syncing = Promise.all([this.syncing, this.writing]).then(async () => this.sync());
+    await this.syncing;
   }
 
-  private async write(): Promise<void> {
+  private async sync(): Promise<void> {
+    const { handle } = this;
+    // Closed meanwhile, it was written anew, or could not be.
+    await handle?.datasync().catch(async (error: unknown) => (handle === this.handle ? this.failed(error) : undefined));
+  }
+
+  private async guarded(write: () => Promise<void>): Promise<void> {
     try {
-      if (this.handle === undefined || this.lines > 2 * this.objects + LEAST_GROWTH) await this.rewrite();
-      else if (this.changed.size > 0) await this.append();
+      await write();
       this.failure = undefined;
     } catch (error) {
-      await this.handle?.close().catch(() => undefined);
-      this.handle = undefined;
-      const reason = `the state for a start without the API server cannot be stored: ${describeError(error)}`;
-      if (this.failure === undefined) this.options.log.warn('kubernetes.state_unwritten', { reason });
-      this.failure = { reason, since: this.failure?.since ?? this.options.clock.now() };
-      if (this.active) this.schedule(RETRY_MS);
+      await this.failed(error);
     }
+  }
+
+  private async failed(error: unknown): Promise<void> {
+    await this.handle?.close().catch(() => undefined);
+    this.handle = undefined;
+    const reason = `the state for a start without the API server cannot be stored: ${describeError(error)}`;
+    if (this.failure === undefined) this.options.log.warn('kubernetes.state_unwritten', { reason });
+    this.failure = { reason, since: this.failure?.since ?? this.options.clock.now() };
+    if (this.active) this.schedule(RETRY_MS);
   }
 
   private async append(): Promise<void> {
     const keys = [...this.changed];
     this.changed.clear();
     const { handle } = this;
-    if (handle === undefined) return;
+    if (handle === undefined || keys.length === 0) return;
     this.lines += await this.writeLines(handle, keys);
-    await handle.datasync();
   }
 
   private async rewrite(): Promise<void> {
@@ -185,7 +216,7 @@ export class StateJournal {
       await rm(aside, { force: true });
       throw error;
     }
-    if (this.changed.size > 0) await this.append();
+    await this.append();
   }
 
   private async writeLines(handle: FileHandle, keys: readonly string[]): Promise<number> {

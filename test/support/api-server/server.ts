@@ -43,7 +43,7 @@ export type Fault =
   | { readonly truncate: true };
 
 export interface ApiServerOptions {
-  readonly authority: Authority;
+  readonly authority: Pick<Authority, 'cert'>;
   readonly certificate: KeyPair;
   /** Default 0: any. */
   readonly port?: number;
@@ -137,6 +137,15 @@ export class ApiServer {
   get(apiVersion: string, kind: string, name: string, namespace?: string): StoredObject | undefined {
     const definition = this.definitions().find((each) => apiVersionOf(each) === apiVersion && each.kind === kind);
     return definition === undefined ? undefined : this.storage.get(storageName(definition), keyOf(namespace, name));
+  }
+
+  /** What an earlier run recorded, oldest first; before start(). */
+  recover(events: readonly Parameters<Storage['replay']>[0][]): void {
+    for (const event of events) this.storage.replay(event);
+    for (const definition of BUILT_IN) {
+      if (definition.kind !== 'CustomResourceDefinition') continue;
+      for (const [, text] of this.storage.at(storageName(definition), this.storage.revision, '')) this.define(JSON.parse(text) as StoredObject);
+    }
   }
 
   /** Ends every watch, cleanly or not. */

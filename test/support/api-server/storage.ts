@@ -15,6 +15,7 @@ interface Version { readonly revision: number; readonly text: string | undefined
 export interface StorageEvent {
   readonly revision: number;
   readonly resource: string;
+  readonly key: string;
   /** The version before; undefined when it was created. */
   readonly before: StoredObject | undefined;
   /** The version now; of a deleted object its last one, with the deletion's revision. */
@@ -56,7 +57,7 @@ export class Storage {
         creationTimestamp: meta?.['creationTimestamp'] ?? new Date().toISOString(), generation, resourceVersion: String(revision),
       },
     };
-    this.record(resource, key, { revision, resource, before, object: stored, deleted: false, text: JSON.stringify(stored) });
+    this.record(resource, key, { revision, resource, key, before, object: stored, deleted: false, text: JSON.stringify(stored) });
     return stored;
   }
 
@@ -65,7 +66,7 @@ export class Storage {
     if (before === undefined) return undefined;
     const revision = ++this.revision;
     const object = { ...before, metadata: { ...before.metadata, resourceVersion: String(revision) } };
-    this.record(resource, key, { revision, resource, before, object, deleted: true, text: JSON.stringify(object) });
+    this.record(resource, key, { revision, resource, key, before, object, deleted: true, text: JSON.stringify(object) });
     return object;
   }
 
@@ -119,6 +120,14 @@ export class Storage {
     this.revision = revision;
     this.resources = resources;
     this.compact();
+  }
+
+  /** An event of an earlier run, in its turn. */
+  replay({ revision, resource, key, text, deleted }: Pick<StorageEvent, 'revision' | 'resource' | 'key' | 'text' | 'deleted'>): void {
+    const object = JSON.parse(text) as StoredObject;
+    this.revision = revision;
+    this.uids = Math.max(this.uids, Number(String(object.metadata['uid']).slice(-12)));
+    this.record(resource, key, { revision, resource, key, before: this.get(resource, key), object, deleted, text });
   }
 
   /** All objects of a resource go without a trace, as those of a definition that is removed. */

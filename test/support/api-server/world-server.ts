@@ -20,7 +20,8 @@ import { writeKubeconfig } from './kubeconfig.js';
 import { ApiServer } from './server.js';
 import type { StoredObject } from './storage.js';
 
-const PORT = 16_443;
+/** Where the world's host reaches it. */
+export const PORT = 16_443;
 /** Antrea before 1.0 keeps its objects in both groups. */
 const LEGACY = 'security.antrea.tanzu.vmware.com/v1alpha1';
 
@@ -102,7 +103,7 @@ function keyOf({ apiVersion, kind, metadata: { namespace, name } }: StoredObject
 }
 
 /** Of all kinds that are not built in, every version. */
-function definitions(): StoredObject[] {
+export function definitions(): StoredObject[] {
   const crds = new Map<string, StoredObject>();
   for (const { kind, apiVersions } of KIND_DECODERS) {
     for (const apiVersion of apiVersions) {
@@ -126,7 +127,8 @@ function definitions(): StoredObject[] {
   return [...crds.values()];
 }
 
-async function carry(world: Pick<World, 'cleanup' | 'exec'>, host: string, path: string): Promise<void> {
+/** Connections of the host to PORT are carried to the Unix socket, until the world ends. */
+export async function carry(world: Pick<World, 'cleanup' | 'exec'>, host: string, path: string): Promise<void> {
   const carrier = spawn('ip', ['netns', 'exec', host, 'socat', `TCP-LISTEN:${PORT},bind=127.0.0.1,fork,reuseaddr`, `UNIX-CONNECT:${path}`], { stdio: 'ignore' });
   world.cleanup.defer('carrier to the API server', () => { carrier.kill('SIGTERM'); });
   await eventually('the carrier listens', async () => ((await world.exec(host, 'ss', ['-ltnH', `sport = :${PORT}`])).stdout.includes('127.0.0.1') ? true : undefined), 5_000, 20);

@@ -9,6 +9,7 @@ stdin, first line: {} ; stdout: {"ready": true}; then one JSON request a line, o
   push     connection text -> {"pushed"}    the *server* side of the connection sends first (TCP)
   received connection -> {"text"}           what pushes brought
   close    connection -> {}
+  arrived  netns port -> {"datagrams"}      what a UDP server of listen was sent
 """
 import errno
 import json
@@ -88,6 +89,7 @@ class Traffic:
         self._connections = {}
         self._accepted = {}  # (address, port) of the client -> accepted socket
         self._connecting = {}
+        self._received = {}  # (namespace, port) of a UDP server -> datagrams that came
         self._input = b""
         self._last = 0
         os.set_blocking(0, False)
@@ -162,8 +164,13 @@ class Traffic:
             one.listen(256)
             self._watch(one, lambda _: self._accept(one))
         else:
-            self._watch(one, lambda _: self._echo_datagrams(one))
+            key = (request["netns"], request["port"])
+            self._received[key] = 0
+            self._watch(one, lambda _: self._echo_datagrams(one, key))
         return {}
+
+    def do_arrived(self, request):
+        return {"datagrams": self._received[(request["netns"], request["port"])]}
 
     def _accept(self, listener):
         while True:
@@ -191,10 +198,11 @@ class Traffic:
         self._accepted.pop(key, None)
         one.close()
 
-    def _echo_datagrams(self, one):
+    def _echo_datagrams(self, one, key):
         while True:
             try:
                 data, peer = one.recvfrom(65536)
+                self._received[key] += 1
                 one.sendto(data, peer)
             except BlockingIOError:
                 return
@@ -259,6 +267,7 @@ class Traffic:
         c = self._connections[request["connection"]]
         return {
             "state": c.state, "error": c.error, "sent": c.sent, "echoed": c.echoed, "pending": len(c.sent_at), "retransmits": c.retransmits(),
+            "lost": [round(time.time() - time.monotonic() + at, 3) for at in list(c.sent_at.values())[:5]],
             "sinceEchoMs": round((time.monotonic() - c.last_echo) * 1000), "longestGapMs": round(c.longest_gap * 1000),
         }
 

@@ -29,6 +29,8 @@ export interface ConnectionStats {
   readonly echoed: number;
   /** Sent and not (yet) echoed. */
   readonly pending: number;
+  /** When the first of those were sent, seconds since 1970. */
+  readonly lost: readonly number[];
   readonly sinceEchoMs: number;
   readonly longestGapMs: number;
   /** TCP segments sent again so far. */
@@ -54,6 +56,8 @@ export interface Traffic {
   /** Starts an echo server: on one address, or on every address of both families. UDP on a host with many addresses needs the one. */
   listen(netns: string, port: number, protocol?: 'tcp' | 'udp', address?: string): Promise<void>;
   connect(request: ConnectRequest): Promise<TestConnection>;
+  /** Datagrams that came to a UDP server of listen(), answered or not. */
+  arrived(netns: string, port: number): Promise<number>;
   /** connect() and close; only whether it opened. */
   tries(request: ConnectRequest): Promise<ConnectionState>;
   /** One UDP message; true when its echo came within the time. */
@@ -86,6 +90,9 @@ export async function startTraffic(world: World): Promise<Traffic> {
     async listen(netns, port, protocol = 'tcp', address = '::') {
       // Dual stack: an IPv6 socket on :: takes IPv4 too.
       await helper.request({ do: 'listen', netns, port, protocol, address, family: address.includes(':') ? 6 : 4 });
+    },
+    async arrived(netns, port) {
+      return (await helper.request<{ datagrams: number }>({ do: 'arrived', netns, port })).datagrams;
     },
     async tries(request) {
       const connection = await connect(request);

@@ -1,4 +1,5 @@
 /** Whatever happens to the store and the connection, in whatever order: in the end the source holds what the store holds, and on the way never something that was in no store. */
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -130,6 +131,50 @@ it('comes to hold what the store holds', async () => {
     last.delete('/dfw/v1/ruletables/junk');
     expect([...(stored?.values.keys() ?? [])].toSorted()).toEqual([...last.keys()].toSorted());
   }), { numRuns: 60 });
+});
+
+it('has on the disk what it publishes, before anybody can enforce it', async () => {
+  const file = join(directory, 'state.jsonl');
+  const client = new FakeEtcd(new FakeStore('1'));
+  const key = '/dfw/v1/objects/AddressSet/a';
+  client.store.change(key, valueOf(key, 1));
+  const source = new EtcdSource({ client, keys: new EtcdKeys('/dfw/v1', 'h'), state: new LastState(file, 'x'), clock, log: silent, random: () => 0.5, parser: new InlineParser() });
+  const seen: boolean[] = [];
+  source.onChange(() => seen.push(readFileSync(file, 'utf8').includes(Buffer.from(JSON.stringify(source.snapshot().manifests.get('AddressSet/a'))).toString('base64'))));
+  await source.start(new AbortController().signal);
+  try {
+    for (const number of [2, 3]) {
+      client.store.change(key, valueOf(key, number));
+      await eventually('it has the change', async () => (seen.length === number ? true : undefined), 3_000, 5);
+    }
+  } finally {
+    await source.stop();
+  }
+  expect(seen).toEqual([true, true, true]);
+});
+
+it('does not take a key that never was for one that was deleted', async () => {
+  const client = new FakeEtcd(new FakeStore('1'));
+  client.store.change(KEYS[0] ?? '', valueOf('AddressSet/a', 1));
+  const backup = client.store.backup();
+  const source = new EtcdSource({ client, keys: new EtcdKeys('/dfw/v1', 'h'), state: new LastState(join(directory, 'state.jsonl'), 'x'), clock, log: silent, random: () => 0.5, parser: new InlineParser() });
+  await source.start(new AbortController().signal);
+  try {
+    const [, key = ''] = KEYS;
+    client.store.change(key, valueOf(key, 2));
+    await eventually('it is there', async () => (source.snapshot().objects.has('AddressSet/b') ? true : undefined), 3_000, 5);
+    client.store.change(key, undefined);
+    await eventually('it is gone', async () => (source.snapshot().objects.has('AddressSet/b') ? undefined : true), 3_000, 5);
+    // Another history, in which other things happened at these revisions.
+    client.cut();
+    client.store = backup;
+    client.store.change(KEYS[3] ?? '', valueOf('VirtualMachine/v', 3));
+    client.store.change('/elsewhere', Buffer.from('x'));
+    client.heal();
+    await eventually('what happened there is known', async () => (source.snapshot().objects.has('VirtualMachine/v') ? true : undefined), 3_000, 5);
+  } finally {
+    await source.stop();
+  }
 });
 
 function ofOthers(store: FakeStore): Record<string, string> {
