@@ -6,11 +6,12 @@
  *   2. what differs in chains, maps and labels: this is when the target is in force;
  *   3. what is no longer wanted goes. Should it not come so far, the next start finds it, and mends again.
  */
-import type { ElementDump, Segment } from '../../native/binding.js';
+import { AgentError } from '../../model/errors.js';
+import type { Segment } from '../../native/binding.js';
 import { AttributeWriter } from './attributes.js';
 import { codeVerdicts, dispatchVerdicts, expectedChains, idOf, plainBlocks, tableBlocks, wordKey, words } from './adopt.js';
 import { SETS } from './base-layout.js';
-import { Block, CATCHALL, END } from './blocks.js';
+import { Block, CATCHALL, END, equalsDump } from './blocks.js';
 import { appendRules, deleteChain, deleteSet, flushChain, newChain, newSet, type ChainImage, type SetImage } from './image.js';
 import type { Actual, PlanOptions } from './plan.js';
 import type { TableReader } from './reader.js';
@@ -21,7 +22,7 @@ export interface Mending { readonly batches: readonly (readonly Segment[])[]; re
 
 /**
  * What leads from what the kernel has to `wanted`, which is all that it then has. Undefined: the table is not there, is asleep, or its own chains and
- * sets are of another version of the agent: then only a new one will do. @throws AgentError E_KERNEL when it cannot be read.
+ * sets are of another version of the agent: then only a new one will do. @throws AgentError E_KERNEL when it cannot be read; E_LIMIT when a set differs that is too large.
  */
 export async function mend(reader: TableReader, wanted: Actual, options: PlanOptions): Promise<Mending | undefined> {
   if (await reader.state() !== 'active') return undefined;
@@ -35,6 +36,9 @@ export async function mend(reader: TableReader, wanted: Actual, options: PlanOpt
   const mender = new Mender(reader, wanted, options, { chains, sets, same });
   return mender.mend();
 }
+
+/** A comparison costs some 500 bytes an element: more than these are faster made anew. */
+const MOST_COMPARED = 400_000;
 
 interface Kernel { readonly chains: ReadonlySet<string>; readonly sets: ReadonlySet<string>; readonly same: (chain: ChainImage) => boolean }
 interface Elements { readonly count: number; readonly keys: Uint8Array; readonly data: Uint8Array; readonly flags: Uint8Array }
@@ -124,7 +128,10 @@ class Mender {
   }
 
   private async block(set: SetImage, wanted: Block): Promise<void> {
-    const have = groups(set, dumped(await this.reader.elements(set)));
+    const dump = await this.reader.elements(set);
+    if (equalsDump(wanted, dump, set)) return;
+    if (dump.count + wanted.count > MOST_COMPARED) throw new AgentError('E_LIMIT', `${dump.count} elements of ${set.name} are too many to be compared one by one`, { object: set.name });
+    const have = groups(set, dump);
     const want = groups(set, blockElements(set, wanted));
     this.put('delete', set, differing(set, have, want));
     this.put('add', set, differing(set, want, have));
@@ -138,10 +145,6 @@ class Mender {
 }
 
 interface Element { readonly flags: number; readonly key: Uint8Array; readonly data: Uint8Array }
-
-function dumped({ count, keys, data, flags }: ElementDump): Elements {
-  return { count, keys, data, flags };
-}
 
 function blockElements(set: SetImage, block: Block): Elements {
   const segment = block.segment('add', { family: 0, table: '' }, set.name);

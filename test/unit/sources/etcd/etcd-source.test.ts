@@ -172,6 +172,7 @@ it('does not take a key that never was for one that was deleted', async () => {
     client.store.change('/elsewhere', Buffer.from('x'));
     client.heal();
     await eventually('what happened there is known', async () => (source.snapshot().objects.has('VirtualMachine/v') ? true : undefined), 3_000, 5);
+    expect([...source.snapshot().objects.keys()].toSorted()).toEqual(['AddressSet/a', 'VirtualMachine/v']);
   } finally {
     await source.stop();
   }
