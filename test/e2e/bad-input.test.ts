@@ -167,15 +167,16 @@ describe('large', () => {
 
   /** On Open vSwitch a flow for each address and direction, during which the agent answers nobody: docs/open-vswitch.md. */
   const entries = DATAPATH === 'ovs' ? 20_000 : 1_000_000;
-  it(`an address set of ${entries.toLocaleString('en')} entries works`, { timeout: 240_000 }, async () => {
+  it(`an address set of ${entries.toLocaleString('en')} entries works`, { timeout: 120_000 }, async () => {
     const addresses = Array.from({ length: entries }, (_, index) => `11.${(index >> 16) & 255}.${(index >> 8) & 255}.${index & 255}`);
     addresses[entries - 1] = world.workload(0).ipv4;
-    await agent.write('a-million.yaml', [ruleTable('a-million', { addressSets: [{ name: 'million', addresses }], rules: [{ ...rule, source: { addressSets: ['million'] } }] })]);
-    const result = await agent.agentctl('sync', '--timeout', '110s');
+    // YAML of that size is read as well, in a minute of a busy processor.
+    await agent.write('a-million.json', JSON.stringify(ruleTable('a-million', { addressSets: [{ name: 'million', addresses }], rules: [{ ...rule, source: { addressSets: ['million'] } }] })));
+    const result = await agent.agentctl('sync', '--timeout', '55s');
     expect({ code: result.code, stderr: result.stderr }).toEqual({ code: 0, stderr: '' });
     expect([await syn(81), await syn(82)]).toEqual(['delivered', 'refused']);
-    await agent.remove('a-million.yaml');
-    expect((await agent.agentctl('sync', '--timeout', '110s')).code).toBe(0);
+    await agent.remove('a-million.json');
+    expect((await agent.agentctl('sync', '--timeout', '55s')).code).toBe(0);
     expect(await syn(81)).toBe('refused');
   });
 });
