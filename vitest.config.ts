@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import { DATAPATH, filesLeftOut } from './test/support/datapaths.js';
 import { PATIENCE } from './test/support/patience.js';
 import { FEW_SCENARIOS, SCENARIOS, STORES, type WorldSource } from './test/support/sources.js';
@@ -25,8 +26,22 @@ const project = (name: string, timeout: number, maxWorkers: number | string, { i
   },
 });
 
+/** Files that take a minute and more: one of them that begins last would be waited for alone. */
+const LONG = ['source-chaos', 'idps', 'ids-external', 'bench', 'kubernetes', 'traffic-control-limits', 'egress-fleet', 'mirror-tunnels', 'bad-input', 'cni', 'fleet-s4', 'restart', 'api'];
+
+class LongFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const place = ({ moduleId }: TestSpecification): number => {
+      const index = LONG.findIndex((name) => moduleId.endsWith(`/${name}.test.ts`));
+      return index < 0 ? LONG.length : index;
+    };
+    return (await super.sort(files)).toSorted((a, b) => place(a) - place(b));
+  }
+}
+
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongFirst },
     projects: [
       project('unit', 60_000, '100%'), project('contract', 60_000, 3), project('netns', 180_000, 2), project('ovs', 180_000, 3), project('e2e', 180_000, 4),
       // Scenarios of e2e with manifests from elsewhere: all, and a few.
