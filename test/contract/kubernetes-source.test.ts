@@ -261,10 +261,13 @@ describe('a server in trouble', () => {
     await harness.server.stop();
     await until('trouble', () => source.troubles.length > 0);
     expect(source.troubles[0]?.reason).toMatch(/cannot be reached \(ECONN/);
-    expect(source.troubles[0]?.since).toBeGreaterThanOrEqual(before);
-    const { since } = source.troubles[0] ?? { since: 0 };
+    const since = (): number => Math.min(...source.troubles.map((trouble) => trouble.since));
+    const first = since();
+    expect(first).toBeGreaterThanOrEqual(before);
     await sleep(300);
-    expect(source.troubles[0]?.since).toBe(since);
+    // Tried again since then; a kind whose trouble began a moment earlier may be told of later.
+    expect(since()).toBeGreaterThanOrEqual(before);
+    expect(since()).toBeLessThanOrEqual(first);
     expect(names('NetworkPolicy')).toEqual(['shop/deny']);
     harness.server.put(policy('more'));
     await harness.server.start();
