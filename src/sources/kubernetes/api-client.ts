@@ -1,7 +1,7 @@
 /** Requests to the API server with the credentials of now: read again when their files change, or when the server refuses them. */
 import { stat } from 'node:fs/promises';
 import { X509Certificate } from 'node:crypto';
-import { Agent, ProxyAgent, request, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 import { AgentError, describeError } from '../../model/errors.js';
 import type { Clock } from '../../platform/clock.js';
 import { requestFailure, statusError } from './api-errors.js';
@@ -136,6 +136,7 @@ export class HttpApiClient implements ApiClient {
     const { method = 'GET', path, body, contentType, signal, idleMs = DEFAULT_IDLE_MS, headersMs = HEADERS_MS, compressed = false } = asked;
     const { clock } = this.options;
     try {
+      const { request } = await import('undici');
       const response = await request(`${credentials.server}${path}`, {
         method, dispatcher, signal, headersTimeout: headersMs, bodyTimeout: idleMs,
         headers: {
@@ -185,7 +186,7 @@ export class HttpApiClient implements ApiClient {
     this.checkedAt = clock.monotonic();
     this.readAt = this.checkedAt;
     const keep = before !== undefined && sameConnection(before.credentials, credentials);
-    const dispatcher = keep ? before.dispatcher : dispatcherFor(credentials, connectMs);
+    const dispatcher = keep ? before.dispatcher : await dispatcherFor(credentials, connectMs);
     this.inUse = { credentials, signature, dispatcher };
     // Watches go on with the old connections until they end by themselves.
     if (before !== undefined && !keep) before.dispatcher.close().catch(() => undefined);
@@ -193,7 +194,9 @@ export class HttpApiClient implements ApiClient {
   }
 }
 
-function dispatcherFor(credentials: Credentials, connectMs: number): Dispatcher {
+/** undici is loaded by those who speak to an API server: it is 7 MB of memory. */
+async function dispatcherFor(credentials: Credentials, connectMs: number): Promise<Dispatcher> {
+  const { Agent, ProxyAgent } = await import('undici');
   const { ca, cert, key, serverName, insecure, proxy } = credentials;
   const tls = {
     rejectUnauthorized: !insecure, timeout: connectMs, keepAlive: true, keepAliveInitialDelay: 15_000,

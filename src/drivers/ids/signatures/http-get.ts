@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import { EnvHttpProxyAgent, request } from 'undici';
 import { AgentError, describeError, isAgentError } from '../../../model/errors.js';
 
 export interface HttpOptions {
@@ -27,6 +26,8 @@ const REDIRECTS = new Set([301, 302, 303, 307, 308]);
  * network or the server does, E_CANCELLED when the signal fires.
  */
 export async function httpGet(url: string, options: HttpOptions, validators: Validators, signal: AbortSignal): Promise<HttpAnswer> {
+  // Loaded by those who fetch something: it is 7 MB of memory.
+  const { EnvHttpProxyAgent, request } = await import('undici');
   const limited = AbortSignal.any([signal, AbortSignal.timeout(options.timeoutMs)]);
   const ca = options.ca === '' ? undefined : await authorities(options.ca);
   const tls = ca === undefined ? {} : { ca };
