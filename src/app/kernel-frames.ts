@@ -2,6 +2,7 @@
 import type { FrameReader } from '../discovery/addresses/learned-addresses.js';
 import type { SeenFrame } from '../discovery/addresses/sightings.js';
 import { LEARN_PREFIX } from '../drivers/nftables/learn-layout.js';
+import { macText } from '../model/mac-text.js';
 import type { Link, NflogPacket, NflogReader } from '../native/binding.js';
 
 const ETHERNET = 14;
@@ -25,7 +26,7 @@ export class KernelFrames implements FrameReader {
     const sent = prefix === LEARN_PREFIX.sent;
     const name = this.nameOf(sent ? indev : outdev);
     if (name === undefined || (!sent && prefix !== LEARN_PREFIX.arrives)) return [];
-    const mac = link.length < ETHERNET ? '' : [...link.subarray(6, 12)].map((value) => value.toString(16).padStart(2, '0')).join(':');
+    const mac = link.length < ETHERNET ? '' : macText(link, 6);
     return [{ interface: name, sent, ethertype, payload, mac }];
   }
 

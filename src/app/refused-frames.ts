@@ -6,6 +6,7 @@
  * A bridge floods what it has no port for: then a filter also judges frames that are for somebody else, and must not answer for him. So what
  * went to a port with a filter is answered only when that filter's vNIC was meant.
  */
+import { macText } from '../model/mac-text.js';
 import { answerTo } from '../drivers/ovs/answers.js';
 import { describeError } from '../model/errors.js';
 import { decodePacket } from '../model/packet-headers.js';
@@ -102,6 +103,6 @@ function unaddressed(ethertype: number): Uint8Array {
 }
 
 function meant({ mac, addresses }: PortOwner, { link, ethertype, payload }: NflogPacket): boolean {
-  if (mac !== '') return mac === [...link.subarray(0, 6)].map((value) => value.toString(16).padStart(2, '0')).join(':');
+  if (mac !== '') return mac === macText(link);
   return addresses.includes(decodePacket(ethertype, payload).destination ?? '');
 }

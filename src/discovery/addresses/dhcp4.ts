@@ -1,7 +1,7 @@
 /** DHCP (RFC 2131, options of RFC 2132): what a workload asks for, and what a server acknowledges. Options in the overloaded fields are not read. */
 import { v4ToText } from '../../model/address-text.js';
 import type { Sighting } from './sighting.js';
-import { isGroupMac, macText, usable4 } from './frame-fields.js';
+import { isGroupMac, macAt, usable4 } from './frame-fields.js';
 
 export interface MessageContext {
   readonly sent: boolean;
@@ -24,7 +24,7 @@ const FOR_EVER = 0xffff_ffff;
 export function dhcp4Sighting(view: DataView, { sent, mac, source }: MessageContext): Sighting | undefined {
   if (view.byteLength < COOKIE_AT + 4 || view.getUint32(COOKIE_AT) !== COOKIE || view.getUint16(1) !== ETHERNET) return undefined;
   if (view.getUint8(0) !== (sent ? FROM_CLIENT : FROM_SERVER)) return undefined;
-  const client = macText(view, 28);
+  const client = macAt(view, 28);
   if (isGroupMac(client)) return undefined;
   const transaction = view.getUint32(4).toString(16);
   const found = options(view);

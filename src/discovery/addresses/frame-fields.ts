@@ -1,8 +1,9 @@
 /** Fields of frames as text; the caller has looked that they are there. Addresses are canonical. */
+import { macText } from '../../model/mac-text.js';
 import { v4ToText, wordsToText, type Words } from '../../model/address-text.js';
 
-export function macText(view: DataView, at: number): string {
-  return Array.from({ length: 6 }, (_, index) => view.getUint8(at + index).toString(16).padStart(2, '0')).join(':');
+export function macAt(view: DataView, at: number): string {
+  return macText(new Uint8Array(view.buffer, view.byteOffset + at, 6));
 }
 
 export function isGroupMac(mac: string): boolean {

@@ -9,7 +9,7 @@ import { IPV6_ICMP, UDP } from '../../model/protocols.js';
 import { dhcp4Sighting } from './dhcp4.js';
 import { dhcp6Sighting } from './dhcp6.js';
 import type { Sighting } from './sighting.js';
-import { isGroupMac, macText, usable4, usable6, v6Text } from './frame-fields.js';
+import { isGroupMac, macAt, usable4, usable6, v6Text } from './frame-fields.js';
 
 /** A frame that a workload sent, or that is on its way to it. */
 export interface SeenFrame {
@@ -40,7 +40,7 @@ const ARP_HEAD = [0x0001, 0x0800, 0x0604];
 function arpClaim(view: DataView, mac: string): Sighting | undefined {
   if (view.byteLength < ARP_LENGTH || ARP_HEAD.some((word, index) => view.getUint16(2 * index) !== word)) return undefined;
   const operation = view.getUint16(6);
-  const sender = macText(view, 8);
+  const sender = macAt(view, 8);
   if ((operation !== 1 && operation !== 2) || isGroupMac(sender) || (mac !== '' && mac !== sender)) return undefined;
   const address = usable4(view.getUint32(14));
   return address === undefined ? undefined : { kind: 'claim', by: 'arp', address, mac: sender };
@@ -98,7 +98,7 @@ function linkLayer(view: DataView, begin: number, end: number, wanted: number): 
   for (let at = begin; at + 2 <= end;) {
     const length = view.getUint8(at + 1) * 8;
     if (length === 0 || at + length > end) return BROKEN;
-    if (view.getUint8(at) === wanted) return macText(view, at + 2);
+    if (view.getUint8(at) === wanted) return macAt(view, at + 2);
     at += length;
   }
   return undefined;

@@ -5,6 +5,7 @@
 import { AgentError, describeError, isAgentError } from '../../model/errors.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
+import { sleep } from '../../platform/sleep.js';
 import { OpenFlowConnection } from './openflow/connection.js';
 import { buildPortDescRequest, PORT_CONFIG, PORT_STATE, readPortDesc, type Port, type PortStatus } from './openflow/ports.js';
 import { encodeGetConfig, encodeSetConfig, encodeSetControllerId, encodeSetPacketInFormat, readConfig } from './openflow/messages.js';
@@ -113,15 +114,7 @@ export class BridgeConnection {
       }
       this.current = undefined;
       if (signal.aborted) return;
-      await new Promise<void>((resolve) => {
-        const done = (): void => {
-          cancel();
-          signal.removeEventListener('abort', done);
-          resolve();
-        };
-        const cancel = clock.after(pause, done);
-        signal.addEventListener('abort', done, { once: true });
-      });
+      await sleep(clock, pause, signal);
       pause = Math.min(pause * 2, LAST_PAUSE_MS);
     }
   }

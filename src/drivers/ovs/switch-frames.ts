@@ -1,8 +1,10 @@
 /** Frames that the switch reported because they say which addresses a port's workload has (pipeline/learn-flows.ts). */
+import { macText } from '../../model/mac-text.js';
 import type { PacketIn } from './openflow/packets.js';
 import { register } from './pipeline/flow.js';
 import { SEEN_FRAME } from './pipeline/learn-flows.js';
 import { REGISTER } from './pipeline/stages.js';
+import { splitFrame } from './reported-frame.js';
 
 export interface SwitchFrame {
   /** The port's. */
@@ -14,9 +16,6 @@ export interface SwitchFrame {
   /** Source; lower case with colons. */
   readonly mac: string;
 }
-
-const ETHERNET = 14;
-const VLAN = 4;
 
 export class SwitchFrames {
   private use: ((frames: readonly SwitchFrame[]) => void) | undefined;
@@ -38,11 +37,9 @@ export class SwitchFrames {
     const sent = what === SEEN_FRAME.sent;
     const number = Number(metadata.fields.find(({ field }) => field === (sent ? 'in_port' : register(REGISTER.port)))?.value ?? 0) & 0xffff;
     const name = this.nameOf(number);
-    if (name === undefined || packet.length < ETHERNET + VLAN) return true;
-    const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
-    const network = view.getUint16(12) === 0x8100 ? ETHERNET + VLAN : ETHERNET;
-    const mac = [...packet.subarray(6, 12)].map((value) => value.toString(16).padStart(2, '0')).join(':');
-    this.use?.([{ interface: name, sent, ethertype: view.getUint16(network - 2), payload: packet.subarray(network), mac }]);
+    const frame = splitFrame(packet);
+    if (name === undefined || frame === undefined) return true;
+    this.use?.([{ interface: name, sent, ...frame, mac: macText(packet, 6) }]);
     return true;
   }
 }

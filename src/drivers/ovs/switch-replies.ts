@@ -4,6 +4,7 @@ import { PORT } from './openflow/constants.js';
 import { encodePacketOut, type PacketIn } from './openflow/packets.js';
 import { register } from './pipeline/flow.js';
 import { REGISTER } from './pipeline/stages.js';
+import { splitFrame } from './reported-frame.js';
 import type { BridgeConnection } from './session.js';
 
 export interface SwitchReply {
@@ -13,9 +14,6 @@ export interface SwitchReply {
   /** Present: it waits, and goes on to the workload when this is called. */
   readonly letGo?: () => void;
 }
-
-const ETHERNET = 14;
-const VLAN = 4;
 
 export class SwitchReplies {
   private use: ((replies: readonly SwitchReply[]) => void) | undefined;
@@ -36,12 +34,11 @@ export class SwitchReplies {
     if (what !== REPLY.passed && what !== REPLY.held) return false;
     // A copy of its own: it may wait.
     const frame = new Uint8Array(packet);
-    const view = new DataView(frame.buffer);
-    if (frame.length < ETHERNET + VLAN) return true;
-    const network = view.getUint16(12) === 0x8100 ? ETHERNET + VLAN : ETHERNET;
+    const reply = splitFrame(frame);
+    if (reply === undefined) return true;
     const port = Number(metadata.fields.find(({ field }) => field === register(REGISTER.port))?.value ?? 0);
     const letGo = (): void => this.bridge().send((version) => encodePacketOut({ packet: frame, inPort: PORT.CONTROLLER, actions: goOn(port) }, version));
-    if (this.use !== undefined) this.use([{ ethertype: view.getUint16(network - 2), payload: frame.subarray(network), ...(what === REPLY.held ? { letGo } : {}) }]);
+    if (this.use !== undefined) this.use([{ ...reply, ...(what === REPLY.held ? { letGo } : {}) }]);
     else if (what === REPLY.held) letGo();
     return true;
   }

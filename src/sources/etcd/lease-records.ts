@@ -3,6 +3,7 @@ import { describeError } from '../../model/errors.js';
 import type { LeaseSnapshot, LeaseStore } from '../../model/lease-store.js';
 import type { Clock } from '../../platform/clock.js';
 import type { Logger } from '../../platform/logger.js';
+import { sleep } from '../../platform/sleep.js';
 import { keysUnder, type EtcdClient } from './client/etcd.js';
 import type { EtcdKeys } from './keys.js';
 import { Pauses } from './pauses.js';
@@ -86,7 +87,7 @@ export class EtcdLeaseRecords implements LeaseStore {
         if (signal.aborted) return;
         log.debug('etcd.leases-unwatched', { error: describeError(error) });
       }
-      await pause(clock, pauses.next(), signal);
+      await sleep(clock, pauses.next(), signal);
     }
   }
 
@@ -108,17 +109,4 @@ function nameOf(key: string): string {
   } catch {
     return ''; // not written by us
   }
-}
-
-async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  await new Promise<void>((resolve) => {
-    const done = (): void => {
-      cancel();
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const cancel = clock.after(ms, done);
-    signal.addEventListener('abort', done, { once: true });
-  });
 }

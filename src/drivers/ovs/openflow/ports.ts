@@ -1,4 +1,5 @@
 /** Ports of a bridge (OpenFlow 1.5.1, 7.2.1, 7.3.4.4, 7.4.3). */
+import { macText } from '../../../model/mac-text.js';
 import { whole } from './action-parts.js';
 import { ByteReader, malformed, unencodable } from './bytes.js';
 import { HEADER_LENGTH, MESSAGE, MULTIPART, OF15, PORT, port32 } from './constants.js';
@@ -68,7 +69,7 @@ const NOT_KNOWN = 0xffff_ffff_ffff_ffffn;
 function readPort(reader: ByteReader): Port {
   const number = reader.u32();
   reader.skip(4);
-  const mac = [...reader.take(6)].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
+  const mac = macText(reader.take(6));
   reader.skip(2);
   const bytes = reader.take(NAME_LENGTH);
   const end = bytes.indexOf(0);
